@@ -1,0 +1,1 @@
+"""fedchain: vertical federated learning coordinated by a permissioned EVM chain."""

@@ -1,0 +1,1 @@
+"""Sample alignment: the common customers, in one order, without showing the others."""

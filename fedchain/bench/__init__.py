@@ -1,0 +1,1 @@
+"""What `fedchain bench` runs."""

@@ -1,0 +1,1 @@
+"""Where bulk work runs: threads by default, any joblib backend by name."""

@@ -1,0 +1,15 @@
+"""Cryptography: points of secp256k1 in bulk, exponential ElGamal, PSI primitives, sealing, Merkle digests.
+
+Knows no protocol and does no I/O, except for the table of small discrete logarithms, which the driver loads
+(`dlog.DlogTable.load_or_build`) and hands in.
+
+    curve        constants of secp256k1, and the only loops over libsecp256k1
+    points       PointArray: n points in one numpy array
+    tables       fixed-base windows: many scalars, one public point
+    elgamal      additively homomorphic encryption of small integers, encrypted histograms
+    dlog         from m·G back to a small m
+    fixed_point  real numbers to integers whose sums stay decryptable
+    psi          hashing to the curve, blinding, tags
+    seal         authenticated encryption to several recipients
+    merkle       the digest of a payload
+"""

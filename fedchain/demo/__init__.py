@@ -1,0 +1,1 @@
+"""The whole job on one machine: what `fedchain demo` runs."""

@@ -1,0 +1,176 @@
+"""Every error that fedchain raises on purpose. One tree; each says what is wrong, where, and what to do.
+
+FedchainError
+├── ConfigError               job.toml, node.toml, command line: the user can mend it
+├── DataError                 a table, its columns, its labels
+├── AlignmentError            ids that cannot be aligned (empty intersection, duplicates …)
+├── TrainingError             a job that cannot go on for a reason of its own
+├── ModelFormatError          a shard file that cannot be read
+├── CryptoError
+│   ├── InvalidPointError     bytes that are no point of the curve
+│   ├── DecryptionRangeError  a plaintext outside the agreed range
+│   └── SealError             a sealed payload that does not open
+├── DigestMismatchError       bytes that do not match their digest
+├── MessageError              a payload that is not a canonical message of its kind
+├── PeerError                 a peer misbehaved; names the culprit
+│   ├── ForgedHistogramError  announced split and decrypted sums disagree
+│   └── ProtocolViolationError
+├── ChainError
+│   ├── ChainUnreachableError
+│   ├── WrongChainError       chain id or genesis is not the recorded one
+│   ├── ContractMissingError  no code, or other code, at a recorded address
+│   ├── TransactionError      reverted; carries the contract's typed error
+│   └── NotAccreditedError
+├── UplinkRejectedError       the contract rejected an uplink; names sender and reason code
+├── PayloadUnavailableError   a sender does not serve bytes it committed to
+├── JobAbortedError           the job is Aborted on chain
+└── DeadlineError             nothing arrived in time; names who is waited for
+"""
+
+from __future__ import annotations
+
+
+class FedchainError(Exception):
+    """Base of all: `str(error)` is one line that a user can act on."""
+
+    exit_code = 1
+
+
+class ConfigError(FedchainError):
+    """A setting is wrong; the message names file, key, and remedy."""
+
+    exit_code = 2
+
+
+class DataError(FedchainError):
+    """A table does not hold what the job asks for; names file, line or column."""
+
+    exit_code = 3
+
+
+class AlignmentError(FedchainError):
+    """Ids cannot be aligned: empty intersection, duplicates, too few rows."""
+
+    exit_code = 3
+
+
+class TrainingError(FedchainError):
+    """Training cannot go on for a reason of this party's own."""
+
+
+class ModelFormatError(FedchainError):
+    """A model shard file is of another format, another version, or damaged."""
+
+
+class CryptoError(FedchainError):
+    """Base of what the crypto layer refuses."""
+
+
+class InvalidPointError(CryptoError):
+    """Bytes that are not a point of secp256k1, or the point at infinity where none may be."""
+
+
+class DecryptionRangeError(CryptoError):
+    """A decrypted sum lies outside the agreed range; never replaced by a guess."""
+
+
+class SealError(CryptoError):
+    """A sealed payload that was tampered with, or is not for this recipient or context."""
+
+
+class DigestMismatchError(FedchainError):
+    """Bytes whose Merkle digest is not the committed one."""
+
+
+class MessageError(FedchainError):
+    """A payload that is not the canonical encoding of a message of its kind."""
+
+
+class PeerError(FedchainError):
+    """A peer broke the protocol.
+
+    Attributes:
+        culprit: the party's name.
+    """
+
+    def __init__(self, culprit: str, what: str) -> None:
+        super().__init__(f"party '{culprit}': {what}")
+        self.culprit = culprit
+
+
+class ForgedHistogramError(PeerError):
+    """Decrypted sums contradict what the label holder recomputes from announced rows."""
+
+
+class ProtocolViolationError(PeerError):
+    """A message out of shape: wrong sizes, unknown nodes, invalid points."""
+
+
+class ChainError(FedchainError):
+    """Base of what goes wrong with the chain."""
+
+    exit_code = 4
+
+
+class ChainUnreachableError(ChainError):
+    """Nothing answers at the RPC address."""
+
+
+class WrongChainError(ChainError):
+    """The chain that answers is not the one recorded."""
+
+    def __init__(self, what: str, expected: object, found: object) -> None:
+        super().__init__(
+            f"{what}: expected {expected}, found {found}; "
+            "point --rpc at the recorded chain, or deploy anew to a new file"
+        )
+        self.expected = expected
+        self.found = found
+
+
+class ContractMissingError(ChainError):
+    """No code, or other code, at an address that the deployment records."""
+
+
+class TransactionError(ChainError):
+    """A transaction reverted; `reason` is the contract's typed error."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what} was refused by the contract: {reason}")
+        self.reason = reason
+
+
+class NotAccreditedError(ChainError):
+    """This party's address may not send uplinks (yet, or any more)."""
+
+
+class UplinkRejectedError(FedchainError):
+    """The contract judged an uplink and rejected it.
+
+    Attributes:
+        sender: the party's name.
+        reason: the reason code's name, as in `UplinkLedger.Reason`.
+    """
+
+    exit_code = 5
+
+    def __init__(self, sender: str, what: str, reason: str) -> None:
+        super().__init__(f"uplink of party '{sender}' ({what}) was rejected by the contract: {reason}")
+        self.sender = sender
+        self.reason = reason
+
+
+class PayloadUnavailableError(PeerError):
+    """A sender does not serve the bytes that it committed to on chain."""
+
+
+class JobAbortedError(FedchainError):
+    """The job was aborted on chain; the message says by whom and why."""
+
+    exit_code = 5
+
+
+class DeadlineError(FedchainError):
+    """Nothing arrived in time; the message names what, and from whom."""
+
+    exit_code = 5

@@ -1,0 +1,64 @@
+"""First message of every party: fresh public keys for this job, and a share of the session salt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from fedchain.crypto.elgamal import KeyPair, PublicKey
+from fedchain.crypto.seal import SealingKey
+from fedchain.errors import InvalidPointError, ProtocolViolationError
+from fedchain.federation.session import Keys
+from fedchain.messages import PublicKey as PublicKeyMessage
+from fedchain.protocol import Party, Send, gather
+from fedchain.types import PartyId
+
+STEP = 0
+COLUMNS = 2  # gradient and hessian
+
+
+@dataclass(frozen=True)
+class JobKeys:
+    """Keys of one job.
+
+    Attributes:
+        sealing: for payloads that are for fewer eyes than the consortium.
+        gradient_pair: at the active party, else None.
+        gradient_public: the active party's public gradient key.
+    """
+
+    sealing: Keys
+    gradient_pair: KeyPair | None
+    gradient_public: PublicKey
+
+
+def exchange_keys(me: PartyId, roster: tuple[PartyId, ...]) -> Party[JobKeys]:
+    """Publish own keys, take the others'.
+
+    All secrets are fresh and come from the operating system; public keys and salts are public to the consortium.
+
+    Raises:
+        ProtocolViolationError: keys that are none, repeated, or not for this role; names the sender.
+    """
+    active = roster[0]
+    own = SealingKey.generate()
+    pair = KeyPair.generate(COLUMNS) if me == active else None
+    message = PublicKeyMessage(own.public, os.urandom(32), b"" if pair is None else pair.public.to_bytes())
+    yield Send(message, STEP)
+    others = yield from gather(PublicKeyMessage, STEP, tuple(party for party in roster if party != me))
+    messages = {party: message if party == me else others[party] for party in roster}
+    seen: set[bytes] = set()
+    for party, each in messages.items():
+        if each.sealing_key in seen:
+            raise ProtocolViolationError(party, "uses the sealing key of another party")
+        seen.add(each.sealing_key)
+        if party != active and each.gradient_keys:
+            raise ProtocolViolationError(party, "is passive but sent gradient keys")
+    try:
+        public = PublicKey.from_bytes(messages[active].gradient_keys, COLUMNS, active)
+    except InvalidPointError as error:
+        raise ProtocolViolationError(active, f"gradient keys: {error}") from error
+    salt = hashlib.sha256(b"fedchain-session-1" + b"".join(each.salt for each in messages.values())).digest()
+    sealing = Keys(me, salt, own.private, {str(party): each.sealing_key for party, each in messages.items()})
+    return JobKeys(sealing, pair, public)

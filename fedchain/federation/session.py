@@ -1,0 +1,99 @@
+"""What a party keeps of a job beside its shard: who is who among its rows, and its sealing key. Secret to the party."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fedchain.crypto.seal import open_sealed, seal
+from fedchain.errors import ModelFormatError
+from fedchain.types import PartyId
+
+VERSION = 1
+Bytes32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sealing keys of a job.
+
+    Attributes:
+        me: this party.
+        salt: 32 bytes that all parties contributed to; fresh for each job and bound into every sealed payload.
+        private: this party's X25519 private key of the job.
+        public: everybody's public keys, by name in roster order.
+    """
+
+    me: str
+    salt: Bytes32
+    private: Bytes32
+    public: dict[str, Bytes32]
+
+    def seal_to_roster(self, plaintext: bytes, context: str) -> bytes:
+        """Seal for every party on the roster."""
+        return seal(plaintext, self.public, self._context(context, self.me))
+
+    def seal_to(self, recipient: PartyId, plaintext: bytes, context: str) -> bytes:
+        """Seal for one party."""
+        return seal(plaintext, {recipient: self.public[recipient]}, self._context(context, self.me))
+
+    def unseal(self, sealed: bytes, context: str, sender: PartyId) -> bytes:
+        """Open what `sender` sealed under this context.
+
+        Raises:
+            SealError: tampered with, not for this party, or of another context, job or sender.
+        """
+        return open_sealed(sealed, self.me, self.private, self._context(context, sender))
+
+    def _context(self, context: str, sender: str) -> bytes:
+        return self.salt + f"{sender}/{context}".encode()
+
+    def __repr__(self) -> str:
+        return f"Keys(me={self.me!r}, parties={list(self.public)})"
+
+
+class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A finished job's private state at one party, kept in a file that only the party's own user may read.
+
+    Attributes:
+        keys: sealing keys.
+        ids: own ids of the aligned rows, in the shared order.
+        holdout: positions that never trained; active party only, else empty.
+        version: of this format.
+    """
+
+    keys: Keys
+    ids: tuple[str, ...]
+    holdout: tuple[int, ...] = ()
+    version: int = VERSION
+
+    def save(self, path: Path) -> None:
+        """Write with mode 0600, in one step."""
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.msgpack.encode(self))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Session:
+        """Read a session file.
+
+        Raises:
+            ModelFormatError: missing, damaged, or of another version.
+        """
+        try:
+            session = msgspec.msgpack.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError, ValueError) as error:
+            raise ModelFormatError(f"{path}: session cannot be read: {error}") from error
+        if session.version != VERSION:
+            raise ModelFormatError(f"{path}: session version {session.version}, this fedchain reads {VERSION}")
+        return session
+
+    def __repr__(self) -> str:
+        return f"Session(me={self.keys.me!r}, rows={len(self.ids)})"

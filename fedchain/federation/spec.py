@@ -1,0 +1,221 @@
+"""The job file: what is trained, by whom, on which columns, under which policy (docs/reference/job.md)."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fedchain.errors import ConfigError
+from fedchain.training.boosting.params import BoostingParams
+from fedchain.types import PartyId, Role
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_SPEC_BYTES = 65_536
+NAME = re.compile(r"[a-z0-9_-]{1,64}\Z")
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartySpec(_Section):
+    """One party: `[[parties]]`.
+
+    Attributes:
+        name: the organisation's name in the registry.
+        role: `active` (holds the labels; exactly one) or `passive`.
+        id: column that holds the customers' ids.
+        label: label column, active party only.
+        positive: label value that counts as 1, where labels are not 0/1 or yes/no.
+        features: columns to train on; empty: all but id and label.
+        categorical: columns to read as categories though they look numeric.
+    """
+
+    name: str
+    role: Role
+    id: ColumnName = "id"
+    label: ColumnName | None = None
+    positive: str | None = None
+    features: Annotated[tuple[ColumnName, ...], Field(max_length=4096)] = ()
+    categorical: Annotated[tuple[ColumnName, ...], Field(max_length=4096)] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_registrable(cls, name: str) -> str:
+        if not NAME.match(name):
+            raise ValueError("a party's name is 1 to 64 characters of a-z, 0-9, '_' and '-'")
+        return name
+
+    @model_validator(mode="after")
+    def _label_fits_role(self) -> PartySpec:
+        if self.role is Role.ACTIVE and self.label is None:
+            raise ValueError(f"active party '{self.name}' needs label = \"column\"")
+        if self.role is Role.PASSIVE and (self.label is not None or self.positive is not None):
+            raise ValueError(f"passive party '{self.name}' has no label; remove label and positive")
+        for column in (self.id, self.label):
+            if column is not None and column in self.features:
+                raise ValueError(f"party '{self.name}': column '{column}' cannot be a feature")
+        return self
+
+
+class Holdout(_Section):
+    """`[holdout]`: the stratified share of aligned rows that never trains."""
+
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+
+
+class Alignment(_Section):
+    """`[alignment]`: private set intersection by ECDH over secp256k1."""
+
+    protocol: Literal["ecdh"] = "ecdh"
+    min_rows: Annotated[int, Field(ge=2)] = 100
+
+
+class Stopping(_Section):
+    """`[stopping]`: the rule by which every party knows that training is over."""
+
+    rule: Literal["trees"] = "trees"
+
+
+class PolicySpec(_Section):
+    """`[policy]`: what the contract enforces, and how long parties wait for each other."""
+
+    max_payload_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 256 * 1024 * 1024
+    max_statistic_e6: Annotated[int, Field(ge=0, lt=2**63)] = 50_000_000
+    deadline_seconds: Annotated[float, Field(gt=0, le=86_400 * 7)] = 600.0
+
+
+class JobSpec(_Section):
+    """A job, as written by whoever proposes it and accepted by every party on the roster."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
+    name: str
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    algorithm: BoostingParams = BoostingParams()
+    alignment: Alignment = Alignment()
+    holdout: Holdout = Holdout()
+    stopping: Stopping = Stopping()
+    policy: PolicySpec = PolicySpec()
+    parties: Annotated[tuple[PartySpec, ...], Field(min_length=2, max_length=8)]
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_short(cls, name: str) -> str:
+        if not NAME.match(name):
+            raise ValueError("a job's name is 1 to 64 characters of a-z, 0-9, '_' and '-'")
+        return name
+
+    @model_validator(mode="after")
+    def _roster_is_sound(self) -> JobSpec:
+        names = [party.name for party in self.parties]
+        if len(set(names)) != len(names):
+            raise ValueError("two parties have the same name")
+        if sum(party.role is Role.ACTIVE for party in self.parties) != 1:
+            raise ValueError('exactly one party has role = "active"')
+        return self
+
+    @property
+    def active(self) -> PartySpec:
+        """The party that holds the labels."""
+        return next(party for party in self.parties if party.role is Role.ACTIVE)
+
+    @property
+    def names(self) -> tuple[PartyId, ...]:
+        """Roster order: the active party first, the passive ones as written."""
+        passive = [PartyId(party.name) for party in self.parties if party.role is Role.PASSIVE]
+        return (PartyId(self.active.name), *passive)
+
+    @property
+    def max_rounds(self) -> int:
+        """Rounds that the job may open on chain: one per tree."""
+        return self.algorithm.trees
+
+    def party(self, name: str) -> PartySpec:
+        """The party of this name.
+
+        Raises:
+            ConfigError: not on the roster.
+        """
+        for party in self.parties:
+            if party.name == name:
+                return party
+        raise ConfigError(f"job '{self.name}' has no party '{name}'; it names {', '.join(self.names)}")
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: sorted keys, no blanks. Its SHA-256 is the spec digest on chain."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> JobSpec:
+        """Parse canonical JSON.
+
+        Raises:
+            ConfigError: not a job spec, or not its canonical form.
+        """
+        if len(raw) > MAX_SPEC_BYTES:
+            raise ConfigError(f"job spec: {len(raw)} bytes, at most {MAX_SPEC_BYTES} are allowed")
+        try:
+            spec = cls._validate(json.loads(raw), "job spec")
+        except ValueError as error:
+            raise ConfigError(f"job spec: not JSON: {error}") from error
+        if spec.to_bytes() != raw:
+            raise ConfigError("job spec: not in canonical form; submit it with `fedchain job submit`")
+        return spec
+
+    @classmethod
+    def from_toml(cls, path: Path) -> JobSpec:
+        """Read and validate a job file.
+
+        Raises:
+            ConfigError: file missing, not TOML, unknown key, or a value out of range.
+        """
+        try:
+            return cls.from_toml_text(path.read_text(encoding="utf-8"), str(path))
+        except FileNotFoundError as error:
+            raise ConfigError(f"{path}: no such job file") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+
+    @classmethod
+    def from_toml_text(cls, text: str, where: str = "job file") -> JobSpec:
+        """Validate a job file's text; `where` names it in errors."""
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{where}: not valid TOML: {error}") from error
+        return cls._validate(raw, where)
+
+    @classmethod
+    def _validate(cls, raw: Any, where: str) -> JobSpec:
+        if not isinstance(raw, Mapping):
+            raise ConfigError(f"{where}: expected a table at the top")
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """One line for the first of pydantic's findings: which key, what is wrong, how many more."""
+    problems = error.errors(include_url=False, include_context=False)
+    problem = problems[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "top level"
+    if problem["type"] == "extra_forbidden":
+        text = f"unknown key '{key}'; see docs/reference/job.md for the keys there are"
+    elif problem["type"] == "missing":
+        text = f"key '{key}' is missing"
+    else:
+        text = f"key '{key}': {problem['msg'].removeprefix('Value error, ')}"
+    return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"

@@ -1,0 +1,1 @@
+"""Requests over a finished model."""

@@ -1,0 +1,136 @@
+"""One inference request over aligned rows: every party's side.
+
+1. the requester names aligned positions, to the roster;
+2. each passive party answers with its leaf bits for these rows, sealed to the active party;
+3. the active party joins them with its own, adds leaf weights, and seals the scores to the requester.
+
+Reveals the positions to the roster; each passive party's decisions on these rows to the active party (those at nodes
+that are compatible with the party's own path); the scores to the requester.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.errors import ProtocolViolationError, SealError
+from fedchain.inference.scoring import margins
+from fedchain.messages import PredictAnswer, PredictRequest
+from fedchain.model.leaf_mask import Bits, leaf_count, pack_bits, unpack_bits
+from fedchain.model.logistic import sigmoid
+from fedchain.model.shard import Shard
+from fedchain.protocol import Party, Send, Stage, gather, receive
+from fedchain.types import PartyId
+
+REQUEST, ANSWER, SCORES = 0, 1, 2
+Positions = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """What a party needs to take part in a request.
+
+    Attributes:
+        me, roster: names; the active party is first.
+        aligned_rows: how many aligned rows there are.
+        shard: this party's.
+        bits: leaf bits of the rows at given aligned positions, from this party's own table.
+        seal_to: seal bytes to one party under a context.
+        unseal: open what a party sealed to this one.
+    """
+
+    me: PartyId
+    roster: tuple[PartyId, ...]
+    aligned_rows: int
+    shard: Shard
+    bits: Callable[[Positions], Bits]
+    seal_to: Callable[[PartyId, bytes, str], bytes]
+    unseal: Callable[[bytes, str, PartyId], bytes]
+
+    @property
+    def active(self) -> PartyId:
+        """The label holder."""
+        return self.roster[0]
+
+    def ask(self, positions: Positions) -> Party[None]:
+        """Send a request for these positions (ascending, distinct)."""
+        yield Send(PredictRequest(len(positions), positions.astype("<u4").tobytes()), REQUEST)
+
+    def positions_of(self, requester: PartyId) -> Party[Positions]:
+        """The positions that another party asks for.
+
+        Raises:
+            ProtocolViolationError: not ascending, or beyond the aligned rows; names the requester.
+        """
+        request = yield from receive(PredictRequest, REQUEST, requester)
+        if len(request.positions) != 4 * request.rows:
+            raise ProtocolViolationError(requester, "request does not hold as many positions as it says")
+        positions = np.frombuffer(request.positions, dtype="<u4").astype(np.int64)
+        if positions[-1] >= self.aligned_rows or (np.diff(positions) <= 0).any():
+            raise ProtocolViolationError(requester, "request has positions out of order or beyond the aligned rows")
+        return positions
+
+    def answer(self, positions: Positions, purpose: str) -> Party[None]:
+        """Passive party: send own leaf bits, sealed to the active party."""
+        sealed = self.seal_to(self.active, pack_bits(self.bits(positions)), f"{purpose}/bits")
+        yield Send(PredictAnswer(len(positions), sealed), ANSWER, self.active)
+
+    def collect(self, positions: Positions, purpose: str) -> Party[list[Bits]]:
+        """Active party: the bits of every party, roster order.
+
+        Raises:
+            ProtocolViolationError: an answer out of shape; names its sender.
+        """
+        passive = self.roster[1:]
+        answers = yield from gather(PredictAnswer, ANSWER, passive, to_me=True)
+        leaves = leaf_count(self.shard)
+        collected = [self.bits(positions)]
+        for party in passive:
+            if answers[party].rows != len(positions):
+                raise ProtocolViolationError(party, "answered another number of rows than was asked")
+            packed = self._open(answers[party].sealed, f"{purpose}/bits", party)
+            collected.append(unpack_bits(packed, len(positions), leaves, party))
+        return collected
+
+    def predict(self, requester: PartyId, positions: Positions | None, request_id: int) -> Party[Scores | None]:
+        """One whole request; scores (float64 probabilities in the order of positions) at the requester, else None.
+
+        Args:
+            requester: who asks.
+            positions: at the requester only.
+            request_id: the router's number of this request.
+        """
+        purpose = f"predict/{request_id}"
+        if requester == self.me:
+            assert positions is not None, "the requester knows what it asks for"
+            yield from self.ask(positions)
+        else:
+            positions = yield from self.positions_of(requester)
+        yield Stage("predict", 0, 1, f"{len(positions)} rows")
+        if self.me != self.active:
+            yield from self.answer(positions, purpose)
+            if requester != self.me:
+                return None
+            reply = yield from receive(PredictAnswer, SCORES, self.active, to_me=True)
+            return self._scores(self._open(reply.sealed, f"{purpose}/scores", self.active), len(positions))
+        bits = yield from self.collect(positions, purpose)
+        scores = sigmoid(margins(self.shard, bits, ", ".join(self.roster[1:])))
+        sealed = self.seal_to(requester, scores.astype("<f8").tobytes(), f"{purpose}/scores")
+        yield Send(PredictAnswer(len(scores), sealed), SCORES, requester)
+        yield Stage("predict", 1, 1)
+        return scores if requester == self.me else None
+
+    def _open(self, sealed: bytes, context: str, sender: PartyId) -> bytes:
+        try:
+            return self.unseal(sealed, context, sender)
+        except SealError as error:
+            raise ProtocolViolationError(sender, f"answer: {error}") from error
+
+    def _scores(self, raw: bytes, rows: int) -> NDArray[np.float64]:
+        if len(raw) != 8 * rows:
+            raise ProtocolViolationError(self.active, "returned another number of scores than was asked")
+        return np.frombuffer(raw, dtype="<f8").astype(np.float64)

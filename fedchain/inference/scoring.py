@@ -1,0 +1,35 @@
+"""Scores from leaf bits. Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.model.leaf_mask import Bits, leaf_weights, require_one_leaf
+from fedchain.model.shard import Shard
+
+
+def margins(shard: Shard, bits_by_party: Sequence[Bits], culprits: str) -> NDArray[np.float64]:
+    """Margins of rows from every party's leaf bits; the active party's shard only.
+
+    Trees are added one after the other in training order, so that a score is the same whatever batch it came in.
+
+    Args:
+        shard: the active party's.
+        bits_by_party: shape (rows, leaves) each, all parties of the roster.
+        culprits: who is named when the bits do not lead to one leaf of each tree.
+
+    Raises:
+        ProtocolViolationError: see `culprits`.
+    """
+    assert shard.base_margin is not None, "only the active party's shard has weights"
+    reached = np.logical_and.reduce(list(bits_by_party))
+    require_one_leaf(reached, shard, culprits)
+    weights, result, start = leaf_weights(shard), np.full(len(reached), shard.base_margin), 0
+    for tree in shard.trees:
+        stop = start + len(tree.weights)
+        result += weights[start:stop][np.argmax(reached[:, start:stop], axis=1)]
+        start = stop
+    return result

@@ -1,0 +1,35 @@
+"""The only home of wire types: the envelope, one module per flow, and the canonical codec."""
+
+from fedchain.messages.alignment import BlindedIds, PublicKey
+from fedchain.messages.base import Message, decode, encode, kind_of
+from fedchain.messages.envelope import Envelope
+from fedchain.messages.evaluation import Contribution, ShardDigest
+from fedchain.messages.inference import PredictAnswer, PredictRequest
+from fedchain.messages.training import (
+    Gradients,
+    Histogram,
+    LeafWeights,
+    Partition,
+    Split,
+    SplitNode,
+)
+
+__all__ = [
+    "BlindedIds",
+    "Contribution",
+    "Envelope",
+    "Gradients",
+    "Histogram",
+    "LeafWeights",
+    "Message",
+    "Partition",
+    "PredictAnswer",
+    "PredictRequest",
+    "PublicKey",
+    "ShardDigest",
+    "Split",
+    "SplitNode",
+    "decode",
+    "encode",
+    "kind_of",
+]

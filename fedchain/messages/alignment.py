@@ -1,0 +1,48 @@
+"""Messages of sample alignment."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from fedchain.messages.base import Message
+from fedchain.types import Kind
+
+Bytes32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+MAX_IDS = 20_000_000
+
+
+class PublicKey(Message, frozen=True):
+    """A party's public keys for this job, fresh for each job. Public to the consortium.
+
+    Attributes:
+        sealing_key: X25519 public key that others seal to.
+        salt: this party's share of the session salt.
+        gradient_keys: the active party's ElGamal public keys (33-byte SEC1 each, joined), empty for passive ones.
+    """
+
+    kind: ClassVar[Kind] = Kind.PUBLIC_KEY
+
+    sealing_key: Bytes32
+    salt: Bytes32
+    gradient_keys: Annotated[bytes, msgspec.Meta(max_length=33 * 64)]
+
+
+class BlindedIds(Message, frozen=True):
+    """One party's id set, blinded by one party or more; reveals the set's size.
+
+    Attributes:
+        origin: roster index of the party whose ids these are.
+        blindings: by how many parties it is blinded.
+        count: number of ids.
+        points: `count` uncompressed SEC1 points (65 bytes each), or, once all parties have blinded, `count` tags
+            of 16 bytes.
+    """
+
+    kind: ClassVar[Kind] = Kind.BLINDED_IDS
+
+    origin: Annotated[int, msgspec.Meta(ge=0, le=7)]
+    blindings: Annotated[int, msgspec.Meta(ge=1, le=8)]
+    count: Annotated[int, msgspec.Meta(ge=0, le=MAX_IDS)]
+    points: Annotated[bytes, msgspec.Meta(max_length=65 * MAX_IDS)]

@@ -1,0 +1,48 @@
+"""The codec: MessagePack arrays of typed fields, canonical by re-encoding (https://msgpack.org).
+
+Decoding checks every field's type and length bound, then encodes the result again and compares: a payload has one
+encoding only, so equal messages have equal digests. No pickle, no code, no class names on the wire.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from fedchain.errors import MessageError
+from fedchain.types import Kind
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of everything that travels as an uplink's payload."""
+
+    kind: ClassVar[Kind]
+
+
+M = TypeVar("M", bound=Message)
+
+
+def kind_of(message_type: type[Message]) -> Kind:
+    """The uplink kind that carries this message type."""
+    return message_type.kind
+
+
+def encode(message: Message) -> bytes:
+    """Canonical bytes of a message."""
+    return msgspec.msgpack.encode(message)
+
+
+def decode(payload: bytes, message_type: type[M]) -> M:
+    """Parse a payload that should be a `message_type`.
+
+    Raises:
+        MessageError: malformed, out of bounds, or not the canonical encoding.
+    """
+    try:
+        message = msgspec.msgpack.decode(payload, type=message_type)
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        raise MessageError(f"payload is not a valid {message_type.__name__}: {error}") from error
+    if encode(message) != payload:
+        raise MessageError(f"payload is not the canonical encoding of {message_type.__name__}")
+    return message

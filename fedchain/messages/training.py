@@ -1,0 +1,102 @@
+"""Messages of boosting."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from fedchain.messages.base import Message
+from fedchain.types import Kind
+
+MAX_BLOB = 2**31
+Blob = Annotated[bytes, msgspec.Meta(max_length=MAX_BLOB)]
+NodeId = Annotated[int, msgspec.Meta(ge=0, le=2**20)]
+
+
+class Gradients(Message, frozen=True):
+    """The active party's encrypted gradients and hessians of one tree. Reveals which rows train.
+
+    Attributes:
+        row_bits: packed bits (little-endian bit order), one per aligned row: does the row train this tree.
+        rows: number of set bits.
+        ciphertexts: `CipherRows` of (gradient, hessian) for those rows, in aligned order.
+    """
+
+    kind: ClassVar[Kind] = Kind.GRADIENTS
+
+    row_bits: Blob
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    ciphertexts: Blob
+
+
+class Histogram(Message, frozen=True):
+    """A passive party's re-randomised encrypted histogram of a level. Reveals its number of features and bins.
+
+    Attributes:
+        nodes: node ids in ascending order, those whose rows were summed (smaller siblings, or the root).
+        bins: per feature, number of value bins and whether a missing bin follows (0 or 1).
+        sums: `CipherSums`, nodes x (sum of bins) rows.
+    """
+
+    kind: ClassVar[Kind] = Kind.HISTOGRAM
+
+    nodes: Annotated[tuple[NodeId, ...], msgspec.Meta(max_length=2**16)]
+    bins: Annotated[tuple[tuple[int, int], ...], msgspec.Meta(max_length=2**16)]
+    sums: Blob
+
+
+class SplitNode(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What becomes of one node.
+
+    Attributes:
+        node: its id.
+        owner: roster index of the party that owns the split, -1 for a leaf.
+        feature: position of the feature at its owner, -1 where the owner is the active party or the node a leaf.
+        bin: rows with a bin <= this go left; -1 as above.
+        missing_left: whether rows without a value go left; False as above.
+    """
+
+    node: NodeId
+    owner: Annotated[int, msgspec.Meta(ge=-1, le=7)]
+    feature: Annotated[int, msgspec.Meta(ge=-1, le=2**16)]
+    bin: Annotated[int, msgspec.Meta(ge=-1, le=255)]
+    missing_left: bool
+
+
+class Split(Message, frozen=True):
+    """The active party's decision for every open node of a level. Public to the consortium."""
+
+    kind: ClassVar[Kind] = Kind.SPLIT
+
+    nodes: Annotated[tuple[SplitNode, ...], msgspec.Meta(max_length=2**16)]
+
+
+class Partition(Message, frozen=True):
+    """Which rows of each split node go left, sealed to the job's roster.
+
+    Attributes:
+        nodes: node ids in ascending order, those whose splits the sender owns.
+        sealed: seals the joined packed bits, one run of whole bytes per node, a bit per row of the node in order.
+    """
+
+    kind: ClassVar[Kind] = Kind.PARTITION
+
+    nodes: Annotated[tuple[NodeId, ...], msgspec.Meta(max_length=2**16)]
+    sealed: Blob
+
+
+class LeafWeights(Message, frozen=True):
+    """The active party's leaf weights of one tree, for itself alone. It closes the tree.
+
+    Attributes:
+        commitment: SHA-256 over salt and weights.
+        sealed: the weights, sealed to the active party itself.
+        last: whether the active party's stopping rule is met with this tree.
+    """
+
+    kind: ClassVar[Kind] = Kind.LEAF_WEIGHTS
+
+    commitment: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    sealed: Blob
+    last: bool

@@ -1,0 +1,1 @@
+"""Model shards and what follows from them alone."""

@@ -1,0 +1,140 @@
+"""A party's side of a protocol is a generator: it yields actions and is fed what they bring.
+
+The generator touches no socket, file, clock or chain. A driver carries its actions out: one over an in-memory
+channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). Idea: httpx `Auth.auth_flow`.
+
+| action             | the driver                                                           | is answered with        |
+|--------------------|----------------------------------------------------------------------|-------------------------|
+| Stage              | shows progress                                                       | None                    |
+| BeginRound         | active party: opens the round; passive party: waits until it is open | None                    |
+| Send               | uplinks the message; returns once its verdict is *accepted*          | None                    |
+| Receive            | waits for the accepted uplink in that slot                           | the message             |
+| Gather             | the same from several senders                                        | {sender: message}       |
+| DeclareAligned     | declares the aligned order; waits until all parties have             | None                    |
+| DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
+| RecordContribution | writes the shares to the contribution ledger                         | None                    |
+
+Messages are `msgspec.Struct`s of `fedchain.messages`; their class fixes the uplink's kind. The round in force is the
+driver's: alignment is round 0, each tree is a round, evaluation is the round after the last tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, Union
+
+from fedchain.messages.base import Message
+from fedchain.types import PartyId
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Progress for whoever watches: nothing is sent.
+
+    Attributes:
+        name: `align`, `train`, `contribution`, `shard` or `predict`.
+        done: how many of `total` are done.
+        detail: free text that reveals nothing of rows.
+    """
+
+    name: str
+    done: int = 0
+    total: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class BeginRound:
+    """The party is about to work on this round (>= 1). The active party's driver opens it."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Send:
+    """Uplink `message` in this step of the round.
+
+    Attributes:
+        message: what to send.
+        step: number within the round; with sender, recipient and kind it is the slot.
+        recipient: one party, or None for the whole roster.
+        statistic_e6: declared statistic, 0 but for contributions.
+    """
+
+    message: Message
+    step: int
+    recipient: PartyId | None = None
+    statistic_e6: int = 0
+
+
+@dataclass(frozen=True)
+class Receive:
+    """Wait for `sender`'s accepted message of type `message_type` in this step.
+
+    `to_me` says whether it is addressed to this party alone (True) or to the whole roster (False).
+    """
+
+    message_type: type[Message]
+    step: int
+    sender: PartyId
+    to_me: bool = False
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Wait for a message from each of `senders`; answered with a dict in that order."""
+
+    message_type: type[Message]
+    step: int
+    senders: tuple[PartyId, ...]
+    to_me: bool = False
+
+
+@dataclass(frozen=True)
+class DeclareAligned:
+    """Declare the aligned order: 32-byte digest of the order, and the number of rows."""
+
+    order_digest: bytes
+    rows: int
+
+
+@dataclass(frozen=True)
+class DeclareStop:
+    """Declare that this party's stopping condition is met after `round`."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class RecordContribution:
+    """Write shares (scale 1e6, roster order) and the utilities of nobody and of all to the contract."""
+
+    shares_e6: tuple[int, ...]
+    utility_full_e6: int
+    utility_empty_e6: int
+
+
+Action = Union[Stage, BeginRound, Send, Receive, Gather, DeclareAligned, DeclareStop, RecordContribution]
+
+T = TypeVar("T")
+Party = Generator[Action, Any, T]
+"""A party's generator that ends with a value of type T."""
+
+
+def receive(message_type: type[M], step: int, sender: PartyId, *, to_me: bool = False) -> Party[M]:
+    """Typed form of `Receive`: ``message = yield from receive(...)``."""
+    message = yield Receive(message_type, step, sender, to_me)
+    assert isinstance(message, message_type)
+    return message
+
+
+def gather(
+    message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool = False
+) -> Party[dict[PartyId, M]]:
+    """Typed form of `Gather`: ``by_sender = yield from gather(...)``, in the order of `senders`."""
+    messages = yield Gather(message_type, step, tuple(senders), to_me)
+    assert all(isinstance(messages[s], message_type) for s in senders)
+    return {s: messages[s] for s in senders}

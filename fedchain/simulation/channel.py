@@ -1,0 +1,185 @@
+"""An in-memory channel: drives all parties' generators in one process, without a chain.
+
+Payloads are encoded and decoded as on the wire, slots hold one digest each, and declarations are barriers, so the
+numerical core meets the rules of the contracts. It is the honest no-chain baseline.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fedchain.errors import DeadlineError, JobAbortedError, MessageError, ProtocolViolationError, UplinkRejectedError
+from fedchain.messages import Message, decode, encode
+from fedchain.protocol import (
+    Action,
+    BeginRound,
+    DeclareAligned,
+    DeclareStop,
+    Gather,
+    Party,
+    Receive,
+    RecordContribution,
+    Send,
+    Stage,
+)
+from fedchain.types import Kind, PartyId
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Address of a message: holds one payload."""
+
+    round: int
+    step: int
+    sender: PartyId
+    recipient: PartyId | None
+    kind: Kind
+
+
+@dataclass
+class Traffic:
+    """What went through the channel."""
+
+    uplinks: Counter[str] = field(default_factory=Counter)
+    payload_bytes: Counter[str] = field(default_factory=Counter)
+
+
+Tap = Callable[[Slot, bytes], "bytes | None"]
+"""Sees every payload before it is accepted; returns what is accepted instead, or None to reject it."""
+
+StageListener = Callable[[PartyId, Stage], None]
+
+
+@dataclass
+class _Running:
+    name: PartyId
+    generator: Generator[Action, Any, Any]
+    waiting: Action | None = None
+    round: int = 0
+    done: bool = False
+    result: Any = None
+
+
+class Channel:
+    """Runs one generator per party until all have ended.
+
+    Args of `run` are in roster order; the first party to be able to go on goes on, so a run is deterministic.
+    """
+
+    def __init__(self, *, on_stage: StageListener | None = None, tap: Tap | None = None) -> None:
+        """`tap` is for tests and fault injection."""
+        self.traffic = Traffic()
+        self._on_stage, self._tap = on_stage, tap
+        self._accepted: dict[Slot, bytes] = {}
+        self._rejected: dict[Slot, str] = {}
+        self._aligned: dict[PartyId, DeclareAligned] = {}
+        self._stopped: dict[PartyId, DeclareStop] = {}
+        self._opened = 0
+        self.contribution: RecordContribution | None = None
+
+    def run(self, parties: Mapping[PartyId, Party[T]]) -> dict[PartyId, T]:
+        """Drive all parties to their end.
+
+        Raises:
+            DeadlineError: nobody can go on; says who waits for what.
+            JobAbortedError: parties declared different orders.
+            FedchainError: whatever a party raised.
+        """
+        running = [_Running(name, generator) for name, generator in parties.items()]
+        self._count, self._active = len(running), running[0].name
+        for party in running:
+            self._advance(party, None)
+        while not all(party.done for party in running):
+            moved = False
+            for party in running:
+                while not party.done:
+                    ready, answer = self._try(party)
+                    if not ready:
+                        break
+                    self._advance(party, answer)
+                    moved = True
+            if not moved:
+                waits = "; ".join(f"'{p.name}' waits for {p.waiting}" for p in running if not p.done)
+                raise DeadlineError(f"no party can go on: {waits}")
+        return {party.name: party.result for party in running}
+
+    def _advance(self, party: _Running, answer: Any) -> None:
+        try:
+            party.waiting = party.generator.send(answer)
+        except StopIteration as stop:
+            party.done, party.result = True, stop.value
+
+    def _try(self, party: _Running) -> tuple[bool, Any]:
+        """Carry out what the party waits for: (False, None) if it cannot be done yet."""
+        action = party.waiting
+        if isinstance(action, Stage):
+            if self._on_stage is not None:
+                self._on_stage(party.name, action)
+        elif isinstance(action, BeginRound):
+            if party.name == self._active:
+                self._opened = action.round
+            elif self._opened < action.round:
+                return False, None
+            party.round = action.round
+        elif isinstance(action, Send):
+            self._send(party, action)
+        elif isinstance(action, Receive):
+            slot = self._slot(party, action, action.sender)
+            return (True, self._open(slot, action.message_type)) if self._settled(slot) else (False, None)
+        elif isinstance(action, Gather):
+            slots = {sender: self._slot(party, action, sender) for sender in action.senders}
+            if not all(self._settled(slot) for slot in slots.values()):
+                return False, None
+            return True, {sender: self._open(slot, action.message_type) for sender, slot in slots.items()}
+        elif isinstance(action, DeclareAligned):
+            self._aligned[party.name] = action
+            if len({(one.order_digest, one.rows) for one in self._aligned.values()}) > 1:
+                raise JobAbortedError("alignment differs: the parties did not end with the same order")
+            return len(self._aligned) == self._count, None
+        elif isinstance(action, DeclareStop):
+            self._stopped[party.name] = action
+            if len(self._stopped) < self._count:
+                return False, None
+            party.round = action.round + 1
+        elif isinstance(action, RecordContribution):
+            self.contribution = action
+        return True, None
+
+    def _send(self, party: _Running, action: Send) -> None:
+        slot = Slot(party.round, action.step, party.name, action.recipient, action.message.kind)
+        payload: bytes | None = encode(action.message)
+        assert payload is not None
+        self.traffic.uplinks[slot.kind.name.lower()] += 1
+        self.traffic.payload_bytes[slot.kind.name.lower()] += len(payload)
+        if slot in self._accepted:
+            raise UplinkRejectedError(party.name, _named(slot), "SLOT_TAKEN")
+        if self._tap is not None:
+            payload = self._tap(slot, payload)
+        if payload is None:
+            self._rejected[slot] = "rejected by the channel's tap"
+        else:
+            self._accepted[slot] = payload
+
+    @staticmethod
+    def _slot(party: _Running, action: Receive | Gather, sender: PartyId) -> Slot:
+        return Slot(party.round, action.step, sender, party.name if action.to_me else None, action.message_type.kind)
+
+    def _settled(self, slot: Slot) -> bool:
+        return slot in self._accepted or slot in self._rejected
+
+    def _open(self, slot: Slot, message_type: type[Message]) -> Message:
+        if slot in self._rejected:
+            raise UplinkRejectedError(slot.sender, _named(slot), self._rejected[slot])
+        try:
+            return decode(self._accepted[slot], message_type)
+        except MessageError as error:
+            raise ProtocolViolationError(slot.sender, str(error)) from error
+
+
+def _named(slot: Slot) -> str:
+    return f"{slot.kind.name.lower()}, round {slot.round}, step {slot.step}"

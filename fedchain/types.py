@@ -1,0 +1,87 @@
+"""Small value types that every layer shares."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import NewType
+
+PartyId = NewType("PartyId", str)
+"""An organisation's name in the registry, for example ``operator``."""
+
+JobId = NewType("JobId", str)
+"""0x-prefixed hex of 32 bytes, as given by `JobManager`."""
+
+Digest = NewType("Digest", bytes)
+"""32 bytes: SHA-256, or the root of a SHA-256 tree."""
+
+INLINE_LIMIT = 96 * 1024
+"""Bytes: payloads up to this size travel in the transaction, larger ones by reference."""
+
+REQUEST_BASE = 2**31
+"""Rounds from here up are inference requests."""
+
+SCHEMA_VERSION = 1
+"""Version of the wire schema that envelopes carry."""
+
+
+class Kind(IntEnum):
+    """What an uplink carries; the same numbers as in `UplinkLedger`."""
+
+    PUBLIC_KEY = 0
+    BLINDED_IDS = 1
+    GRADIENTS = 2
+    HISTOGRAM = 3
+    SPLIT = 4
+    PARTITION = 5
+    LEAF_WEIGHTS = 6
+    SHARD_DIGEST = 7
+    CONTRIBUTION = 8
+    PREDICT_REQUEST = 9
+    PREDICT_ANSWER = 10
+
+
+class Phase(IntEnum):
+    """A job's phase; the same numbers as in `JobManager`."""
+
+    NONE = 0
+    PROPOSED = 1
+    ALIGNING = 2
+    TRAINING = 3
+    EVALUATING = 4
+    COMPLETED = 5
+    ABORTED = 6
+
+
+class Reason(IntEnum):
+    """Why an uplink was rejected; the same numbers as in `UplinkLedger`."""
+
+    ACCEPTED = 0
+    SENDER_SUSPENDED = 1
+    UNKNOWN_JOB = 2
+    NOT_ON_ROSTER = 3
+    WRONG_PHASE = 4
+    WRONG_ROUND = 5
+    WRONG_ATTEMPT = 6
+    KIND_NOT_ALLOWED = 7
+    RECIPIENT_NOT_ON_ROSTER = 8
+    SCHEMA_UNSUPPORTED = 9
+    SIZE_OUT_OF_BOUNDS = 10
+    DIGEST_MISMATCH = 11
+    SLOT_TAKEN = 12
+    STATISTIC_OUT_OF_POLICY = 13
+
+
+class Status(IntEnum):
+    """A participant's standing; the same numbers as in `ParticipantRegistry`."""
+
+    UNKNOWN = 0
+    REGISTERED = 1
+    ACCREDITED = 2
+    SUSPENDED = 3
+
+
+class Role(str, Enum):
+    """A party's role in a job."""
+
+    ACTIVE = "active"
+    PASSIVE = "passive"

@@ -26,7 +26,8 @@ class SimulationResult:
     Attributes:
         outcomes: by party, roster order.
         traffic: uplinks and payload bytes by kind.
-        seconds: wall time of each stage: align, train, contribution.
+        seconds: wall time: `align` (keys and ids), `prepare` (binning), `train` (from the first gradient to the end of
+            the last tree) and `contribution` (with evaluation and shard digests).
     """
 
     outcomes: Mapping[PartyId, JobOutcome]
@@ -82,6 +83,7 @@ def simulate(
     boundaries: dict[str, float] = {"begin": time.perf_counter()}
 
     def listen(party: PartyId, stage: Stage) -> None:
+        boundaries.setdefault(f"{stage.name} begin", time.perf_counter())
         boundaries[f"{stage.name} end"] = time.perf_counter()
         if on_stage is not None:
             on_stage(party, stage)
@@ -92,7 +94,11 @@ def simulate(
         for name in spec.names
     }
     outcomes = channel.run(parties)
-    begin, aligned = boundaries["begin"], boundaries["align end"]
-    trained, ended = boundaries["train end"], time.perf_counter()
-    seconds = {"align": aligned - begin, "train": trained - aligned, "contribution": ended - trained}
+    ended, started = time.perf_counter(), boundaries["begin"]
+    seconds = {
+        "align": boundaries["align end"] - started,
+        "prepare": boundaries["train begin"] - boundaries["align end"],
+        "train": boundaries["train end"] - boundaries["train begin"],
+        "contribution": ended - boundaries["train end"],
+    }
     return SimulationResult(outcomes, channel.traffic, seconds)

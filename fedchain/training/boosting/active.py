@@ -85,6 +85,7 @@ class ActiveTrainer:
         base = base_margin(self.labels[self.train_rows])
         margin = np.full(len(self.labels), base)
         trees: list[Tree] = []
+        yield Stage("train", 0, self.params.trees)
         for number in range(1, self.params.trees + 1):
             yield BeginRound(number)
             trees.append((yield from self._tree(number, margin, last=number == self.params.trees)))

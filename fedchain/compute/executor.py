@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
 
-import joblib  # type: ignore[import-untyped]
+import joblib
 
 from fedchain.errors import ConfigError
 

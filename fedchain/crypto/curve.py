@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]
+from coincurve._libsecp256k1 import ffi, lib
 from coincurve.context import GLOBAL_CONTEXT
 
 Bytes2D = npt.NDArray[np.uint8]
@@ -45,6 +45,9 @@ UNCOMPRESSED_BYTES = 65
 COMPRESSED_BYTES = 33
 
 _CONTEXT = GLOBAL_CONTEXT.ctx
+
+if ffi.sizeof("void *") != 8 or ffi.sizeof("secp256k1_pubkey") != STRUCT_BYTES:
+    raise ImportError("fedchain's crypto needs a 64-bit machine and libsecp256k1 structs of 64 bytes")
 
 
 def random_scalar() -> int:

@@ -119,10 +119,11 @@ class PointArray:
 
     def odd_y(self) -> Bools:
         """(n,) bool: whether each y coordinate is odd (false for infinity)."""
+        odd: Bools = np.zeros(len(self), np.bool_)
         if curve.layout_is_little_endian():
-            return (self.structs[:, 32] & 1).astype(np.bool_)
-        odd = np.zeros(len(self), np.bool_)
-        odd[~self.infinity] = curve.serialize(self.structs[~self.infinity], True)[:, 0] == 3
+            odd[:] = self.structs[:, 32] & 1
+        else:
+            odd[~self.infinity] = curve.serialize(self.structs[~self.infinity], True)[:, 0] == 3
         return odd
 
     def require_finite(self) -> None:

@@ -1,8 +1,12 @@
 """Fixed-base tables: many scalars times one public point at about 10 µs each, instead of 19 to 33.
 
-The scalar is written in 22 digits of 12 bits. Window i holds (d + 1)·2^(12i)·P for digit d: the shift by one keeps
-infinity out of the table, and the scalar is lowered by Σ 2^(12i) (mod n) beforehand to make up for it. The product is
-then a sum of 22 table entries: one library call.
+The scalar is written in w digits of b bits. Window i holds (d + 1)·2^(b·i)·P for digit d: the shift by one keeps
+infinity out of the table, and the scalar is lowered by Σ 2^(b·i) (mod n) beforehand to make up for it. The product is
+then a sum of w table entries: one library call.
+
+    bits  windows  entries  MB   built on two cores  per multiply and core
+      12       22   86,032  5.5              0.25 s                  10 µs   G: once per process, for every row
+       8       32    8,192  0.5              0.03 s                  13 µs   a job's public keys: for every bin
 
 Source: Brickell, Gordon, McCurley, Wilson, "Fast Exponentiation with Precomputation" (1992).
 """
@@ -20,42 +24,48 @@ from fedchain.crypto.curve import ORDER, STRUCT_BYTES, Bools, Bytes2D, Int64s
 from fedchain.crypto.points import PointArray, generator
 from fedchain.errors import InvalidPointError
 
-WINDOW_BITS = 12
-WINDOWS = 22
-DIGITS = 1 << WINDOW_BITS
-TOP_DIGITS = 1 << (256 - WINDOW_BITS * (WINDOWS - 1))
-ENTRIES = (WINDOWS - 1) * DIGITS + TOP_DIGITS
-OFFSET = sum(1 << (WINDOW_BITS * i) for i in range(WINDOWS)) % ORDER
-MULTIPLY_CHUNK = 1024
+GENERATOR_BITS = 12
+KEY_BITS = 8
+WINDOWS = {12: 22, 8: 32}
+"""How many windows for each supported width in bits."""
 
-_HALF = 1 << (WINDOW_BITS // 2)
+OFFSETS = {bits: sum(1 << (bits * i) for i in range(windows)) % ORDER for bits, windows in WINDOWS.items()}
+"""By how much a scalar is lowered, for each supported width."""
+
+MULTIPLY_CHUNK = 1024
 
 
 class FixedBaseTable:
-    """Multiples of one public point, 5.5 MB.
+    """Multiples of one public point.
 
     Attributes:
         point: the base, an array of one.
-        entries: (86,032) points; entry ``i * 4096 + d`` is (d + 1)·2^(12i)·P.
+        window_bits: b, 12 or 8.
+        windows: w, how many entries make a product.
+        entries: points; entry ``i * 2**b + d`` is (d + 1)·2^(b·i)·P.
     """
 
-    __slots__ = ("entries", "point")
+    __slots__ = ("entries", "point", "window_bits", "windows")
 
-    def __init__(self, point: PointArray, executor: Executor | None = None) -> None:
-        """Build the table; about 0.25 s on two cores.
+    def __init__(self, point: PointArray, executor: Executor | None = None, window_bits: int = GENERATOR_BITS) -> None:
+        """Build the table.
 
         Raises:
             InvalidPointError: not exactly one finite point.
+            ValueError: a width other than 12 or 8.
         """
+        if window_bits not in WINDOWS:
+            raise ValueError(f"windows have {sorted(WINDOWS)} bits, asked for {window_bits}")
         if len(point) != 1:
             raise InvalidPointError(f"a fixed-base table needs one point, found {len(point)}")
         point.require_finite()
         self.point = point
-        windows = (executor or default_executor()).map(partial(_build_window, point.structs), range(WINDOWS))
-        self.entries = PointArray(np.concatenate(windows))
+        self.window_bits, self.windows = window_bits, WINDOWS[window_bits]
+        build = partial(_build_window, point.structs, window_bits)
+        self.entries = PointArray(np.concatenate((executor or default_executor()).map(build, range(self.windows))))
 
     def multiply_base(self, scalars: Sequence[int], executor: Executor | None = None) -> PointArray:
-        """Each scalar times the base; about 10 µs per scalar and core.
+        """Each scalar times the base; 10 to 13 µs per scalar and core.
 
         Args:
             scalars: any integers, taken mod n; zero gives infinity.
@@ -64,27 +74,34 @@ class FixedBaseTable:
             ``len(scalars)`` points.
         """
         parts = [scalars[cut] for cut in chunks(len(scalars), MULTIPLY_CHUNK)]
-        results = (executor or default_executor()).map(partial(_multiply, self.entries.structs), parts)
+        multiply = partial(_multiply, self.entries.structs, self.window_bits)
+        results = (executor or default_executor()).map(multiply, parts)
         if not results:
             return self.point[:0]
         return PointArray(np.concatenate([s for s, _ in results]), np.concatenate([i for _, i in results]))
 
 
-def window_members(scalars: Sequence[int]) -> Int64s:
-    """Which table entries sum to each multiple; the same for the table of any point.
+def window_members(scalars: Sequence[int], window_bits: int = GENERATOR_BITS) -> Int64s:
+    """Which table entries sum to each multiple; the same for the table of any point of that width.
 
     Args:
-        scalars: n integers, taken mod n.
+        scalars: n integers, taken modulo the order.
+        window_bits: 12 or 8.
 
     Returns:
-        (n, 22) int64 positions in `FixedBaseTable.entries`.
+        (n, windows) int64 positions in `FixedBaseTable.entries`.
     """
-    lowered = b"".join([((scalar - OFFSET) % ORDER).to_bytes(33, "little") for scalar in scalars])
-    triples = np.frombuffer(lowered, np.uint8).reshape(len(scalars), WINDOWS // 2, 3).astype(np.int64)
-    members = np.empty((len(scalars), WINDOWS), np.int64)
-    members[:, 0::2] = triples[:, :, 0] | (triples[:, :, 1] & 15) << 8
-    members[:, 1::2] = triples[:, :, 1] >> 4 | triples[:, :, 2] << 4
-    members += np.arange(WINDOWS, dtype=np.int64) * DIGITS
+    offset, windows = OFFSETS[window_bits], WINDOWS[window_bits]
+    lowered = b"".join([((scalar - offset) % ORDER).to_bytes(33, "little") for scalar in scalars])
+    digits = np.frombuffer(lowered, np.uint8).reshape(len(scalars), 33)
+    members = np.empty((len(scalars), windows), np.int64)
+    if window_bits == 8:
+        members[:] = digits[:, :32]
+    else:
+        triples = digits.reshape(len(scalars), windows // 2, 3).astype(np.int64)
+        members[:, 0::2] = triples[:, :, 0] | (triples[:, :, 1] & 15) << 8
+        members[:, 1::2] = triples[:, :, 1] >> 4 | triples[:, :, 2] << 4
+    members += np.arange(windows, dtype=np.int64) << window_bits
     return members
 
 
@@ -94,22 +111,23 @@ def generator_table() -> FixedBaseTable:
     return FixedBaseTable(generator())
 
 
-def _multiply(entries: Bytes2D, scalars: Sequence[int]) -> tuple[Bytes2D, Bools]:
-    members = window_members(scalars)
-    return curve.sum_groups([entries], members.reshape(-1), np.arange(len(scalars) + 1, dtype=np.int64) * WINDOWS)
+def _multiply(entries: Bytes2D, window_bits: int, scalars: Sequence[int]) -> tuple[Bytes2D, Bools]:
+    members = window_members(scalars, window_bits)
+    return curve.sum_groups([entries], members.reshape(-1), np.arange(len(scalars) + 1) * members.shape[1])
 
 
-def _build_window(point: Bytes2D, window: int) -> Bytes2D:
-    """(4096, 64), or (16, 64) for the top window: the multiples 1, 2, 3 … of 2^(12·window)·P."""
-    base = curve.multiply(pow(2, WINDOW_BITS * window, ORDER), point)
-    count = TOP_DIGITS if window == WINDOWS - 1 else DIGITS
-    low = _multiples(base, min(_HALF, count))
-    if count <= _HALF:
+def _build_window(point: Bytes2D, window_bits: int, window: int) -> Bytes2D:
+    """(2^b, 64), or fewer for the top window: the multiples 1, 2, 3 … of 2^(b·window)·P."""
+    base = curve.multiply(pow(2, window_bits * window, ORDER), point)
+    count = 1 << min(window_bits, 256 - window_bits * window)
+    half = 1 << (window_bits // 2)
+    low = _multiples(base, min(half, count))
+    if count <= half:
         return low
-    high = _multiples(low[-1:], count // _HALF - 1)
-    pairs = np.empty((len(high), _HALF, 2), np.int64)
+    high = _multiples(low[-1:], count // half - 1)
+    pairs = np.empty((len(high), half, 2), np.int64)
     pairs[:, :, 0] = np.arange(len(high))[:, None]
-    pairs[:, :, 1] = len(high) + np.arange(_HALF)
+    pairs[:, :, 1] = len(high) + np.arange(half)
     sums, infinity = curve.sum_groups([high, low], pairs.reshape(-1), np.arange(0, pairs.size + 1, 2))
     if infinity.any():
         raise InvalidPointError("a table entry is infinity")

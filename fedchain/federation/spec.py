@@ -190,7 +190,9 @@ class JobSpec(_Section):
 
     @classmethod
     def from_toml_text(cls, text: str, where: str = "job file") -> JobSpec:
-        """Validate a job file's text; `where` names it in errors."""
+        """Validate a job file's text, or the JSON that `to_bytes` gives; `where` names it in errors."""
+        if text.startswith("{"):  # no TOML document begins so
+            return cls.from_bytes(text.encode())
         try:
             raw = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:

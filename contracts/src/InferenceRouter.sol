@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
+import {IJobManager} from "./interfaces/IJobManager.sol";
+import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
+
+/// @title InferenceRouter
+/// @notice See {IInferenceRouter}. A request is one storage slot.
+contract InferenceRouter is IInferenceRouter {
+    /// @notice The first request of every job; larger than any round in practice.
+    uint32 public constant FIRST_REQUEST_ID = 2 ** 31;
+
+    struct Request {
+        address requester;
+        RequestStatus status;
+        uint40 openedBlock;
+        uint40 closedBlock;
+    }
+
+    /// @notice Who is accredited.
+    IParticipantRegistry public immutable registry;
+    /// @notice The jobs that requests belong to.
+    IJobManager public immutable jobs;
+
+    mapping(bytes32 jobId => Request[]) private _requests;
+
+    /// @notice Takes the contracts it reads.
+    constructor(IParticipantRegistry registry_, IJobManager jobs_) {
+        registry = registry_;
+        jobs = jobs_;
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function open(bytes32 jobId) external returns (uint32 requestId) {
+        IJobManager.Phase phase = jobs.phaseOf(jobId);
+        if (phase == IJobManager.Phase.None) revert IJobManager.UnknownJob(jobId);
+        if (jobs.rosterIndexOf(jobId, msg.sender) == type(uint256).max) {
+            revert IJobManager.NotOnRoster(jobId, msg.sender);
+        }
+        _requireAccredited();
+        if (phase != IJobManager.Phase.Completed) revert IJobManager.WrongPhase(IJobManager.Phase.Completed, phase);
+
+        Request[] storage requests = _requests[jobId];
+        requestId = FIRST_REQUEST_ID + uint32(requests.length);
+        requests.push(Request(msg.sender, RequestStatus.Open, uint40(block.number), 0));
+        emit RequestOpened(jobId, requestId, msg.sender);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function close(bytes32 jobId, uint32 requestId, uint8 outcome) external {
+        if (!_exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
+        Request storage request = _requests[jobId][requestId - FIRST_REQUEST_ID];
+        if (request.requester != msg.sender && jobs.rosterIndexOf(jobId, msg.sender) != 0) {
+            revert NotRequesterOrActiveParty(jobId, msg.sender);
+        }
+        _requireAccredited();
+        if (outcome == 0 || outcome > uint8(type(RequestStatus).max)) revert OutcomeInvalid(outcome);
+        if (request.status != RequestStatus.Open) revert RequestNotOpen(jobId, requestId);
+        request.status = RequestStatus(outcome);
+        request.closedBlock = uint40(block.number);
+        emit RequestClosed(jobId, requestId, msg.sender, outcome);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function isOpen(bytes32 jobId, uint32 requestId) external view returns (bool) {
+        if (!_exists(jobId, requestId)) return false;
+        return _requests[jobId][requestId - FIRST_REQUEST_ID].status == RequestStatus.Open;
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function requestOf(bytes32 jobId, uint32 requestId)
+        external
+        view
+        returns (address requester, RequestStatus status, uint64 openedBlock, uint64 closedBlock)
+    {
+        if (!_exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
+        Request storage request = _requests[jobId][requestId - FIRST_REQUEST_ID];
+        return (request.requester, request.status, request.openedBlock, request.closedBlock);
+    }
+
+    /// @inheritdoc IInferenceRouter
+    function requestCount(bytes32 jobId) external view returns (uint256) {
+        return _requests[jobId].length;
+    }
+
+    function _exists(bytes32 jobId, uint32 requestId) private view returns (bool) {
+        return requestId >= FIRST_REQUEST_ID && requestId - FIRST_REQUEST_ID < _requests[jobId].length;
+    }
+
+    function _requireAccredited() private view {
+        if (registry.statusOf(msg.sender) != IParticipantRegistry.Status.Accredited) {
+            revert IJobManager.PartyNotAccredited(msg.sender);
+        }
+    }
+}

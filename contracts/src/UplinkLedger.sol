@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {Kinds} from "./Kinds.sol";
+import {PayloadDigest} from "./PayloadDigest.sol";
+import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
+import {IJobManager} from "./interfaces/IJobManager.sol";
+import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
+import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
+
+/// @title UplinkLedger
+/// @notice See {IUplinkLedger}. An accepted uplink writes three slots: verdict, slot digest, counts.
+contract UplinkLedger is IUplinkLedger {
+    uint16 private constant SCHEMA = 1;
+    uint256 private constant SHARD_DIGEST_BYTES = 32;
+
+    struct Counts {
+        uint64 accepted;
+        uint64 rejected;
+    }
+
+    /// @notice Who is accredited; takes the strikes.
+    IParticipantRegistry public immutable registry;
+    /// @notice The jobs that uplinks belong to; takes the shard digests.
+    IJobManager public immutable jobs;
+    /// @notice Who may wire the router.
+    address public immutable deployer;
+    /// @notice The requests that uplinks belong to after completion.
+    IInferenceRouter public router;
+
+    mapping(bytes32 uplinkId => Verdict) private _verdicts;
+    mapping(bytes32 slot => bytes32 digest) private _slots;
+    mapping(bytes32 jobId => Counts) private _counts;
+    mapping(bytes32 uplinkId => bytes32 jobId) private _contributionJobs;
+
+    /// @notice Takes the contracts it reads and calls; the router is wired later.
+    constructor(IParticipantRegistry registry_, IJobManager jobs_) {
+        registry = registry_;
+        jobs = jobs_;
+        deployer = msg.sender;
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function setRouter(address router_) external {
+        if (msg.sender != deployer) revert NotDeployer(msg.sender);
+        if (address(router) != address(0) || router_ == address(0)) revert RouterAlreadySet(address(router));
+        router = IInferenceRouter(router_);
+        emit RouterSet(router_);
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function submit(Envelope calldata envelope, bytes calldata payload)
+        external
+        returns (bytes32 uplinkId, Reason reason)
+    {
+        IParticipantRegistry.Status status = registry.statusOf(msg.sender);
+        if (status < IParticipantRegistry.Status.Accredited) revert CallerNotAccredited(msg.sender);
+        uplinkId = keccak256(abi.encode(block.chainid, address(this), msg.sender, envelope));
+        Verdict storage earlier = _verdicts[uplinkId];
+        if (earlier.known && earlier.reason == Reason.Accepted) return (uplinkId, Reason.Accepted);
+
+        bool suspended = status == IParticipantRegistry.Status.Suspended;
+        bytes32 slot = _slotOf(envelope);
+        reason = suspended ? Reason.SenderSuspended : _judge(envelope, payload, slot);
+        _verdicts[uplinkId] = Verdict(msg.sender, reason, envelope.kind, uint64(block.number), true);
+        if (reason == Reason.Accepted) {
+            _slots[slot] = envelope.digest;
+            ++_counts[envelope.jobId].accepted;
+            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, payload);
+            _act(uplinkId, envelope, payload);
+        } else {
+            ++_counts[envelope.jobId].rejected;
+            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, "");
+            if (!suspended) registry.strike(msg.sender, envelope.jobId, uint8(reason));
+        }
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function verdictOf(bytes32 uplinkId) external view returns (Verdict memory verdict) {
+        return _verdicts[uplinkId];
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function slotDigest(bytes32 slot) external view returns (bytes32 digest) {
+        return _slots[slot];
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function countsOf(bytes32 jobId) external view returns (uint64 accepted, uint64 rejected) {
+        Counts storage counts = _counts[jobId];
+        return (counts.accepted, counts.rejected);
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function contributionJobOf(bytes32 uplinkId) external view returns (bytes32 jobId) {
+        return _contributionJobs[uplinkId];
+    }
+
+    /// @dev What an accepted uplink sets in motion beyond its own record.
+    function _act(bytes32 uplinkId, Envelope calldata envelope, bytes calldata payload) private {
+        if (envelope.kind == Kinds.SHARD_DIGEST) {
+            bytes32 digest = bytes32(payload[payload.length - SHARD_DIGEST_BYTES:]);
+            jobs.recordShard(envelope.jobId, msg.sender, digest);
+        } else if (envelope.kind == Kinds.CONTRIBUTION) {
+            _contributionJobs[uplinkId] = envelope.jobId;
+        }
+    }
+
+    /// @dev The rules, in the order of {Reason}.
+    function _judge(Envelope calldata envelope, bytes calldata payload, bytes32 slot) private view returns (Reason) {
+        IJobManager.JobContext memory job = jobs.contextOf(envelope.jobId, msg.sender, envelope.recipient);
+        if (job.phase == IJobManager.Phase.None) return Reason.UnknownJob;
+        if (job.senderIndex == type(uint8).max) return Reason.NotOnRoster;
+        if (Kinds.isKnown(envelope.kind) && !Kinds.belongsTo(envelope.kind, job.phase)) return Reason.WrongPhase;
+        if (!_isRound(envelope, job)) return Reason.WrongRound;
+        if (envelope.attempt != job.attempt) return Reason.WrongAttempt;
+        if (!_isKindAllowed(envelope, job)) return Reason.KindNotAllowed;
+        if (envelope.recipient != address(0) && job.recipientIndex == type(uint8).max) {
+            return Reason.RecipientNotOnRoster;
+        }
+        if (envelope.schema != SCHEMA) return Reason.SchemaUnsupported;
+        if (!_isSize(envelope, payload.length, job.maxPayloadBytes)) return Reason.SizeOutOfBounds;
+        if (!_isDigest(envelope, payload)) return Reason.DigestMismatch;
+        if (_slots[slot] != 0) return Reason.SlotTaken;
+        if (envelope.kind == Kinds.SHARD_DIGEST && job.senderHasShard) return Reason.SlotTaken;
+        if (!_isStatistic(envelope, job.maxStatisticE6)) return Reason.StatisticOutOfPolicy;
+        return Reason.Accepted;
+    }
+
+    function _isRound(Envelope calldata envelope, IJobManager.JobContext memory job) private view returns (bool) {
+        if (job.phase == IJobManager.Phase.Completed) return router.isOpen(envelope.jobId, envelope.round);
+        if (job.phase == IJobManager.Phase.Training && job.round == 0) return false;
+        return envelope.round == job.round; // zero while aligning
+    }
+
+    function _isKindAllowed(Envelope calldata envelope, IJobManager.JobContext memory job) private view returns (bool) {
+        if (!Kinds.isKnown(envelope.kind)) return false;
+        if (job.phase != IJobManager.Phase.Completed) return Kinds.roleAllows(envelope.kind, job.senderIndex == 0);
+        if (envelope.kind != Kinds.PREDICT_REQUEST) return true;
+        (address requester,,,) = router.requestOf(envelope.jobId, envelope.round);
+        return requester == msg.sender;
+    }
+
+    /// @dev A shard_digest must be inline and hold at least its 32 bytes.
+    function _isSize(Envelope calldata envelope, uint256 length, uint256 max) private pure returns (bool) {
+        uint256 size = envelope.size;
+        bool isInline = size <= PayloadDigest.INLINE_LIMIT;
+        if (size == 0 || size > max || length != (isInline ? size : 0)) return false;
+        return envelope.kind != Kinds.SHARD_DIGEST || (isInline && size >= SHARD_DIGEST_BYTES);
+    }
+
+    /// @dev A digest of zero is refused: it would leave the slot looking free.
+    function _isDigest(Envelope calldata envelope, bytes calldata payload) private view returns (bool) {
+        if (payload.length == 0) return envelope.digest != 0;
+        return PayloadDigest.rootOf(payload) == envelope.digest;
+    }
+
+    function _isStatistic(Envelope calldata envelope, uint256 max) private pure returns (bool) {
+        return envelope.kind == Kinds.CONTRIBUTION ? envelope.statisticE6 <= max : envelope.statisticE6 == 0;
+    }
+
+    function _slotOf(Envelope calldata envelope) private view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                envelope.jobId,
+                envelope.round,
+                envelope.attempt,
+                envelope.step,
+                msg.sender,
+                envelope.recipient,
+                envelope.kind
+            )
+        );
+    }
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+/// @title Every message of a job: judged, counted and, if accepted, published.
+/// @notice Envelope and inline payload of an accepted uplink are public; what must stay secret is encrypted or sealed
+/// by the sender beforehand. A rejected uplink publishes its envelope only.
+interface IUplinkLedger {
+    /// @dev An uplink is rejected with the first reason that applies, in this order.
+    enum Reason {
+        Accepted,
+        SenderSuspended,
+        UnknownJob,
+        NotOnRoster,
+        WrongPhase,
+        WrongRound,
+        WrongAttempt,
+        KindNotAllowed,
+        RecipientNotOnRoster,
+        SchemaUnsupported,
+        SizeOutOfBounds,
+        DigestMismatch,
+        SlotTaken,
+        StatisticOutOfPolicy
+    }
+
+    /// @param jobId the job.
+    /// @param round 0 while aligning, the job's round in training and evaluation, a request id after completion.
+    /// @param attempt the job's attempt at that round.
+    /// @param step position within the round.
+    /// @param kind see {Kinds}.
+    /// @param recipient a roster party, or zero for the whole roster.
+    /// @param schema version of the payload's encoding; 1.
+    /// @param digest root of the SHA-256 Merkle tree over the payload's 64 KiB chunks.
+    /// @param size the payload's bytes, at least 1; above 98304 the payload stays with the sender.
+    /// @param statisticE6 declared statistic scaled by 1e6; zero unless kind is contribution.
+    struct Envelope {
+        bytes32 jobId;
+        uint32 round;
+        uint16 attempt;
+        uint32 step;
+        uint8 kind;
+        address recipient;
+        uint16 schema;
+        bytes32 digest;
+        uint64 size;
+        uint64 statisticE6;
+    }
+
+    struct Verdict {
+        address sender;
+        Reason reason;
+        uint8 kind;
+        uint64 blockNumber;
+        bool known;
+    }
+
+    /// @notice An uplink was judged. `payload` is empty when rejected or when it travels by reference.
+    event UplinkJudged(
+        bytes32 indexed jobId,
+        address indexed sender,
+        bytes32 indexed uplinkId,
+        Reason reason,
+        Envelope envelope,
+        bytes payload
+    );
+    /// @notice The inference router was wired.
+    event RouterSet(address indexed router);
+
+    /// @notice The caller never was accredited: there is nobody to judge.
+    error CallerNotAccredited(address caller);
+    /// @notice Only the deployer may wire.
+    error NotDeployer(address caller);
+    /// @notice The router is set once, and not to zero.
+    error RouterAlreadySet(address router);
+
+    /// @notice Judges an uplink. The verdict is state, not a revert; a rejection is a strike against the sender
+    /// (unless it is suspended already). Sending an accepted uplink again changes nothing and returns its id.
+    /// @param envelope what is sent; see {Envelope}.
+    /// @param payload the bytes if `size` is at most 98304, otherwise empty. The last 32 bytes of a shard_digest
+    /// payload are the shard digest, which is passed to the job manager.
+    /// @return uplinkId keccak256(abi.encode(chainid, this, sender, envelope)).
+    /// @return reason Accepted, or the first rule broken.
+    /// Requirements: the caller is Accredited or Suspended. Emits {UplinkJudged}.
+    function submit(Envelope calldata envelope, bytes calldata payload)
+        external
+        returns (bytes32 uplinkId, Reason reason);
+
+    /// @notice Wires the inference router. Requirements: deployer, once. Emits {RouterSet}.
+    function setRouter(address router_) external;
+
+    /// @notice The latest verdict; `known` is false if there is none.
+    function verdictOf(bytes32 uplinkId) external view returns (Verdict memory verdict);
+
+    /// @notice The digest that a slot holds, zero if it is free.
+    /// @param slot keccak256(abi.encode(jobId, round, attempt, step, sender, recipient, kind)).
+    function slotDigest(bytes32 slot) external view returns (bytes32 digest);
+
+    /// @notice How many uplinks that named `jobId` were accepted and rejected.
+    function countsOf(bytes32 jobId) external view returns (uint64 accepted, uint64 rejected);
+
+    /// @notice The job of an accepted contribution uplink; zero for every other uplink.
+    function contributionJobOf(bytes32 uplinkId) external view returns (bytes32 jobId);
+}

@@ -1,0 +1,139 @@
+"""The key with which a party signs its transactions."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account as EthAccount
+from eth_account.hdaccount import seed_from_mnemonic
+from eth_account.hdaccount.deterministic import HDPath
+from eth_account.signers.local import LocalAccount
+from eth_utils.exceptions import ValidationError
+
+from fedchain.chain.files import write_atomically
+from fedchain.errors import ConfigError
+
+DEV_MNEMONIC = "test test test test test test test test test test test junk"
+"""The publicly known phrase of all development chains. Never use its accounts on a chain that matters."""
+
+DEV_PATH = "m/44'/60'/0'/0"
+
+_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+_MAX_KEYSTORE_BYTES = 65536
+
+
+class Account:
+    """A secp256k1 key and its address. Neither `repr` nor `str` shows the key.
+
+    Attributes:
+        address: checksummed hex address.
+    """
+
+    __slots__ = ("_local", "address")
+
+    def __init__(self, local: LocalAccount) -> None:
+        self._local = local
+        self.address: str = str(local.address)
+
+    @classmethod
+    def create(cls) -> Account:
+        """A new account with a key from the operating system's generator."""
+        return cls.from_private_key((secrets.randbelow(_ORDER - 1) + 1).to_bytes(32, "big"))
+
+    @classmethod
+    def from_private_key(cls, key: bytes) -> Account:
+        """The account of a 32-byte private key.
+
+        Raises:
+            ConfigError: not 32 bytes, or not in 1..n-1.
+        """
+        if len(key) != 32 or not 0 < int.from_bytes(key, "big") < _ORDER:
+            raise ConfigError("a private key is a number in 1..n-1 of secp256k1 in 32 bytes")
+        try:
+            return cls(EthAccount.from_key(key))
+        except (ValueError, ValidationError):
+            raise ConfigError("a private key is a number in 1..n-1 of secp256k1 in 32 bytes") from None
+
+    @classmethod
+    def from_keystore(cls, path: Path, passphrase: str) -> Account:
+        """Open an encrypted key file (keystore version 3; about a second with the default scrypt).
+
+        Raises:
+            ConfigError: the file is missing or no keystore, or the passphrase does not open it.
+        """
+        try:
+            with path.open("rb") as file:
+                raw = file.read(_MAX_KEYSTORE_BYTES + 1)
+        except OSError as error:
+            raise ConfigError(f"keystore {path}: {error.strerror}; create one with `fedchain init`") from error
+        try:
+            if len(raw) > _MAX_KEYSTORE_BYTES:
+                raise ValueError("too large")
+            document = json.loads(raw)
+            if not isinstance(document, dict) or "crypto" not in {str(name).lower() for name in document}:
+                raise ValueError("no crypto section")
+        except ValueError as error:
+            raise ConfigError(f"keystore {path}: not a version 3 keystore file") from error
+        try:
+            key = bytes(EthAccount.decrypt(document, passphrase))
+        except ValueError:
+            raise ConfigError(f"keystore {path}: the passphrase does not open it") from None
+        except (KeyError, TypeError, NotImplementedError, AttributeError):
+            raise ConfigError(f"keystore {path}: not a version 3 keystore file") from None
+        return cls.from_private_key(key)
+
+    def save_keystore(self, path: Path, passphrase: str, *, iterations: int | None = None) -> None:
+        """Write the key encrypted under a passphrase (keystore version 3, scrypt), readable by the owner alone.
+
+        Args:
+            path: file to write, atomically; must not exist, so that no key is ever overwritten.
+            passphrase: not empty.
+            iterations: scrypt's cost, a power of two; None takes the library's (2**18, about a second).
+
+        Raises:
+            ConfigError: the passphrase is empty, or the file exists.
+        """
+        if not passphrase:
+            raise ConfigError(f"keystore {path}: an empty passphrase protects nothing; give one")
+        if path.exists():
+            raise ConfigError(f"keystore {path}: exists already; move it away first, its key is needed for its address")
+        document: dict[str, Any] = dict(
+            EthAccount.encrypt(self._local.key, passphrase, kdf="scrypt", iterations=iterations)
+        )
+        write_atomically(path, json.dumps(document, sort_keys=True).encode() + b"\n", mode=0o600)
+
+    def sign(self, transaction: dict[str, object]) -> tuple[bytes, bytes]:
+        """Sign a transaction; returns its bytes and its 32-byte hash."""
+        signed = self._local.sign_transaction(transaction)  # type: ignore[arg-type]
+        return bytes(signed.raw_transaction), bytes(signed.hash)
+
+    def __repr__(self) -> str:
+        return f"Account({self.address})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Account) and other.address == self.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an account's key is not serialised; use save_keystore")
+
+
+def dev_accounts(count: int = 10) -> list[Account]:
+    """The first accounts of the development phrase; every development chain funds the first ten."""
+    return [_dev_account(index) for index in range(count)]
+
+
+@lru_cache(maxsize=64)
+def _dev_account(index: int) -> Account:
+    return Account.from_private_key(bytes(HDPath(f"{DEV_PATH}/{index}").derive(_dev_seed())))
+
+
+@lru_cache(maxsize=1)
+def _dev_seed() -> bytes:
+    return bytes(seed_from_mnemonic(DEV_MNEMONIC, ""))

@@ -1,0 +1,194 @@
+"""A development chain in memory: eth-tester's py-evm chain with an index of its own.
+
+eth-tester finds a receipt by walking back over all blocks and rebuilds blocks to search their logs, which grows with
+the chain. Here every transaction is mined at once into a block of its own, and receipts and logs are kept by hash and
+block, so that sending, receipts and logs take the same time at block 10 and at block 10,000.
+
+Free gas (base fee 0), Shanghai rules, a block gas limit far above any transaction, the development phrase's accounts
+funded. A reset gives another genesis hash.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from eth.exceptions import HeaderNotFound, PyEVMError, Revert
+from eth.vm.forks.shanghai import ShanghaiVM
+from eth.vm.spoof import SpoofTransaction
+from eth_tester.backends.pyevm.main import PyEVMBackend
+from eth_utils.crypto import keccak
+from eth_utils.exceptions import ValidationError
+from rlp import encode as rlp_encode  # type: ignore[import-untyped]
+from rlp.exceptions import RLPException  # type: ignore[import-untyped]
+
+from fedchain.chain.account import DEV_MNEMONIC, DEV_PATH
+
+BLOCK_GAS_LIMIT = 10**9
+DEV_ACCOUNTS = 10
+
+_MALFORMED = (PyEVMError, ValidationError, RLPException, ValueError, TypeError, IndexError)
+
+
+class RefusedError(Exception):
+    """A request that the chain refuses; becomes a JSON-RPC error.
+
+    Attributes:
+        code: JSON-RPC error code; 3 is a revert.
+        data: revert data as hex, or None.
+    """
+
+    def __init__(self, message: str, code: int = -32000, data: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.data = data
+
+
+@dataclass(frozen=True)
+class Log:
+    """One log, in bytes: payloads stay half as large as their hex."""
+
+    address: bytes
+    topics: tuple[str, ...]
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Mined:
+    """One block and its only transaction; the genesis block has none."""
+
+    header: Any
+    transaction: Any = None
+    succeeded: bool = True
+    logs: tuple[Log, ...] = ()
+    created: bytes | None = None
+
+
+class EmbeddedChain:
+    """The chain's state and history. Every method takes the lock: requests are answered one at a time."""
+
+    def __init__(self) -> None:
+        params = PyEVMBackend.generate_genesis_params({"gas_limit": BLOCK_GAS_LIMIT, "extra_data": os.urandom(32)})
+        backend = PyEVMBackend.from_mnemonic(
+            DEV_MNEMONIC,
+            genesis_parameters={**params, "base_fee_per_gas": 0},
+            vm_configuration=((0, ShanghaiVM),),
+            hd_path=DEV_PATH,
+            num_accounts=DEV_ACCOUNTS,
+        )
+        self._chain = backend.chain
+        self._lock = threading.RLock()
+        self._blocks = [Mined(self._chain.get_canonical_block_header_by_number(0))]
+        self._by_transaction: dict[bytes, int] = {}
+        self._by_hash = {bytes(self._blocks[0].header.hash): 0}
+        self.accounts: tuple[bytes, ...] = tuple(backend.get_accounts())
+        self.chain_id: int = self._chain.chain_id
+
+    @property
+    def head(self) -> int:
+        """Number of the newest block."""
+        return len(self._blocks) - 1
+
+    def send_raw(self, raw: bytes) -> bytes:
+        """Check and mine a signed transaction; returns its hash. A failing one is mined with status 0.
+
+        Raises:
+            RefusedError: it is malformed, or its nonce, price or balance do not fit.
+        """
+        with self._lock:
+            vm = self._chain.get_vm()
+            try:
+                transaction = vm.get_transaction_builder().decode(raw)
+                digest = bytes(transaction.hash)
+                if transaction.chain_id != self.chain_id:  # py-evm lets a legacy transaction of any chain pass
+                    raise RefusedError(f"transaction is for chain {transaction.chain_id}, not {self.chain_id}")
+                if digest in self._by_transaction:
+                    raise RefusedError("already known")
+                now = max(int(time.time()), self._blocks[-1].header.timestamp + 1)
+                self._chain.set_header_timestamp(now)
+                result, receipts, computations = self._chain.mine_all([transaction], mix_hash=os.urandom(32))
+            except _MALFORMED as error:
+                words = str(error)
+                is_poor = "afford" in words or "enough balance" in words
+                why = "insufficient funds" if is_poor else "invalid transaction"
+                raise RefusedError(f"{why}: {words}") from error
+            logs = tuple(
+                Log(bytes(log.address), tuple(f"0x{topic:064x}" for topic in log.topics), bytes(log.data))
+                for log in receipts[0].logs
+            )
+            created = None
+            if transaction.to == b"":
+                created = keccak(rlp_encode([transaction.sender, transaction.nonce]))[12:]
+            header = result.imported_block.header
+            self._blocks.append(Mined(header, transaction, not computations[0].is_error, logs, created))
+            self._by_transaction[digest] = self.head
+            self._by_hash[bytes(header.hash)] = self.head
+            return digest
+
+    def call(self, sender: bytes, to: bytes, data: bytes, value: int, gas: int | None, number: int) -> bytes:
+        """Execute a call on the state after a block, and forget it.
+
+        Raises:
+            RefusedError: it reverted (code 3 with the revert data) or failed.
+        """
+        with self._lock:
+            header = self.block(number).header
+            vm = self._chain.get_vm(at_header=header)
+            transaction = vm.get_transaction_builder().create_unsigned_transaction(
+                nonce=vm.state.get_nonce(sender),
+                gas_price=0,
+                gas=min(gas or BLOCK_GAS_LIMIT, BLOCK_GAS_LIMIT),
+                to=to,
+                value=value,
+                data=data,
+            )
+            try:
+                computation = vm.state.apply_transaction(SpoofTransaction(transaction, from_=sender))
+            except ValidationError as error:
+                raise RefusedError(f"invalid call: {error}") from error
+            if not computation.is_error:
+                return bytes(computation.output)
+            if isinstance(computation.error, Revert):
+                reason = bytes(computation.error.args[0]) if computation.error.args else b""
+                raise RefusedError("execution reverted", 3, "0x" + reason.hex())
+            raise RefusedError(f"execution failed: {type(computation.error).__name__}: {computation.error}")
+
+    def nonce(self, address: bytes, number: int) -> int:
+        """An account's nonce after a block."""
+        return int(self._state(number).get_nonce(address))
+
+    def balance(self, address: bytes, number: int) -> int:
+        """An account's balance after a block, wei."""
+        return int(self._state(number).get_balance(address))
+
+    def code(self, address: bytes, number: int) -> bytes:
+        """An account's code after a block."""
+        return bytes(self._state(number).get_code(address))
+
+    def block(self, number: int) -> Mined:
+        """A block by number.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        if not 0 <= number <= self.head:
+            raise RefusedError(f"block {number} not found; the head is {self.head}")
+        return self._blocks[number]
+
+    def number_of_block(self, block_hash: bytes) -> int | None:
+        """The number of the block with a hash."""
+        return self._by_hash.get(block_hash)
+
+    def number_of_transaction(self, transaction_hash: bytes) -> int | None:
+        """The number of the block that holds a transaction."""
+        return self._by_transaction.get(transaction_hash)
+
+    def _state(self, number: int) -> Any:
+        with self._lock:
+            try:
+                return self._chain.get_vm(at_header=self.block(number).header).state
+            except HeaderNotFound as error:  # pragma: no cover - every block is kept
+                raise RefusedError(f"block {number} not found") from error

@@ -1,0 +1,188 @@
+"""The contracts' events as frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedchain.chain.views import JobPolicy, RequestStatus
+from fedchain.messages.envelope import Envelope
+from fedchain.types import JobId, Phase, Reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainEvent:
+    """Where an event stands on the chain; (block_hash, log_index) identifies it across reorganisations."""
+
+    block_number: int
+    block_hash: bytes
+    log_index: int
+    transaction_hash: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticipantRegistered(ChainEvent):
+    """A participant entered itself."""
+
+    party: str
+    name: str
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointChanged(ChainEvent):
+    """A participant moved its payload server."""
+
+    party: str
+    endpoint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticipantAccredited(ChainEvent):
+    """A steward accredited a participant."""
+
+    party: str
+    steward: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticipantSuspended(ChainEvent):
+    """A participant was suspended, by a steward or, after three strikes, by the ledger."""
+
+    party: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticipantReinstated(ChainEvent):
+    """A steward reinstated a participant; its strikes are gone."""
+
+    party: str
+    steward: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrikeRecorded(ChainEvent):
+    """A rejected uplink counted against its sender."""
+
+    party: str
+    job_id: JobId
+    reason: Reason
+    strikes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProposed(ChainEvent):
+    """A job and its whole spec; `spec_digest` is the spec's SHA-256."""
+
+    job_id: JobId
+    proposer: str
+    spec_digest: bytes
+    roster: tuple[str, ...]
+    policy: JobPolicy
+    spec: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobAccepted(ChainEvent):
+    """A roster party agreed."""
+
+    job_id: JobId
+    party: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseChanged(ChainEvent):
+    """A job entered a phase."""
+
+    job_id: JobId
+    phase: Phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundBegan(ChainEvent):
+    """The active party began a round, or tries it again."""
+
+    job_id: JobId
+    round: int
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentDeclared(ChainEvent):
+    """A party declared the aligned order of samples."""
+
+    job_id: JobId
+    party: str
+    order_digest: bytes
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopDeclared(ChainEvent):
+    """A party declared the stopping condition met after a round."""
+
+    job_id: JobId
+    party: str
+    round: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecorded(ChainEvent):
+    """A party committed to its model shard."""
+
+    job_id: JobId
+    party: str
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobAborted(ChainEvent):
+    """A roster party, or the contract, ended a job."""
+
+    job_id: JobId
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UplinkJudged(ChainEvent):
+    """An uplink and its verdict; `payload` is empty when rejected, or above the inline limit."""
+
+    job_id: JobId
+    sender: str
+    uplink_id: bytes
+    reason: Reason
+    envelope: Envelope
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContributionRecorded(ChainEvent):
+    """The active party recorded contribution shares, scale 1e6."""
+
+    job_id: JobId
+    by: str
+    roster: tuple[str, ...]
+    shares_e6: tuple[int, ...]
+    full: int
+    empty: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestOpened(ChainEvent):
+    """A roster party opened an inference request."""
+
+    job_id: JobId
+    request_id: int
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestClosed(ChainEvent):
+    """An inference request ended."""
+
+    job_id: JobId
+    request_id: int
+    by: str
+    outcome: RequestStatus

@@ -1,0 +1,204 @@
+"""What a consortium's contracts know: reads that cost no transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from fedchain.chain.abi import CODEC, checksum, describe_revert, function
+from fedchain.chain.artifacts import CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
+from fedchain.chain.client import ChainClient
+from fedchain.chain.decoder import EventDecoder, job_id_of
+from fedchain.chain.deployment import Deployment
+from fedchain.chain.events import ChainEvent
+from fedchain.chain.reverts import revert_data
+from fedchain.chain.rpc import RpcError
+from fedchain.chain.views import (
+    ContributionRecord,
+    JobPolicy,
+    JobView,
+    Participant,
+    RequestStatus,
+    RequestView,
+    Verdict,
+    kind_of_number,
+)
+from fedchain.errors import ConfigError, TransactionError
+from fedchain.messages.envelope import Envelope
+from fedchain.types import JobId, Phase, Reason, Status
+
+BLOCKS_PER_QUERY = 1000
+"""`eth_getLogs` is asked for this many blocks at a time; Besu refuses more than 5,000."""
+
+_ZERO_ADDRESS = "0x" + "00" * 20
+
+
+def job_id_bytes(job_id: JobId) -> bytes:
+    """32 bytes of a job id.
+
+    Raises:
+        ConfigError: it is not 0x-prefixed hex of 32 bytes.
+    """
+    try:
+        raw = bytes.fromhex(job_id.removeprefix("0x"))
+    except ValueError:
+        raw = b""
+    if len(raw) != 32 or not job_id.startswith("0x"):
+        raise ConfigError(f"job id '{job_id}' is not 0x and 64 hex digits")
+    return raw
+
+
+def envelope_values(envelope: Envelope) -> tuple[object, ...]:
+    """An envelope in the order of `UplinkLedger.Envelope`."""
+    return (
+        envelope.job_id,
+        envelope.round,
+        envelope.attempt,
+        envelope.step,
+        int(envelope.kind),
+        envelope.recipient,
+        envelope.schema,
+        envelope.digest,
+        envelope.size,
+        envelope.statistic_e6,
+    )
+
+
+class ConsortiumReads:
+    """The reading half of `Consortium`; every method asks the newest block.
+
+    Every method raises `ChainUnreachableError` when the node does not answer.
+    """
+
+    def __init__(self, client: ChainClient, deployment: Deployment) -> None:
+        deployment.check(client)
+        self.client = client
+        self.deployment = deployment
+        self._addresses = {name: checksum(address) for name, address in deployment.addresses.items()}
+        self._decoder = EventDecoder(self._addresses)
+
+    def participant(self, address: str) -> Participant:
+        """A registry entry; its status is `UNKNOWN` when the address is not registered."""
+        name, endpoint, status, strikes = self._read(REGISTRY, "participantOf", address)
+        return Participant(checksum(address), name, endpoint, Status(status), strikes)
+
+    def address_of(self, name: str) -> str | None:
+        """The address registered under a name, None if there is none."""
+        (address,) = self._read(REGISTRY, "addressOf", name)
+        return None if address == _ZERO_ADDRESS else str(address)
+
+    def participants(self) -> list[Participant]:
+        """All registry entries, in the order of registration."""
+        (count,) = self._read(REGISTRY, "count")
+        return [self.participant(self._read(REGISTRY, "at", index)[0]) for index in range(count)]
+
+    def job(self, job_id: JobId) -> JobView:
+        """A job's state; its phase is `NONE` when there is no such job."""
+        (view,) = self._read(JOBS, "jobOf", job_id_bytes(job_id))
+        policy = view["policy"]
+        return JobView(
+            job_id=job_id,
+            phase=Phase(view["phase"]),
+            round=view["round"],
+            attempt=view["attempt"],
+            proposer=view["proposer"],
+            spec_digest=view["specDigest"],
+            aligned_digest=view["alignedDigest"],
+            aligned_rows=view["alignedRows"],
+            roster=view["roster"],
+            policy=JobPolicy(policy["maxPayloadBytes"], policy["maxRounds"], policy["maxStatisticE6"]),
+        )
+
+    def jobs(self) -> list[JobId]:
+        """All jobs, in the order of proposal."""
+        (count,) = self._read(JOBS, "jobCount")
+        return [job_id_of(self._read(JOBS, "jobAt", index)[0]) for index in range(count)]
+
+    def shard_digest(self, job_id: JobId, address: str) -> bytes | None:
+        """The digest of a party's model shard, None until it is recorded."""
+        (digest,) = self._read(JOBS, "shardDigestOf", job_id_bytes(job_id), address)
+        return bytes(digest) if any(digest) else None
+
+    def has_accepted(self, job_id: JobId, address: str) -> bool:
+        """Whether a party accepted the job."""
+        return bool(self._read(JOBS, "hasAccepted", job_id_bytes(job_id), address)[0])
+
+    def has_aligned(self, job_id: JobId, address: str) -> bool:
+        """Whether a party declared the aligned order."""
+        return bool(self._read(JOBS, "hasAligned", job_id_bytes(job_id), address)[0])
+
+    def has_stopped(self, job_id: JobId, address: str) -> bool:
+        """Whether a party declared the stopping condition met."""
+        return bool(self._read(JOBS, "hasStopped", job_id_bytes(job_id), address)[0])
+
+    def uplink_id(self, sender: str, envelope: Envelope) -> bytes:
+        """The id that the ledger gives an uplink, computed here: 32 bytes.
+
+        Raises:
+            ChainError: a field does not fit its type.
+        """
+        call = function(LEDGER, "submit").encode(envelope_values(envelope), b"")  # refuses what does not fit
+        types = ("uint256", "address", "address")
+        head = CODEC.encode(types, (self.deployment.chain_id, self._addresses[LEDGER], sender))
+        size = 32 * len(envelope_values(envelope))
+        return keccak(head + call[4 : 4 + size])
+
+    def verdict(self, uplink_id: bytes) -> Verdict:
+        """The contract's judgement of an uplink; `known` is False when there is none."""
+        (found,) = self._read(LEDGER, "verdictOf", uplink_id)
+        return Verdict(
+            sender=found["sender"],
+            reason=Reason(found["reason"]),
+            kind=kind_of_number(found["kind"]),
+            block_number=found["blockNumber"],
+            known=found["known"],
+        )
+
+    def counts(self, job_id: JobId) -> tuple[int, int]:
+        """How many uplinks of a job were accepted and rejected."""
+        accepted, rejected = self._read(LEDGER, "countsOf", job_id_bytes(job_id))
+        return accepted, rejected
+
+    def contribution(self, job_id: JobId) -> ContributionRecord | None:
+        """The recorded contribution shares, None until they are."""
+        roster, shares, full, empty, block = self._read(CONTRIBUTIONS, "contributionOf", job_id_bytes(job_id))
+        return ContributionRecord(roster, shares, full, empty, block) if block else None
+
+    def request(self, job_id: JobId, request_id: int) -> RequestView:
+        """An inference request.
+
+        Raises:
+            TransactionError: `UnknownRequest(…)`.
+        """
+        requester, status, opened, closed = self._read(ROUTER, "requestOf", job_id_bytes(job_id), request_id)
+        return RequestView(requester, RequestStatus(status), opened, closed)
+
+    def events(self, from_block: int, to_block: int) -> list[ChainEvent]:
+        """The five contracts' events in a closed range of blocks, in the order of the chain.
+
+        Args:
+            from_block: first block.
+            to_block: last block, not beyond the head; an empty range gives no events.
+        """
+        found: list[ChainEvent] = []
+        addresses = list(self._addresses.values())
+        for start in range(from_block, to_block + 1, BLOCKS_PER_QUERY):
+            end = min(start + BLOCKS_PER_QUERY - 1, to_block)
+            found.extend(self._decoder.decode(self.client.logs(addresses, start, end)))
+        return found
+
+    def _read(self, contract: str, name: str, *arguments: object) -> tuple[Any, ...]:
+        method = function(contract, name)
+        query: dict[str, object] = {
+            "to": self._addresses[contract],
+            "data": "0x" + method.encode(*arguments).hex(),
+        }
+        try:
+            answer = self.client.call(query)
+        except RpcError as error:
+            data = revert_data(error)
+            if data is None:
+                raise
+            raise TransactionError(f"{contract}.{name}", describe_revert(data)) from error
+        return method.decode(answer)

@@ -1,0 +1,277 @@
+"""What one party's side of one job (or of one inference request) does over the chain.
+
+A driver carries out a generator's actions with it. The round in force is kept here: alignment is round 0, each tree a
+round, evaluation the round after the last tree; an inference request's round is its id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import structlog
+
+from fedchain.chain import Consortium
+from fedchain.chain.views import RequestStatus
+from fedchain.errors import (
+    ChainError,
+    FedchainError,
+    JobAbortedError,
+    MessageError,
+    ProtocolViolationError,
+    TrainingError,
+    TransactionError,
+    UplinkRejectedError,
+)
+from fedchain.exchange.inbox import Inbox
+from fedchain.exchange.publisher import Publisher, through_outages
+from fedchain.exchange.slot import Slot
+from fedchain.messages import Message, decode
+from fedchain.types import JobId, Kind, PartyId, Phase
+
+log = structlog.get_logger(__name__)
+
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+_CATCH_UP_SECONDS = 5.0
+_MAX_REASON_BYTES = 200
+_UNFINISHED = (Phase.PROPOSED, Phase.ALIGNING, Phase.TRAINING, Phase.EVALUATING)
+
+
+class JobChannel:
+    """One party's channel for one job, used by one thread.
+
+    Args:
+        consortium: with this party's sender.
+        publisher: of this node.
+        inbox: of the job.
+        me: this party's name.
+        parties: name → address in roster order, the active party first.
+        deadline_seconds: how long each wait may take; from the job's policy.
+        request_id: the inference request this channel is for, None for the job itself.
+        requester: who opened that request.
+    """
+
+    def __init__(
+        self,
+        *,
+        consortium: Consortium,
+        publisher: Publisher,
+        inbox: Inbox,
+        me: PartyId,
+        parties: Mapping[PartyId, str],
+        deadline_seconds: float,
+        request_id: int | None = None,
+        requester: PartyId | None = None,
+    ) -> None:
+        self.job_id: JobId = inbox.job_id
+        self.me = me
+        self.parties = dict(parties)
+        self.active: PartyId = next(iter(self.parties))
+        self.request_id = request_id
+        self.requester = requester
+        self.round = 0 if request_id is None else request_id
+        self.attempt = 0
+        self.inbox = inbox
+        self._consortium = consortium
+        self._publisher = publisher
+        self._deadline_seconds = deadline_seconds
+        self._last_uplinks: dict[Kind, bytes] = {}
+        inbox.deadline_seconds = deadline_seconds
+
+    # -- messages ---------------------------------------------------------------------------------------------------
+
+    def send(self, message: Message, step: int, recipient: PartyId | None, statistic_e6: int) -> None:
+        """Uplink a message in the round in force; returns once its verdict is *accepted*.
+
+        Raises:
+            UplinkRejectedError: the contract rejected this uplink, or an earlier one of the roster.
+            JobAbortedError: the job was aborted.
+            TrainingError: the payload is above the job's bound; nothing is sent.
+        """
+        self._not_aborted()
+        to = None if recipient is None else self._address(recipient)
+        try:
+            self._last_uplinks[message.kind] = self._publisher.publish(
+                message,
+                job_id=self.job_id,
+                round=self.round,
+                attempt=self.attempt,
+                step=step,
+                recipient=to,
+                statistic_e6=statistic_e6,
+                deadline=self._deadline(),
+            )
+        except (UplinkRejectedError, TransactionError):
+            self._raise_what_came_first()
+            raise
+
+    def receive(self, message_type: type[M], step: int, sender: PartyId, *, to_me: bool) -> M:
+        """Wait for a sender's accepted message in the round in force.
+
+        Raises:
+            ProtocolViolationError: it is not a canonical message of this type, or other bytes than committed.
+            PayloadUnavailableError, DeadlineError, UplinkRejectedError, JobAbortedError: see `Inbox.take`.
+        """
+        return self.gather(message_type, step, (sender,), to_me=to_me)[sender]
+
+    def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
+        """Wait for the same message from several senders, within one deadline; see `receive`."""
+        deadline = self._deadline()
+        mine = self._address(self.me).lower() if to_me else ""
+        messages: dict[PartyId, M] = {}
+        for sender in senders:
+            address = self._address(sender).lower()
+            payload = self.inbox.take(Slot(self.round, self.attempt, step, message_type.kind, address, mine), deadline)
+            try:
+                messages[sender] = decode(payload, message_type)
+            except MessageError as error:
+                raise ProtocolViolationError(sender, f"{error} (round {self.round}, step {step})") from error
+        return messages
+
+    # -- phases and rounds ------------------------------------------------------------------------------------------
+
+    def accept(self) -> None:
+        """Accept the job, unless that was done before a restart, and wait until everybody has."""
+        me = self._address(self.me)
+
+        def accept() -> None:
+            if not self._consortium.has_accepted(self.job_id, me):
+                self._consortium.accept(self.job_id)
+
+        self._transact("accepting the job", accept, lambda: self._consortium.has_accepted(self.job_id, me))
+        self.wait_phase(Phase.ALIGNING)
+
+    def begin_round(self, round: int) -> None:
+        """Active party: open the round. Passive party: wait until it is open."""
+        self._only_in_jobs("begins a round")
+        if self.me == self.active:
+            self._transact(
+                f"beginning round {round}",
+                lambda: self._consortium.begin_round(self.job_id, round),
+                lambda: self._consortium.job(self.job_id).round == round,
+            )
+            self.attempt = 0
+        else:
+            self.attempt = self.inbox.wait_round(round, self._deadline())
+        self.round = round
+        self.inbox.forget_before(round)
+
+    def declare_aligned(self, order_digest: bytes, rows: int) -> None:
+        """Declare the aligned order and wait for phase Training: all have declared the same."""
+        self._only_in_jobs("declares an alignment")
+        self._transact(
+            "declaring the alignment",
+            lambda: self._consortium.declare_aligned(self.job_id, order_digest, rows),
+            lambda: self._consortium.has_aligned(self.job_id, self._address(self.me)),
+        )
+        self.wait_phase(Phase.TRAINING)
+
+    def declare_stop(self, round: int) -> None:
+        """Declare the stopping condition met after `round` and wait for phase Evaluating."""
+        self._only_in_jobs("declares a stop")
+        self._transact(
+            f"declaring the stop after round {round}",
+            lambda: self._consortium.declare_stop(self.job_id, round),
+            lambda: self._consortium.has_stopped(self.job_id, self._address(self.me)),
+        )
+        self.wait_phase(Phase.EVALUATING)
+        self.round, self.attempt = round + 1, 0
+
+    def record_contribution(self, shares_e6: Sequence[int], full_e6: int, empty_e6: int) -> None:
+        """Write the shares of the last contribution uplink of this channel to the contribution ledger."""
+        self._only_in_jobs("records a contribution")
+        uplink_id = self._last_uplinks.get(Kind.CONTRIBUTION)
+        if uplink_id is None:
+            raise TrainingError("a contribution can be recorded only after its uplink was accepted")
+        self._transact(
+            "recording the contribution",
+            lambda: self._consortium.record_contribution(self.job_id, uplink_id, list(shares_e6), full_e6, empty_e6),
+            lambda: self._consortium.contribution(self.job_id) is not None,
+        )
+
+    def wait_phase(self, phase: Phase) -> None:
+        """Wait until the job has reached this phase."""
+        self.inbox.wait_phase(phase, self._deadline())
+
+    # -- endings ----------------------------------------------------------------------------------------------------
+
+    def finish_request(self) -> None:
+        """Requester: close the inference request as done."""
+        assert self.request_id is not None
+        self._close_request(RequestStatus.DONE)
+
+    def give_up(self, reason: str) -> None:
+        """Abort the job (or close the request as rejected) on chain unless it has ended. Raises nothing.
+
+        Args:
+            reason: goes on chain for all to read: no values, no ids, no paths.
+        """
+        for _ in range(2):  # once more where another party came first
+            with contextlib.suppress(ChainError):
+                if self.request_id is not None:
+                    if self.me in (self.active, self.requester):
+                        self._close_request(RequestStatus.REJECTED)
+                elif self._consortium.job(self.job_id).phase in _UNFINISHED:
+                    self._consortium.abort(self.job_id, shorten(reason))
+                return
+        log.warning("the chain did not take note that this party gave up", job=self.job_id, reason=reason)
+
+    def _close_request(self, outcome: RequestStatus) -> None:
+        request_id = self.request_id
+        assert request_id is not None
+        request = self._consortium.request(self.job_id, request_id)
+        if request.opened_block and request.status == RequestStatus.OPEN:
+            self._consortium.close_request(self.job_id, request_id, outcome)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _transact(self, what: str, act: Callable[[], object], done: Callable[[], bool]) -> None:
+        self.inbox.raise_if_failed(self.round)
+        try:
+            through_outages(lambda: act() or True, lambda: True if done() else None, self._deadline(), what)
+        except TransactionError:
+            self._raise_what_came_first()
+            raise
+
+    def _not_aborted(self) -> None:
+        """Raise what ended the job, if anything did: an uplink to an aborted job would be a strike for its sender.
+
+        The inbox lags behind the chain by a fraction of a second while this party computes, so the chain is asked too.
+        """
+        self.inbox.raise_if_failed(self.round)
+        job = through_outages(
+            lambda: self._consortium.job(self.job_id), lambda: None, self._deadline(), "looking at the job's phase"
+        )
+        if job.phase == Phase.ABORTED:
+            self._raise_what_came_first()
+            raise JobAbortedError(f"job {self.job_id} was aborted")
+
+    def _raise_what_came_first(self) -> None:
+        """After a refusal: read up to the head, and raise what ended the job before this party's own call."""
+        with contextlib.suppress(ChainError):
+            head = self._consortium.client.head()
+            self.inbox.wait_height(head, time.monotonic() + _CATCH_UP_SECONDS)
+        self.inbox.raise_if_failed(self.round)
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._deadline_seconds
+
+    def _address(self, party: PartyId) -> str:
+        try:
+            return self.parties[party]
+        except KeyError:
+            raise FedchainError(f"party '{party}' is not on the roster of job {self.job_id}") from None
+
+    def _only_in_jobs(self, what: str) -> None:
+        if self.request_id is not None:
+            raise TrainingError(f"a party {what} in an inference request: only jobs know that")
+
+
+def shorten(reason: str) -> str:
+    """A reason that fits the contract's bound, on one line."""
+    line = " ".join(reason.split())
+    return line.encode()[:_MAX_REASON_BYTES].decode(errors="ignore") or "unknown"

@@ -1,0 +1,256 @@
+"""A node's memory in SQLite: how far it has read the chain, what it has sent, and the jobs it knows.
+
+One file with a write-ahead log: what a method has recorded is there after the process is killed. What cannot be read
+from the chain again (uplinks before their first send, jobs) is synced to the disk as well, against power failures.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedchain.errors import ConfigError, TrainingError, WrongChainError
+from fedchain.exchange.records import Cursor, JobRecord, OutgoingUplink, RequestRecord
+from fedchain.types import JobId, Kind
+
+STATE_VERSION = "1"
+_SEEN_BLOCKS_KEPT = 10_000
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cursor (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL, hash BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS seen (block_hash BLOB, log_index INTEGER, block_number INTEGER NOT NULL,
+    PRIMARY KEY (block_hash, log_index)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uplinks (job TEXT, round INTEGER, attempt INTEGER, step INTEGER, kind INTEGER,
+    recipient TEXT, digest BLOB NOT NULL, size INTEGER NOT NULL, statistic_e6 INTEGER NOT NULL, payload BLOB,
+    status TEXT NOT NULL, tx TEXT, PRIMARY KEY (job, round, attempt, step, kind, recipient)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS jobs (job TEXT PRIMARY KEY, block INTEGER NOT NULL, proposer TEXT NOT NULL,
+    spec BLOB NOT NULL, status TEXT NOT NULL, error TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS requests (job TEXT, request INTEGER, block INTEGER NOT NULL, requester TEXT NOT NULL,
+    status TEXT NOT NULL, PRIMARY KEY (job, request)) WITHOUT ROWID;
+"""
+
+
+class NodeState:
+    """The state file. Safe to use from several threads.
+
+    Args:
+        path: the SQLite file; created with mode 0600, its folder with 0700.
+        chain_id: of the chain this node works on.
+        genesis_hash: 32 bytes, of that chain.
+
+    Raises:
+        WrongChainError: the file was written on another chain (or the chain was reset); names both.
+        ConfigError: not a state file of this version.
+    """
+
+    def __init__(self, path: Path, *, chain_id: int, genesis_hash: bytes) -> None:
+        self.path = path
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
+        try:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.executescript(_TABLES)
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise ConfigError(f"{path}: not a readable node state ({error}); move it away to start anew") from error
+        try:
+            self._check("state version", "version", STATE_VERSION)
+            self._check("chain id", "chain_id", str(chain_id))
+            self._check("genesis block", "genesis", "0x" + genesis_hash.hex())
+        except BaseException:
+            self._db.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    # -- reading the chain ------------------------------------------------------------------------------------------
+
+    def cursor(self) -> Cursor | None:
+        """The last block read, None before the first."""
+        with self._lock:
+            row = self._db.execute("SELECT number, hash FROM cursor").fetchone()
+        return None if row is None else Cursor(int(row[0]), bytes(row[1]))
+
+    def is_seen(self, block_hash: bytes, log_index: int) -> bool:
+        """Whether an event was recorded by `advance`."""
+        with self._lock:
+            query = "SELECT 1 FROM seen WHERE block_hash = ? AND log_index = ?"
+            return self._db.execute(query, (block_hash, log_index)).fetchone() is not None
+
+    def advance(self, cursor: Cursor, events: Iterable[tuple[bytes, int, int]]) -> None:
+        """Record, in one step, that all events up to a block have been delivered.
+
+        Args:
+            cursor: the block.
+            events: (block hash, log index, block number) of the events delivered since the last call.
+        """
+        with self._write(synced=False) as db:
+            db.executemany("INSERT OR IGNORE INTO seen (block_hash, log_index, block_number) VALUES (?, ?, ?)", events)
+            db.execute("DELETE FROM seen WHERE block_number < ?", (cursor.number - _SEEN_BLOCKS_KEPT,))
+            db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?)", (cursor.number, cursor.hash))
+
+    # -- what this node sends ---------------------------------------------------------------------------------------
+
+    def prepare(self, uplink: OutgoingUplink) -> OutgoingUplink:
+        """Record an uplink before its first send.
+
+        Returns:
+            What is recorded in its slot: the same, or, if it was recorded before, the earlier record of equal digest.
+
+        Raises:
+            TrainingError: the slot already holds another digest: sending it would be equivocation.
+        """
+        with self._write() as db:
+            earlier = self._uplink(uplink)
+            if earlier is not None:
+                if (earlier.digest, earlier.statistic_e6) != (uplink.digest, uplink.statistic_e6):
+                    raise TrainingError(
+                        f"round {uplink.round} step {uplink.step}: this node has already committed to another "
+                        f"{uplink.kind.name.lower()} in that slot; it does not show two digests for one slot"
+                    )
+                return earlier
+            db.execute(
+                "INSERT INTO uplinks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    uplink.job_id,
+                    uplink.round,
+                    uplink.attempt,
+                    uplink.step,
+                    int(uplink.kind),
+                    uplink.recipient,
+                    uplink.digest,
+                    uplink.size,
+                    uplink.statistic_e6,
+                    uplink.payload,
+                    uplink.status,
+                    uplink.tx,
+                ),
+            )
+        return uplink
+
+    def settle(self, uplink: OutgoingUplink, status: str, tx: str) -> None:
+        """Record an uplink's verdict: `accepted` or `rejected: <reason>`, and its transaction's hash."""
+        key = (uplink.job_id, uplink.round, uplink.attempt, uplink.step, int(uplink.kind), uplink.recipient)
+        with self._write(synced=False) as db:
+            db.execute(
+                "UPDATE uplinks SET status = ?, tx = ? WHERE job = ? AND round = ? AND attempt = ? AND step = ? "
+                "AND kind = ? AND recipient = ?",
+                (status, tx, *key),
+            )
+
+    def uplinks(self, job_id: JobId, round: int | None = None) -> list[OutgoingUplink]:
+        """This node's uplinks of a job, or of one round of it, in slot order."""
+        query, values = "SELECT * FROM uplinks WHERE job = ?", [job_id]
+        with self._lock:
+            rows = self._db.execute(query, values).fetchall()
+        return [uplink for uplink in map(_uplink_of, rows) if round is None or uplink.round == round]
+
+    def _uplink(self, like: OutgoingUplink) -> OutgoingUplink | None:
+        row = self._db.execute(
+            "SELECT * FROM uplinks WHERE job = ? AND round = ? AND attempt = ? AND step = ? AND kind = ? "
+            "AND recipient = ?",
+            (like.job_id, like.round, like.attempt, like.step, int(like.kind), like.recipient),
+        ).fetchone()
+        return None if row is None else _uplink_of(row)
+
+    # -- jobs and requests ------------------------------------------------------------------------------------------
+
+    def remember_job(self, job: JobRecord) -> JobRecord:
+        """Record a job unless it is recorded already; returns what is recorded."""
+        with self._write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO jobs VALUES (?, ?, ?, ?, ?, ?)",
+                (job.job_id, job.block, job.proposer, job.spec, job.status, job.error),
+            )
+            recorded = self.job(job.job_id)
+        assert recorded is not None
+        return recorded
+
+    def set_job_status(self, job_id: JobId, status: str, error: str = "") -> None:
+        """Record what became of a job."""
+        with self._write() as db:
+            db.execute("UPDATE jobs SET status = ?, error = ? WHERE job = ?", (status, error, job_id))
+
+    def job(self, job_id: JobId) -> JobRecord | None:
+        """One job, None if unknown."""
+        with self._lock:
+            row = self._db.execute("SELECT * FROM jobs WHERE job = ?", (job_id,)).fetchone()
+        return None if row is None else JobRecord(JobId(row[0]), row[1], row[2], bytes(row[3]), row[4], row[5])
+
+    def jobs(self) -> list[JobRecord]:
+        """All jobs in the order of their proposals."""
+        with self._lock:
+            rows = self._db.execute("SELECT * FROM jobs ORDER BY block, job").fetchall()
+        return [JobRecord(JobId(row[0]), row[1], row[2], bytes(row[3]), row[4], row[5]) for row in rows]
+
+    def remember_request(self, request: RequestRecord) -> None:
+        """Record an inference request unless it is recorded already."""
+        with self._write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO requests VALUES (?, ?, ?, ?, ?)",
+                (request.job_id, request.request_id, request.block, request.requester, request.status),
+            )
+
+    def set_request_status(self, job_id: JobId, request_id: int, status: str) -> None:
+        """Record what became of a request."""
+        with self._write() as db:
+            db.execute("UPDATE requests SET status = ? WHERE job = ? AND request = ?", (status, job_id, request_id))
+
+    def requests(self, job_id: JobId) -> list[RequestRecord]:
+        """All requests of a job, oldest first."""
+        with self._lock:
+            query = "SELECT * FROM requests WHERE job = ? ORDER BY request"
+            rows = self._db.execute(query, (job_id,)).fetchall()
+        return [RequestRecord(JobId(row[0]), *row[1:]) for row in rows]
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _write(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction; not `synced`, it survives a killed process but perhaps not a power failure."""
+        with self._lock:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _check(self, what: str, key: str, value: str) -> None:
+        with self._write() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+            recorded = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0]
+        if recorded != value:
+            if key == "version":
+                raise ConfigError(f"{self.path}: state of version {recorded}, not {value}; move it away to start anew")
+            raise WrongChainError(f"{what} recorded in {self.path}", recorded, value)
+
+
+def _uplink_of(row: tuple[object, ...]) -> OutgoingUplink:
+    job, round_, attempt, step, kind, recipient, digest, size, statistic, payload, status, tx = row
+    assert isinstance(digest, bytes)
+    return OutgoingUplink(
+        JobId(str(job)),
+        int(str(round_)),
+        int(str(attempt)),
+        int(str(step)),
+        Kind(int(str(kind))),
+        str(recipient),
+        digest,
+        int(str(size)),
+        int(str(statistic)),
+        payload if isinstance(payload, bytes) else None,
+        str(status),
+        str(tx),
+    )

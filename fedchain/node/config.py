@@ -1,0 +1,204 @@
+"""`node.toml`: who this node is, which chain, which keys, which table."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fedchain.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MAX_SOCKET_PATH = 103
+"""Bytes: what the shortest of the usual limits (104 with the closing zero) leaves for a socket's path."""
+
+_MAX_CONFIG_BYTES = 1 << 20
+_NonEmpty = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChainSection(_Section):
+    """`[chain]`.
+
+    Attributes:
+        rpc: HTTP address of a chain node.
+        deployment: the file that records the consortium's contracts.
+        chain_id: what the chain must answer; default: as recorded in the deployment.
+    """
+
+    rpc: _NonEmpty
+    deployment: Path
+    chain_id: Annotated[int, Field(ge=1)] | None = None
+
+
+class KeysSection(_Section):
+    """`[keys]`: the encrypted keystore and the file (mode 0600) that holds its passphrase."""
+
+    keystore: Path = Path("keystore.json")
+    passphrase_file: Path = Path("passphrase")
+
+
+class DataSection(_Section):
+    """`[data]`: this party's own table; it never leaves the node."""
+
+    path: Path
+
+
+class ServeSection(_Section):
+    """`[serve]`: where payloads above the inline limit are served, and the socket of `fedchain` commands.
+
+    Attributes:
+        host: a loopback address.
+        port: 0 for any free one.
+        control_socket: default `<state folder>/node.sock`.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    control_socket: Path | None = None
+
+
+class StateSection(_Section):
+    """`[state]`: the folder of the node's memory, payloads, shards and sessions (mode 0700)."""
+
+    folder: Path = Path("state")
+
+
+class JobsSection(_Section):
+    """`[jobs]`.
+
+    Attributes:
+        accept: `"all"`, or the names of the jobs that this node takes part in.
+        threads: workers for heavy local work; default: one per core.
+    """
+
+    accept: Literal["all"] | tuple[str, ...] = "all"
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+    def takes(self, job_name: str) -> bool:
+        """Whether this node accepts jobs of that name."""
+        return self.accept == "all" or job_name in self.accept
+
+
+class NodeConfig(_Section):
+    """All of `node.toml`, paths made absolute against the file's folder.
+
+    Attributes:
+        name: the name to register under, 1 to 64 characters of a-z, 0-9, `_` and `-`.
+        poll_seconds: pause between looks at the chain's head while a job waits.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+    poll_seconds: Annotated[float, Field(gt=0, le=60)] = 0.02
+    chain: ChainSection
+    keys: KeysSection = KeysSection()
+    data: DataSection
+    serve: ServeSection = ServeSection()
+    state: StateSection = StateSection()
+    jobs: JobsSection = JobsSection()
+
+    @property
+    def control_socket(self) -> Path:
+        """Path of the control socket.
+
+        Raises:
+            ConfigError: longer than a socket's path may be.
+        """
+        path = self.serve.control_socket or self.state.folder / "node.sock"
+        return checked_socket_path(path)
+
+    def passphrase(self) -> str:
+        """The keystore's passphrase, one line of a file that only its owner may read.
+
+        Raises:
+            ConfigError: missing, empty, or readable by others.
+        """
+        path = self.keys.passphrase_file
+        try:
+            mode = path.stat().st_mode
+            text = path.read_text(encoding="utf-8").strip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"[keys] passphrase_file {path}: cannot be read ({error})") from None
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(f"[keys] passphrase_file {path}: others may read it; run `chmod 600 {path}`")
+        if not text:
+            raise ConfigError(f"[keys] passphrase_file {path}: is empty; write the keystore's passphrase into it")
+        return text
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read and validate a `node.toml`.
+
+    Raises:
+        ConfigError: missing, not TOML, unknown key, or a value out of range; names file, key and remedy.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_CONFIG_BYTES).decode("utf-8")
+        raw: dict[str, Any] = tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; create a node with `fedchain node init`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    try:
+        config = NodeConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first_problem(error)}") from error
+    return _resolved(config, path.resolve().parent)
+
+
+def checked_socket_path(path: Path) -> Path:
+    """`path`, if it fits into a socket address.
+
+    Raises:
+        ConfigError: too long.
+    """
+    if len(str(path).encode()) > MAX_SOCKET_PATH:
+        raise ConfigError(
+            f"[serve] control_socket {path}: a socket's path has at most {MAX_SOCKET_PATH} bytes; set a shorter one, "
+            'for example control_socket = "/tmp/my-node/node.sock"'
+        )
+    return path
+
+
+def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
+    def at(path: Path) -> Path:
+        return base / path.expanduser()
+
+    socket = config.serve.control_socket
+    return config.model_copy(
+        update={
+            "chain": config.chain.model_copy(update={"deployment": at(config.chain.deployment)}),
+            "keys": KeysSection(keystore=at(config.keys.keystore), passphrase_file=at(config.keys.passphrase_file)),
+            "data": DataSection(path=at(config.data.path)),
+            "serve": config.serve.model_copy(update={"control_socket": None if socket is None else at(socket)}),
+            "state": StateSection(folder=at(config.state.folder)),
+        }
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_context=False)
+    problem = problems[0]
+    key = ".".join(str(part) for part in problem["loc"]) or "top level"
+    if problem["type"] == "extra_forbidden":
+        text = f"unknown key '{key}'; remove it, or compare with the file that `fedchain node init` writes"
+    elif problem["type"] == "missing":
+        text = f"key '{key}' is missing; add it"
+    elif key == "name":
+        text = "key 'name': must be 1 to 64 characters of a-z, 0-9, '_' and '-'"
+    else:
+        text = f"key '{key}': {problem['msg']}; mend its value"
+    return text if len(problems) == 1 else f"{text} (and {len(problems) - 1} more)"

@@ -1,0 +1,143 @@
+"""A node's control server: gRPC over a unix socket that only the node's own user may open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from fedchain.errors import ConfigError, FedchainError
+from fedchain.node.config import checked_socket_path
+from fedchain.node.control_wire import (
+    MAX_MESSAGE_BYTES,
+    SERVICE,
+    PredictCall,
+    PredictReply,
+    StatusRequest,
+    SubmitAnswer,
+    SubmitRequest,
+    pack,
+    pack_error,
+    unpack,
+)
+from fedchain.node.progress import Line, to_json
+from fedchain.types import JobId
+
+log = structlog.get_logger(__name__)
+
+
+class Controlled(Protocol):
+    """What a node lets its user do."""
+
+    def submit(self, spec_toml: str, where: str) -> JobId:
+        """Propose a job."""
+
+    def predict(
+        self, job_id: JobId, positions: NDArray[np.int64] | None
+    ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
+        """Request id, positions and scores; None asks for the held-out rows."""
+
+    def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
+        """Status lines; None while nothing happens."""
+
+    def shut_down(self) -> None:
+        """Stop the node."""
+
+
+class ControlServer:
+    """Listens on a unix socket (mode 0600) from construction to `close`.
+
+    Raises:
+        ConfigError: the path is too long or cannot be listened on.
+    """
+
+    def __init__(self, node: Controlled, path: Path) -> None:
+        self._node = node
+        self._path = checked_socket_path(path)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists() and not path.is_socket():
+            raise ConfigError(f"[serve] control_socket {path}: exists and is no socket; choose another path")
+        path.unlink(missing_ok=True)  # left by a killed node: this one holds the state folder's lock
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=16, thread_name_prefix="control"),
+            options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
+            maximum_concurrent_rpcs=16,
+        )
+        handlers = {
+            "Submit": grpc.unary_unary_rpc_method_handler(self._guarded(self._submit)),
+            "Predict": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict)),
+            "Shutdown": grpc.unary_unary_rpc_method_handler(self._guarded(self._shutdown)),
+            "Status": grpc.unary_stream_rpc_method_handler(self._status),
+        }
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        earlier = os.umask(0o177)
+        try:
+            bound = self._server.add_insecure_port(f"unix:{path}")
+        except RuntimeError as error:
+            raise ConfigError(f"[serve] control_socket {path}: cannot listen there ({error})") from error
+        finally:
+            os.umask(earlier)
+        if not bound:
+            raise ConfigError(f"[serve] control_socket {path}: cannot listen there; choose another path")
+        path.chmod(0o600)
+        self._server.start()
+
+    def close(self) -> None:
+        """Stop listening and remove the socket; calls under way get a second to end."""
+        self._server.stop(grace=1.0).wait(2.0)
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _guarded(method: Callable[[bytes], bytes]) -> Callable[[bytes, grpc.ServicerContext], bytes]:
+        def call(raw: bytes, context: grpc.ServicerContext) -> bytes:
+            try:
+                return method(raw)
+            except Exception as error:
+                if not isinstance(error, FedchainError):
+                    log.exception("control call failed", method=method.__name__)
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, pack_error(error))
+                raise AssertionError("unreachable: abort raises") from error
+
+        return call
+
+    def _submit(self, raw: bytes) -> bytes:
+        request = unpack(raw, SubmitRequest)
+        try:
+            text = request.spec_toml.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{request.where}: not UTF-8 text") from error
+        return pack(SubmitAnswer(self._node.submit(text, request.where)))
+
+    def _predict(self, raw: bytes) -> bytes:
+        call = unpack(raw, PredictCall)
+        positions = None
+        if call.positions is not None:
+            if len(call.positions) % 8:
+                raise ConfigError("positions are not whole 64-bit numbers")
+            positions = np.frombuffer(call.positions, dtype="<i8").astype(np.int64)
+        request_id, asked, scores = self._node.predict(JobId(call.job_id), positions)
+        return pack(PredictReply(request_id, asked.astype("<i8").tobytes(), scores.astype("<f8").tobytes()))
+
+    def _shutdown(self, raw: bytes) -> bytes:
+        self._node.shut_down()
+        return b""
+
+    def _status(self, raw: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        try:
+            request = unpack(raw, StatusRequest)
+            for line in self._node.status(follow=request.follow, job_id=request.job_id):
+                if not context.is_active():
+                    return
+                if line is not None:
+                    yield to_json(line)
+        except FedchainError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, pack_error(error))

@@ -1,0 +1,138 @@
+"""Talks to a running node over its control socket: what the command line uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.errors import ConfigError, FedchainError
+from fedchain.node.config import checked_socket_path
+from fedchain.node.control_wire import (
+    MAX_MESSAGE_BYTES,
+    SERVICE,
+    PredictCall,
+    PredictReply,
+    StatusRequest,
+    SubmitAnswer,
+    SubmitRequest,
+    pack,
+    unpack,
+    unpack_error,
+)
+from fedchain.types import JobId
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of one inference request.
+
+    Attributes:
+        request_id: its number in the inference router.
+        positions: int64 aligned positions, in the order asked for.
+        scores: float64 probabilities, one per position.
+    """
+
+    request_id: int
+    positions: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+class ControlClient:
+    """A connection to the node behind a socket. Errors of the node are raised as the class they have there.
+
+    Args:
+        path: the socket.
+        connect_seconds: how long to wait for the node to answer.
+
+    Raises:
+        ConfigError: no node answers there.
+    """
+
+    def __init__(self, path: Path, *, connect_seconds: float = 2.0) -> None:
+        self._path = checked_socket_path(path.absolute())
+        if not self._path.is_socket():
+            raise ConfigError(f"no node answers at {path}; start it with `fedchain node run`")
+        options = [
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ]
+        self._channel = grpc.insecure_channel(f"unix:{self._path}", options=options)
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=connect_seconds)
+        except grpc.FutureTimeoutError:
+            self._channel.close()
+            raise ConfigError(f"no node answers at {path}; start it with `fedchain node run`") from None
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def submit(self, spec_toml: bytes, where: str = "job file") -> JobId:
+        """Propose a job; the node accepts it at once, the other parties by their own policy.
+
+        Args:
+            spec_toml: the job file's bytes.
+            where: its path, for errors.
+        """
+        raw = self._call("Submit", pack(SubmitRequest(spec_toml, where)))
+        return JobId(unpack(raw, SubmitAnswer).job_id)
+
+    def predict(self, job_id: JobId, positions: Sequence[int] | NDArray[np.int64] | Literal["holdout"]) -> Prediction:
+        """Ask for scores of aligned positions (their order and repetitions are kept), or of the held-out rows.
+
+        Reveals the positions to the job's roster.
+        """
+        asked = None
+        if not isinstance(positions, str):
+            asked = np.asarray(positions, dtype=np.int64).astype("<i8").tobytes()
+        reply = unpack(self._call("Predict", pack(PredictCall(job_id, asked))), PredictReply)
+        return Prediction(
+            reply.request_id,
+            np.frombuffer(reply.positions, dtype="<i8").astype(np.int64),
+            np.frombuffer(reply.scores, dtype="<f8").astype(np.float64),
+        )
+
+    def status(self, *, follow: bool = False, job_id: JobId | None = None) -> Iterator[dict[str, Any]]:
+        """Status lines, see `fedchain.node.progress`: a snapshot, and with `follow` every later change."""
+        call = self._channel.unary_stream(f"/{SERVICE}/Status")(pack(StatusRequest(follow, job_id)))
+        try:
+            for raw in call:
+                yield json.loads(raw)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+        finally:
+            call.cancel()
+
+    def shut_down(self) -> None:
+        """Stop the node."""
+        self._call("Shutdown", b"")
+
+    def _call(self, method: str, raw: bytes) -> bytes:
+        stub: Callable[[bytes], bytes] = self._channel.unary_unary(f"/{SERVICE}/{method}")
+        try:
+            return stub(raw)
+        except grpc.RpcError as error:
+            raise self._translated(error) from None
+
+    def _translated(self, error: grpc.RpcError) -> FedchainError:
+        if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
+            known = unpack_error(error.details())
+            return known or FedchainError(f"the node at {self._path} refused: {error.details()}")
+        return ConfigError(f"the node at {self._path} does not answer any more: {error.code().name}")

@@ -1,0 +1,119 @@
+"""What crosses a node's control socket: requests, answers, and typed errors. Local to one machine and one user."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from fedchain import errors
+from fedchain.errors import FedchainError, MessageError
+
+SERVICE = "fedchain.Control"
+MAX_MESSAGE_BYTES = 2**30
+MAX_SPEC_TOML_BYTES = 1 << 20
+_MAX_ERROR_TEXT = 1500
+_ATTRIBUTES = ("culprit", "sender", "reason", "expected", "found")
+
+
+class _Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    pass
+
+
+class SubmitRequest(_Struct, frozen=True):
+    """Propose a job.
+
+    Attributes:
+        spec_toml: the job file's bytes.
+        where: its path, for errors.
+    """
+
+    spec_toml: Annotated[bytes, msgspec.Meta(max_length=MAX_SPEC_TOML_BYTES)]
+    where: Annotated[str, msgspec.Meta(max_length=4096)]
+
+
+class SubmitAnswer(_Struct, frozen=True):
+    """The new job's id."""
+
+    job_id: str
+
+
+class PredictCall(_Struct, frozen=True):
+    """Ask for scores.
+
+    Attributes:
+        job_id: a completed job.
+        positions: aligned positions, little-endian int64; None for the held-out rows.
+    """
+
+    job_id: Annotated[str, msgspec.Meta(max_length=66)]
+    positions: Annotated[bytes, msgspec.Meta(max_length=2**27)] | None
+
+
+class PredictReply(_Struct, frozen=True):
+    """Scores.
+
+    Attributes:
+        request_id: the request's number in the inference router.
+        positions: little-endian int64, in the order asked for.
+        scores: little-endian float64 probabilities, one per position.
+    """
+
+    request_id: int
+    positions: bytes
+    scores: bytes
+
+
+class StatusRequest(_Struct, frozen=True):
+    """Ask for status lines: a snapshot, and with `follow` every later change; of one job or of all."""
+
+    follow: bool
+    job_id: Annotated[str, msgspec.Meta(max_length=66)] | None
+
+
+S = TypeVar("S", bound=_Struct)
+
+
+def pack(message: _Struct) -> bytes:
+    """Bytes of a control message."""
+    return msgspec.msgpack.encode(message)
+
+
+def unpack(raw: bytes, message_type: type[S]) -> S:
+    """Parse a control message.
+
+    Raises:
+        MessageError: malformed.
+    """
+    try:
+        return msgspec.msgpack.decode(raw, type=message_type)
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:
+        raise MessageError(f"bytes are not a valid {message_type.__name__}: {error}") from error
+
+
+def pack_error(error: BaseException) -> str:
+    """An error as ASCII JSON: class name, one-line message, and its attributes. Unknown errors keep their type only."""
+    if isinstance(error, FedchainError):
+        name, message = type(error).__name__, str(error)
+    else:
+        name, message = "FedchainError", f"internal error of the node ({type(error).__name__}); see its log"
+    attributes = {key: str(getattr(error, key))[:200] for key in _ATTRIBUTES if hasattr(error, key)}
+    return json.dumps({"error": name, "message": message[:_MAX_ERROR_TEXT], "attributes": attributes})
+
+
+def unpack_error(text: str | None) -> FedchainError | None:
+    """The error that `pack_error` packed, as the same class; None if the text is something else."""
+    try:
+        packed = json.loads(text or "")
+        cls, message, attributes = getattr(errors, packed["error"], None), packed["message"], packed["attributes"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not (isinstance(cls, type) and issubclass(cls, FedchainError)):
+        return None
+    error = cls.__new__(cls)
+    error.args = (str(message),)
+    for key in _ATTRIBUTES:
+        if key in attributes:
+            setattr(error, key, attributes[key])
+    return error

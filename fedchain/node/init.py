@@ -1,0 +1,100 @@
+"""Creates a node's folder: key, passphrase, and a commented `node.toml`."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+from fedchain.chain import Account
+from fedchain.errors import ConfigError
+from fedchain.node.config import NodeConfig, load_config
+
+_TEMPLATE = """\
+# A fedchain node. Relative paths count from this file's folder.
+
+# The name to register under: 1 to 64 characters of a-z, 0-9, "_" and "-".
+name = {name}
+
+[chain]
+# HTTP address of a chain node, and the file that records the consortium's contracts.
+rpc = {rpc}
+deployment = {deployment}
+# chain_id = 1337                # default: as recorded in the deployment
+
+[keys]
+# This party's key, encrypted, and the passphrase (file mode 0600). Back both up: the key is this party's identity.
+keystore = "keystore.json"
+passphrase_file = "passphrase"
+
+[data]
+# This party's own table (CSV). It never leaves this node.
+path = {data}
+
+[serve]
+# Where payloads above 96 KiB are served to the other parties. Loopback only until mutual TLS is there.
+host = "127.0.0.1"
+port = 0                         # 0: any free port
+# control_socket = "state/node.sock"
+
+[state]
+# The node's memory, payloads, shards and sessions.
+folder = "state"
+
+[jobs]
+# "all", or the names of the jobs to take part in: ["churn-2024"]
+accept = "all"
+# threads = 2                    # default: one per core
+"""
+
+
+def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -> NodeConfig:
+    """Create a node: a fresh key in an encrypted keystore, its passphrase, and `node.toml`.
+
+    Args:
+        folder: created with mode 0700 where it does not exist.
+        name: to register under.
+        deployment: path of the deployment file (need not exist yet).
+        rpc: HTTP address of a chain node.
+        data: path of the party's table (need not exist yet).
+
+    Returns:
+        The configuration as `load_config` reads it.
+
+    Raises:
+        ConfigError: the folder holds a node already (nothing is overwritten), or an argument is not valid.
+    """
+    config_path, keystore, passphrase_file = (folder / file for file in ("node.toml", "keystore.json", "passphrase"))
+    for path in (config_path, keystore, passphrase_file):
+        if path.exists():
+            raise ConfigError(f"{path}: exists already; choose another folder, keys are never overwritten")
+    text = _TEMPLATE.format(
+        name=json.dumps(name),
+        rpc=json.dumps(rpc),
+        deployment=json.dumps(_relative(deployment, folder)),
+        data=json.dumps(_relative(data, folder)),
+    )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_new(config_path, text, 0o644)
+    try:
+        config = load_config(config_path)
+        passphrase = secrets.token_urlsafe(32)
+        _write_new(passphrase_file, passphrase + "\n", 0o600)
+        Account.create().save_keystore(keystore, passphrase)
+    except BaseException:
+        for path in (config_path, passphrase_file):
+            path.unlink(missing_ok=True)
+        raise
+    return config
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """`path` as seen from `folder`, with forward slashes."""
+    return Path(os.path.relpath(path.expanduser().resolve(), folder.resolve())).as_posix()
+
+
+def _write_new(path: Path, text: str, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)

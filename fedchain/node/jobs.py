@@ -1,0 +1,244 @@
+"""A node's jobs: checks what is proposed, takes part, keeps the outcome; one thread for each job."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from fedchain.chain import JobPolicy, JobProposed
+from fedchain.compute.executor import Executor
+from fedchain.crypto.dlog import DlogTable
+from fedchain.data.csv import read_table
+from fedchain.data.table import Table
+from fedchain.errors import ChainError, ConfigError, FedchainError, ProtocolViolationError
+from fedchain.exchange import Exchange, Inbox, JobChannel
+from fedchain.exchange.channel import shorten
+from fedchain.exchange.records import JobRecord
+from fedchain.federation.party import JobOutcome, job_party
+from fedchain.federation.spec import JobSpec
+from fedchain.node.config import NodeConfig
+from fedchain.node.driver import OnStage, run_party
+from fedchain.node.jobfiles import JobFiles
+from fedchain.node.progress import ProgressBoard
+from fedchain.protocol.actions import Stage
+from fedchain.types import JobId, PartyId, Phase, Role
+
+log = structlog.get_logger(__name__)
+
+
+def policy_of(spec: JobSpec) -> JobPolicy:
+    """The contract's bounds that a spec asks for."""
+    return JobPolicy(spec.policy.max_payload_bytes, spec.max_rounds, spec.policy.max_statistic_e6)
+
+
+def load_table(config: NodeConfig, spec: JobSpec) -> Table:
+    """This node's table with the columns that the spec names for it.
+
+    Raises:
+        DataError: the table does not hold them; the message may name values, so it stays local.
+    """
+    party = spec.party(config.name)
+    return read_table(
+        config.data.path,
+        id_column=party.id,
+        label_column=party.label,
+        positive=party.positive,
+        features=party.features or None,
+        categorical=party.categorical,
+    )
+
+
+class Jobs:
+    """Runs jobs that have this node on their roster.
+
+    Args:
+        config: the node's.
+        exchange: its traffic.
+        address: its address.
+        executor: for heavy local work.
+        board: is told of progress.
+    """
+
+    def __init__(
+        self, config: NodeConfig, exchange: Exchange, *, address: str, executor: Executor, board: ProgressBoard
+    ) -> None:
+        self._config = config
+        self._exchange = exchange
+        self._address = address
+        self._executor = executor
+        self._board = board
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._started: set[JobId] = set()
+
+    def on_job(self, event: JobProposed, inbox: Inbox) -> None:
+        """A job was proposed: record it and start to work on it. Called in the subscriber's thread."""
+        recorded = self._exchange.state.remember_job(
+            JobRecord(event.job_id, event.block_number, event.proposer, event.spec)
+        )
+        if recorded.status == "proposed":
+            self._start(recorded, inbox)
+
+    def resume(self) -> None:
+        """After a restart: go on with jobs in which this node has not sent anything yet, abort the others.
+
+        A party's keys of a job live in memory until the job ends, so a job cannot be continued half-way.
+        """
+        state, consortium = self._exchange.state, self._exchange.consortium
+        for record in state.jobs():
+            if record.status not in ("proposed", "running"):
+                self._show(record.job_id, _name_in(record.spec), record.status, record.error)
+                continue
+            job = consortium.job(record.job_id)
+            untouched = not state.uplinks(record.job_id) and not consortium.has_aligned(record.job_id, self._address)
+            if job.phase == Phase.COMPLETED and JobFiles(self._config.state.folder, record.job_id).complete:
+                self._settle(record, "completed")
+            elif job.phase in (Phase.PROPOSED, Phase.ALIGNING) and untouched:
+                self._start(record, self._exchange.subscriber.resume(record.job_id, record.block))
+            else:
+                if job.phase in (Phase.PROPOSED, Phase.ALIGNING, Phase.TRAINING, Phase.EVALUATING):
+                    self._abort(record.job_id, f"party {self._config.name} restarted during the job")
+                self._settle(record, "failed", "this node restarted during the job")
+
+    def join(self, seconds: float) -> None:
+        """Wait for the jobs' threads, at most this long altogether."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # -- one job ----------------------------------------------------------------------------------------------------
+
+    def _start(self, record: JobRecord, inbox: Inbox) -> None:
+        thread = threading.Thread(
+            target=self._run, args=(record, inbox), name=f"job-{record.job_id[2:10]}", daemon=True
+        )
+        with self._lock:
+            if record.job_id in self._started:
+                return  # its proposal was delivered again after a crash
+            self._started.add(record.job_id)
+            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+
+    def _run(self, record: JobRecord, inbox: Inbox) -> None:
+        name = _name_in(record.spec)
+        try:
+            spec, parties = self._agreed(record)
+        except Exception as error:
+            self._abort(record.job_id, f"party {self._config.name} cannot take the spec: {type(error).__name__}")
+            self._failed(record, name, error)
+            return
+        if record.proposer != self._address and not self._config.jobs.takes(spec.name):
+            log.info("job declined: not in [jobs] accept", job=record.job_id, name=spec.name)
+            self._settle(record, "declined")
+            return
+        self._exchange.state.set_job_status(record.job_id, "running")
+        self._show(record.job_id, spec.name, "running")
+        try:
+            self._take_part(record, inbox, spec, parties)
+        except Exception as error:
+            self._failed(record, name, error)
+        else:
+            self._settle(record, "completed")
+
+    def _take_part(self, record: JobRecord, inbox: Inbox, spec: JobSpec, parties: Mapping[PartyId, str]) -> None:
+        channel = self._exchange.channel(inbox, parties, deadline_seconds=spec.policy.deadline_seconds)
+        on_stage = self._on_stage(record.job_id, spec.name)
+        started = time.monotonic()
+        try:
+            table = load_table(self._config, spec)
+            dlog = None
+            if spec.party(self._config.name).role is Role.ACTIVE:
+                dlog = DlogTable.load_or_build(executor=self._executor)
+            channel.accept()
+        except BaseException as error:
+            channel.give_up(f"party {channel.me} cannot take part: {type(error).__name__}")
+            raise
+        me = PartyId(self._config.name)
+        outcome = run_party(job_party(spec, me, table, executor=self._executor, dlog=dlog), channel, on_stage)
+        self._finish(record, spec, channel, outcome, time.monotonic() - started)
+
+    def _finish(
+        self, record: JobRecord, spec: JobSpec, channel: JobChannel, outcome: JobOutcome, seconds: float
+    ) -> None:
+        extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(seconds, 3)}
+        try:
+            JobFiles(self._config.state.folder, record.job_id).save(spec, outcome, extra)
+            channel.wait_phase(Phase.COMPLETED)
+        except BaseException as error:
+            channel.give_up(f"party {channel.me} cannot keep the outcome: {type(error).__name__}")
+            raise
+        channel.inbox.forget_before(channel.round + 1)
+
+    def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:
+        """The spec, and name → address of its roster, once all that must agree agrees.
+
+        Raises:
+            ConfigError: spec, digest, policy, or roster do not fit together.
+        """
+        job = self._exchange.consortium.job(record.job_id)
+        proposer = self._exchange.directory.name_of(record.proposer)
+        if hashlib.sha256(record.spec).digest() != job.spec_digest:
+            raise ProtocolViolationError(proposer, "the spec's bytes do not match the digest on chain")
+        spec = JobSpec.from_bytes(record.spec)
+        names = tuple(self._exchange.directory.name_of(address) for address in job.roster)
+        if names != spec.names:
+            raise ConfigError(
+                f"job '{spec.name}': the roster on chain is {', '.join(names)}, the spec names {', '.join(spec.names)}"
+            )
+        if job.policy != policy_of(spec):
+            raise ConfigError(f"job '{spec.name}': the policy on chain is {job.policy}, the spec's {policy_of(spec)}")
+        return spec, dict(zip(names, job.roster, strict=True))
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    def _on_stage(self, job_id: JobId, name: str) -> OnStage:
+        started = time.monotonic()
+
+        def on_stage(stage: Stage) -> None:
+            self._board.post(
+                "stage",
+                job=job_id,
+                name=name,
+                party=self._config.name,
+                stage=stage.name,
+                done=stage.done,
+                total=stage.total,
+                detail=stage.detail,
+                seconds=round(time.monotonic() - started, 3),
+            )
+
+        return on_stage
+
+    def _failed(self, record: JobRecord, name: str, error: Exception) -> None:
+        log.error("job failed", job=record.job_id, name=name, error=str(error), kind=type(error).__name__)
+        if not isinstance(error, FedchainError):
+            log.error("this is a defect of fedchain; please report it", exc_info=error)
+        self._settle(record, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+    def _settle(self, record: JobRecord, status: str, error: str = "") -> None:
+        self._exchange.state.set_job_status(record.job_id, status, error)
+        if status == "completed":
+            log.info("job completed", job=record.job_id, name=_name_in(record.spec))
+        self._show(record.job_id, _name_in(record.spec), status, error)
+
+    def _show(self, job_id: JobId, name: str, status: str, error: str = "") -> None:
+        self._board.post("job", job=job_id, name=name, party=self._config.name, status=status, error=error)
+
+    def _abort(self, job_id: JobId, reason: str) -> None:
+        try:
+            self._exchange.consortium.abort(job_id, shorten(reason))
+        except ChainError as error:
+            log.warning("job could not be aborted on chain", job=job_id, error=str(error))
+
+
+def _name_in(spec: bytes) -> str:
+    try:
+        return JobSpec.from_bytes(spec).name
+    except ConfigError:
+        return "?"

@@ -1,0 +1,239 @@
+"""A node from start to stop: chain, registry, traffic, jobs, requests, control socket."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender
+from fedchain.compute.executor import Executor
+from fedchain.errors import ConfigError, FedchainError, NotAccreditedError, TransactionError
+from fedchain.exchange import Exchange
+from fedchain.federation.spec import JobSpec
+from fedchain.node.config import NodeConfig
+from fedchain.node.control import ControlServer
+from fedchain.node.jobs import Jobs, policy_of
+from fedchain.node.membership import join, wait_until_accredited
+from fedchain.node.progress import Line, ProgressBoard
+from fedchain.node.requests import Requests
+from fedchain.types import JobId, PartyId
+
+log = structlog.get_logger(__name__)
+
+_READY_SECONDS = 10.0
+_STOP_SECONDS = 10.0
+_LAST_SECONDS = 20.0
+
+
+class Node:
+    """One party's node. Between construction and `close` it holds the state folder, a port and a socket.
+
+    Args:
+        config: from `node.toml`.
+        stop: set by whoever wants the node to stop; the node sets it too when asked over its socket.
+
+    Attributes:
+        name: in the registry.
+        address: of its key.
+        exchange: its traffic.
+        board: its progress.
+
+    Raises:
+        ConfigError: keystore, passphrase, deployment file, port or socket; names file and key.
+        ChainUnreachableError: nothing answers at the RPC address.
+        WrongChainError: the chain is not the deployment's, or not the one that the state folder belongs to.
+        ContractMissingError: the contracts are not there.
+    """
+
+    def __init__(self, config: NodeConfig, stop: threading.Event) -> None:
+        self.name = PartyId(config.name)
+        self.board = ProgressBoard()
+        self._config = config
+        self._stop = stop
+        self._ready = threading.Event()
+        socket = config.control_socket
+        account = Account.from_keystore(config.keys.keystore, config.passphrase())
+        deployment = Deployment.load(config.chain.deployment)
+        client = ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id)
+        self.address = account.address
+        consortium = Consortium(client, deployment, Sender(client, account))
+        self._jobs: Jobs
+        self._requests: Requests
+        self.exchange = Exchange(
+            client,
+            consortium,
+            address=self.address,
+            name=self.name,
+            folder=config.state.folder,
+            on_job=lambda event, inbox: self._jobs.on_job(event, inbox),
+            on_request=lambda event, inbox: self._requests.on_request(event, inbox),
+            host=config.serve.host,
+            port=config.serve.port,
+            poll_seconds=config.poll_seconds,
+        )
+        try:
+            executor = Executor(config.jobs.threads)
+            self._jobs = Jobs(config, self.exchange, address=self.address, executor=executor, board=self.board)
+            self._requests = Requests(config, self.exchange, address=self.address, board=self.board)
+            self._control = ControlServer(self, socket)
+        except BaseException:
+            self.exchange.close()
+            raise
+
+    def start(self, *, wait_for_accreditation: bool = True) -> bool:
+        """Register, wait until accredited, and begin to read the chain.
+
+        Args:
+            wait_for_accreditation: False to fail instead of waiting.
+
+        Returns:
+            Whether it started; False when it was stopped before it was accredited.
+
+        Raises:
+            NotAccreditedError: suspended; or not accredited and not to wait.
+            ConfigError: the name or the address is registered otherwise.
+        """
+        consortium = self.exchange.consortium
+        status = join(consortium, address=self.address, name=self.name, endpoint=self.exchange.endpoint)
+        self._show(status.name.lower(), ready=False)
+        if not wait_until_accredited(
+            consortium, address=self.address, name=self.name, stop=self._stop, wait=wait_for_accreditation
+        ):
+            return False
+        self._jobs.resume()
+        self._requests.resume()
+        self.exchange.start()
+        self._show("accredited", ready=True)
+        self._ready.set()
+        log.info("node is ready", name=self.name, address=self.address, endpoint=self.exchange.endpoint)
+        return True
+
+    def close(self) -> None:
+        """Stop: jobs under way are aborted on chain, then everything is closed."""
+        self._stop.set()
+        self._show("stopping", ready=False)
+        self.exchange.interrupt(FedchainError("this node is stopping"))
+        self._requests.close()
+        self._jobs.join(_STOP_SECONDS)
+        self.board.close()
+        self._control.close()
+        self.exchange.close()
+        log.info("node stopped", name=self.name)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended reading the chain for good, if anything did."""
+        return self.exchange.subscriber.failure
+
+    # -- what the control socket offers -----------------------------------------------------------------------------
+
+    def submit(self, spec_toml: str, where: str) -> JobId:
+        """Propose a job; spec, roster and policy become public on the chain.
+
+        Raises:
+            ConfigError: the job file is not valid, or names a party that is not registered.
+            NotAccreditedError: this or another party of it is not accredited.
+        """
+        spec = JobSpec.from_toml_text(spec_toml, where)
+        if self.name not in spec.names:
+            raise ConfigError(f"{where}: this node is '{self.name}', the job names {', '.join(spec.names)}")
+        self._wait_ready()
+        consortium = self.exchange.consortium
+        roster: dict[str, str] = {}
+        for name in spec.names:
+            address = consortium.address_of(name)
+            if address is None:
+                raise ConfigError(f"{where}: party '{name}' is not registered; start its node, or mend the name")
+            roster[name] = address
+        try:
+            return consortium.propose(spec.to_bytes(), list(roster.values()), policy_of(spec))
+        except TransactionError as error:
+            if "NotAccredited" not in error.reason:
+                raise
+            who = [name for name, address in roster.items() if address.lower() in error.reason.lower()]
+            raise NotAccreditedError(
+                f"party '{who[0] if who else '?'}' is not accredited; ask a steward to accredit it ({error.reason})"
+            ) from error
+
+    def predict(
+        self, job_id: JobId, positions: NDArray[np.int64] | None
+    ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
+        """Ask the roster for scores; see `Requests.predict`."""
+        self._wait_ready()
+        return self._requests.predict(job_id, positions)
+
+    def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
+        """Status lines; see `ProgressBoard.watch`."""
+        return self.board.watch(follow=follow, job_id=job_id)
+
+    def shut_down(self) -> None:
+        """Stop the node soon."""
+        self._stop.set()
+
+    def _wait_ready(self) -> None:
+        if not self._ready.wait(_READY_SECONDS):
+            raise NotAccreditedError(f"party '{self.name}' ({self.address}) waits for accreditation by a steward")
+
+    def _show(self, status: str, *, ready: bool) -> None:
+        self.board.post(
+            "node",
+            name=self.name,
+            address=self.address,
+            endpoint=self.exchange.endpoint,
+            status=status,
+            ready=ready,
+        )
+
+
+def run_node(
+    config: NodeConfig,
+    stop: threading.Event,
+    *,
+    wait_for_accreditation: bool = True,
+    until_stdin_closes: bool = False,
+    on_ready: Callable[[Node], None] | None = None,
+) -> None:
+    """Run a node until `stop` is set, it is asked to stop, or reading the chain fails for good.
+
+    Args:
+        config: from `node.toml`.
+        stop: ends it.
+        wait_for_accreditation: False: raise NotAccreditedError instead of waiting for a steward.
+        until_stdin_closes: stop, too, when standard input ends: a node does not survive the parent that started it.
+        on_ready: called once the node takes jobs.
+
+    Raises:
+        FedchainError: see `Node`, `Node.start`; or what ended reading the chain.
+    """
+    if until_stdin_closes:
+        threading.Thread(target=_stop_with_stdin, args=(stop,), name="stdin-watch", daemon=True).start()
+    node = Node(config, stop)
+    try:
+        if not node.start(wait_for_accreditation=wait_for_accreditation):
+            return
+        if on_ready is not None:
+            on_ready(node)
+        while not stop.wait(0.2):
+            if node.failure is not None:
+                raise node.failure
+    finally:
+        node.close()
+
+
+def _stop_with_stdin(stop: threading.Event) -> None:
+    descriptor = sys.stdin.fileno()
+    try:
+        while os.read(descriptor, 4096):
+            continue
+    except OSError:
+        pass
+    stop.set()
+    time.sleep(_LAST_SECONDS)
+    os._exit(1)  # whatever still hangs must not outlive the parent

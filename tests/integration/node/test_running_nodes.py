@@ -1,0 +1,417 @@
+"""Three whole nodes over the embedded chain: a real job from proposal to scores, and what happens around it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedchain.chain import Account, ChainClient, Consortium, Deployment, DevChain, Sender
+from fedchain.errors import (
+    ChainUnreachableError,
+    ConfigError,
+    NotAccreditedError,
+    WrongChainError,
+)
+from fedchain.exchange.records import OutgoingUplink
+from fedchain.exchange.state import NodeState
+from fedchain.node.config import NodeConfig, load_config
+from fedchain.node.control_client import ControlClient
+from fedchain.node.init import init_node
+from fedchain.node.runtime import Node, run_node
+from fedchain.types import JobId, Kind, Phase, Status
+
+pytestmark = pytest.mark.timeout(120)
+
+ROWS = 160
+
+
+@dataclass
+class Member:
+    """A node in a thread."""
+
+    name: str
+    config: NodeConfig
+    account: Account
+    node: Node | None = None
+    thread: threading.Thread | None = None
+    stop: threading.Event | None = None
+    error: BaseException | None = None
+
+    def start(self) -> None:
+        """Run the node; returns once it takes jobs."""
+        ready, self.stop, self.error = threading.Event(), threading.Event(), None
+
+        def on_ready(node: Node) -> None:
+            self.node = node
+            ready.set()
+
+        def run() -> None:
+            assert self.stop is not None
+            try:
+                run_node(self.config, self.stop, wait_for_accreditation=False, on_ready=on_ready)
+            except BaseException as error:
+                self.error = error
+                ready.set()
+
+        self.thread = threading.Thread(target=run, daemon=True)
+        self.thread.start()
+        assert ready.wait(20)
+        if self.error is not None:
+            raise self.error
+
+    def halt(self) -> None:
+        """Stop the node and wait until it is gone."""
+        if self.stop is not None and self.thread is not None:
+            self.stop.set()
+            self.thread.join(20)
+            assert not self.thread.is_alive()
+
+    def client(self) -> ControlClient:
+        """A connection to its control socket."""
+        return ControlClient(self.config.control_socket)
+
+    def wait(self, job_id: JobId, seconds: float = 60.0) -> dict[str, Any]:
+        """The job's last line, once it is over at this node."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self.client() as client:
+                lines = [line for line in client.status(job_id=job_id) if line["event"] == "job"]
+            if lines and lines[-1]["status"] in ("completed", "failed", "declined"):
+                return lines[-1]
+            time.sleep(0.1)
+        raise AssertionError(f"job not over at {self.name} after {seconds} s: {lines}")
+
+
+def write_tables(folder: Path, names: list[str]) -> dict[str, Path]:
+    """One CSV per party; the label depends on features of all of them."""
+    rng = np.random.default_rng(7)
+    features = rng.normal(size=(ROWS, 3))
+    label = (features.sum(axis=1) + 0.3 * rng.normal(size=ROWS) > 0).astype(int)
+    paths = {}
+    for index, name in enumerate(names):
+        order = rng.permutation(ROWS)[: ROWS - 10 * index]
+        lines = ["id,x,churn" if index == 0 else "id,x"]
+        for row in order:
+            lines.append(f"c{row:04d},{features[row, index]:.5f}" + (f",{label[row]}" if index == 0 else ""))
+        paths[name] = folder / f"{name}.csv"
+        paths[name].write_text("\n".join(lines) + "\n")
+    return paths
+
+
+def job_toml(names: list[str], *, name: str = "churn", deadline: float = 30.0, label: str = "churn") -> bytes:
+    """A small job."""
+    parties = "".join(
+        f'[[parties]]\nname = "{party}"\nrole = "{"passive" if index else "active"}"\n'
+        + ("" if index else f'label = "{label}"\n')
+        for index, party in enumerate(names)
+    )
+    return (
+        f'schema = 1\nname = "{name}"\n[algorithm]\ntrees = 2\ndepth = 2\nbins = 8\n'
+        f"[alignment]\nmin_rows = 20\n[policy]\ndeadline_seconds = {deadline}\n{parties}"
+    ).encode()
+
+
+@pytest.fixture
+def members(
+    tmp_path: Path, chain: DevChain, deployment: Deployment, deployment_path: Path, bank: Sender, steward: Consortium
+) -> Iterator[list[Member]]:
+    """Three registered and accredited parties with node folders; their nodes are not running."""
+    suffix = secrets.token_hex(3)
+    names = [f"{name}-{suffix}" for name in ("operator", "bank", "shop")]
+    tables = write_tables(tmp_path, names)
+    made: list[Member] = []
+    for name in names:
+        init_node(tmp_path / name, name, deployment_path, chain.rpc_url, tables[name])
+        config = load_config(tmp_path / name / "node.toml")
+        socket = config.serve.model_copy(update={"control_socket": tmp_path / f"{name[0]}.sock"})
+        config = config.model_copy(update={"serve": socket})
+        account = Account.from_keystore(config.keys.keystore, config.passphrase())
+        bank.transfer(account.address, 10**18)
+        client = ChainClient(chain.rpc_url)
+        Consortium(client, deployment, Sender(client, account)).register(name, "127.0.0.1:1")
+        steward.accredit(account.address)
+        made.append(Member(name, config, account))
+    yield made
+    for member in made:
+        member.halt()
+
+
+@pytest.fixture(autouse=True)
+def quick_keystores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weak key stretching: a full one takes a second per keystore."""
+    save = Account.save_keystore
+    monkeypatch.setattr(Account, "save_keystore", lambda self, path, phrase: save(self, path, phrase, iterations=2))
+
+
+def test_a_job_runs_from_proposal_to_scores_and_survives_restarts(members: list[Member], steward: Consortium) -> None:
+    for member in members:
+        member.start()
+    names = [member.name for member in members]
+    operator, bank, _ = members
+    seen: list[dict[str, Any]] = []
+
+    def watch() -> None:
+        with bank.client() as client:
+            seen.extend(client.status(follow=True))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    with operator.client() as client:
+        job_id = client.submit(job_toml(names))
+    for member in members:
+        end = member.wait(job_id)
+        assert end["status"] == "completed", end["error"]
+    assert steward.job(job_id).phase == Phase.COMPLETED
+
+    reports = []
+    for member in members:
+        folder = member.config.state.folder / "jobs" / job_id
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        reports.append(json.loads((folder / "report.json").read_text()))
+        digest = steward.shard_digest(job_id, member.account.address)
+        assert digest is not None
+        assert digest.hex() == reports[-1]["shard_digest"]
+    assert len({report["model_digest"] for report in reports}) == 1
+    record = steward.contribution(job_id)
+    assert record is not None
+    assert list(record.shares_e6) == reports[0]["shares_e6"]
+
+    with operator.client() as client:
+        holdout = client.predict(job_id, "holdout")
+    np.testing.assert_array_equal(holdout.positions, reports[0]["holdout_positions"])
+    np.testing.assert_allclose(holdout.scores, reports[0]["holdout_scores"])
+
+    for member in members:
+        member.halt()
+    watcher.join(5)
+    stages = {line["stage"] for line in seen if line["event"] == "stage"}
+    assert {"align", "train", "shard"} <= stages
+
+    for member in members:
+        member.start()
+    with bank.client() as client:
+        asked = [int(holdout.positions[3]), int(holdout.positions[0]), int(holdout.positions[3])]
+        again = client.predict(job_id, asked)
+        np.testing.assert_allclose(again.scores, holdout.scores[[3, 0, 3]])
+        assert again.request_id == holdout.request_id + 1
+        with pytest.raises(ConfigError, match="only the active party"):
+            client.predict(job_id, "holdout")
+        with pytest.raises(ConfigError, match="aligned rows"):
+            client.predict(job_id, [10**6])
+        with pytest.raises(ConfigError, match="unknown"):
+            client.predict(JobId("0x" + "00" * 32), [1])
+
+
+def test_a_table_without_the_jobs_column_aborts_the_job_and_tells_no_details(members: list[Member]) -> None:
+    for member in members:
+        member.start()
+    names = [member.name for member in members]
+    with members[1].client() as client:
+        job_id = client.submit(job_toml(names, label="no_such_column", name="odd"))
+    ends = [member.wait(job_id) for member in members]
+    assert [end["status"] for end in ends] == ["failed"] * 3
+    assert "no_such_column" in ends[0]["error"]
+    assert all("DataError" in end["error"] and "no_such_column" not in end["error"] for end in ends[1:])
+
+
+def test_what_a_user_submits_wrongly_comes_back_as_the_nodes_own_error(members: list[Member]) -> None:
+    members[0].start()
+    names = [member.name for member in members]
+    with members[0].client() as client:
+        with pytest.raises(ConfigError, match=r"my\.toml"):
+            client.submit(b"schema = 1\nunknown_key = 2\n", "my.toml")
+        with pytest.raises(ConfigError, match="nobody-knows"):
+            client.submit(job_toml([names[0], "nobody-knows"]))
+        with pytest.raises(ConfigError, match="this node is"):
+            client.submit(job_toml(names[1:]))
+
+
+def test_a_job_with_a_suspended_party_is_refused_and_names_it(members: list[Member], steward: Consortium) -> None:
+    members[0].start()
+    steward.suspend(members[2].account.address, "for a test")
+    with members[0].client() as client, pytest.raises(NotAccreditedError, match=members[2].name):
+        client.submit(job_toml([member.name for member in members]))
+
+
+def test_a_node_declines_jobs_that_are_not_on_its_list(members: list[Member]) -> None:
+    picky = members[1]
+    jobs = picky.config.jobs.model_copy(update={"accept": ("another",)})
+    picky.config = picky.config.model_copy(update={"jobs": jobs})
+    for member in members:
+        member.start()
+    with members[0].client() as client:
+        job_id = client.submit(job_toml([member.name for member in members], deadline=1.5))
+    assert picky.wait(job_id)["status"] == "declined"
+    end = members[0].wait(job_id)
+    assert end["status"] == "failed"
+    assert "DeadlineError" in end["error"]
+
+
+def test_a_node_that_stops_during_a_job_aborts_it_and_the_others_learn_who(
+    members: list[Member], steward: Consortium
+) -> None:
+    for member in members[:2]:
+        member.start()
+    with members[0].client() as client:
+        job_id = client.submit(job_toml([member.name for member in members]))
+    deadline = time.monotonic() + 20
+    while not steward.has_accepted(job_id, members[1].account.address) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    members[1].halt()
+    assert steward.job(job_id).phase == Phase.ABORTED
+    end = members[0].wait(job_id)
+    assert end["status"] == "failed"
+    assert members[1].name in end["error"]
+
+
+def test_a_node_on_the_wrong_chain_or_none_does_not_start(members: list[Member]) -> None:
+    chain = members[0].config.chain
+    wrong = members[0].config.model_copy(update={"chain": chain.model_copy(update={"chain_id": 999})})
+    with pytest.raises(WrongChainError, match="999"):
+        run_node(wrong, threading.Event())
+    dead = members[0].config.model_copy(update={"chain": chain.model_copy(update={"rpc": "http://127.0.0.1:9"})})
+    with pytest.raises(ChainUnreachableError):
+        run_node(dead, threading.Event())
+
+
+def test_a_node_that_is_not_accredited_registers_and_then_waits_or_fails(
+    tmp_path: Path, chain: DevChain, deployment_path: Path, bank: Sender, steward: Consortium
+) -> None:
+    name = f"new-{secrets.token_hex(3)}"
+    config = init_node(tmp_path / "n", name, deployment_path, chain.rpc_url, tmp_path / "data.csv")
+    serve = config.serve.model_copy(update={"control_socket": tmp_path / "n.sock"})
+    config = config.model_copy(update={"serve": serve})
+    account = Account.from_keystore(config.keys.keystore, config.passphrase())
+    bank.transfer(account.address, 10**18)
+    with pytest.raises(NotAccreditedError, match="steward"):
+        run_node(config, threading.Event(), wait_for_accreditation=False)
+    assert steward.participant(account.address).status == Status.REGISTERED
+
+    ready, stop = threading.Event(), threading.Event()
+    thread = threading.Thread(target=run_node, args=(config, stop), kwargs={"on_ready": lambda node: ready.set()})
+    thread.start()
+    try:
+        assert not ready.wait(0.7)
+        endpoint = steward.participant(account.address).endpoint
+        steward.accredit(account.address)
+        assert ready.wait(10)
+        assert endpoint.startswith("127.0.0.1:")
+        with ControlClient(config.control_socket) as client:
+            client.shut_down()
+        thread.join(10)
+        assert not thread.is_alive()
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def test_a_name_that_somebody_else_holds_is_refused(members: list[Member], tmp_path: Path, bank: Sender) -> None:
+    config = init_node(
+        tmp_path / "thief",
+        members[0].name,
+        members[0].config.chain.deployment,
+        members[0].config.chain.rpc,
+        tmp_path / "d",
+    )
+    serve = config.serve.model_copy(update={"control_socket": tmp_path / "t.sock"})
+    bank.transfer(Account.from_keystore(config.keys.keystore, config.passphrase()).address, 10**18)
+    with pytest.raises(ConfigError, match="registered by"):
+        run_node(config.model_copy(update={"serve": serve}), threading.Event())
+
+
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from fedchain.node.config import load_config
+from fedchain.node.runtime import run_node
+config = load_config(Path(sys.argv[1]))
+serve = config.serve.model_copy(update={"control_socket": Path(sys.argv[2])})
+run_node(config.model_copy(update={"serve": serve}), threading.Event(), until_stdin_closes=True)
+"""
+
+
+@contextmanager
+def node_process(node_toml: Path, socket: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A node in a process of its own, from when its socket is there; killed at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(node_toml), str(socket)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with process:
+        try:
+            deadline = time.monotonic() + 30
+            while not socket.exists() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert process.poll() is None
+            assert socket.exists()
+            yield process
+        finally:
+            process.kill()
+
+
+def killed_after_accepting(members: list[Member], steward: Consortium, tmp_path: Path) -> JobId:
+    """The second member accepts a job, then its process is killed; the third has not started."""
+    members[0].start()
+    config = members[1].config
+    with node_process(config.keys.keystore.parent / "node.toml", config.control_socket):
+        with members[0].client() as client:
+            job_id = client.submit(job_toml([member.name for member in members]))
+        deadline = time.monotonic() + 20
+        while not steward.has_accepted(job_id, members[1].account.address) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert steward.job(job_id).phase == Phase.PROPOSED
+    return job_id
+
+
+def test_a_node_killed_before_it_sent_anything_goes_on_with_the_job(
+    members: list[Member], steward: Consortium, tmp_path: Path
+) -> None:
+    job_id = killed_after_accepting(members, steward, tmp_path)
+    members[1].start()
+    members[2].start()
+    assert [member.wait(job_id)["status"] for member in members] == ["completed"] * 3
+
+
+def test_a_node_killed_after_it_sent_something_aborts_the_job_when_it_is_back(
+    members: list[Member], steward: Consortium, tmp_path: Path, chain: DevChain
+) -> None:
+    job_id = killed_after_accepting(members, steward, tmp_path)
+    client = ChainClient(chain.rpc_url)
+    path = members[1].config.state.folder / "node.sqlite"
+    state = NodeState(path, chain_id=client.chain_id, genesis_hash=client.genesis_hash())
+    state.prepare(OutgoingUplink(job_id, 0, 0, 0, Kind.PUBLIC_KEY, "", bytes(32), 1, 0, b"x"))
+    state.close()
+    members[1].start()
+    end = members[1].wait(job_id)
+    assert end["status"] == "failed"
+    assert "restarted" in end["error"]
+    assert steward.job(job_id).phase == Phase.ABORTED
+    assert members[1].name in members[0].wait(job_id)["error"]
+
+
+def test_a_node_does_not_survive_the_parent_that_started_it(
+    tmp_path: Path, chain: DevChain, deployment_path: Path, bank: Sender
+) -> None:
+    name = f"orphan-{secrets.token_hex(3)}"
+    config = init_node(tmp_path / "n", name, deployment_path, chain.rpc_url, tmp_path / "data.csv")
+    bank.transfer(Account.from_keystore(config.keys.keystore, config.passphrase()).address, 10**18)
+    with node_process(tmp_path / "n" / "node.toml", tmp_path / "o.sock") as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0

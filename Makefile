@@ -1,0 +1,163 @@
+# fedchain. `make` lists the targets.
+#
+# GNU make and a POSIX shell. `make demo` needs Python 3.10–3.13 and nothing else; `make test` and `make tools` need
+# Node >= 20 as well. PYTHON=… picks the interpreter; an existing .venv is kept as long as it works.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+SHELL := /bin/sh
+BIN := .venv/bin
+RUN_PYTHON := $(BIN)/python
+NODE_MODULES := node_modules/.installed
+OLDEST_NODE := 20
+
+# Settings of `make demo`; they reach the recipe through the environment, so that paths may hold blanks.
+DATA ?=
+JOB ?=
+CHAIN ?= embedded
+REPORT ?= demo-report.json
+PYTHON ?=
+export DATA JOB CHAIN REPORT PYTHON
+
+# Sets $python to the first candidate that really runs, is in range, and can make a virtual environment.
+PICK_PYTHON = \
+	in_range='import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))'; \
+	python=''; bare=''; \
+	for candidate in $${PYTHON:-python3.13 python3.12 python3.11 python3.10 python3}; do \
+		"$$candidate" -c "$$in_range" >/dev/null 2>&1 || continue; \
+		if "$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+		bare=$${bare:-$$candidate}; \
+	done; \
+	if [ -z "$$python" ] && [ -n "$$bare" ]; then \
+		version=$$("$$bare" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		echo "error: $$bare cannot make a virtual environment (no ensurepip): install the package" \
+			"python$$version-venv (or python3-venv), for example: apt install python$$version-venv" >&2; \
+		exit 1; \
+	fi; \
+	if [ -z "$$python" ]; then \
+		if [ -n "$$PYTHON" ]; then what="PYTHON=$$PYTHON does not run, or is not Python 3.10 to 3.13"; \
+		else what="no Python 3.10 to 3.13 on PATH"; fi; \
+		echo "error: $$what: install one (apt install python3 python3-venv), or name it with PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi
+
+# Fails with one line unless a Node that is new enough, and npm, are on PATH.
+CHECK_NODE = \
+	found='there is none on PATH'; \
+	if version=$$(node --version 2>/dev/null); then \
+		found="$$version is on PATH"; \
+		major=$${version\#v}; major=$${major%%.*}; \
+		case "$$major" in *[!0-9]*|'') ;; *) \
+			if [ "$$major" -ge $(OLDEST_NODE) ]; then found=''; fi ;; \
+		esac; \
+	fi; \
+	if [ -z "$$found" ] && ! npm --version >/dev/null 2>&1; then found='npm is not on PATH'; fi; \
+	if [ -n "$$found" ]; then \
+		echo "error: make test and make tools need Node.js >= $(OLDEST_NODE) with npm, but $$found:" \
+			'install it (https://nodejs.org), or run make test-python, which needs none' >&2; \
+		exit 1; \
+	fi
+
+PIP_INSTALL = $(RUN_PYTHON) -m pip install -qq --disable-pip-version-check
+
+.PHONY: help
+help: ## this list
+	@echo 'targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
+
+.PHONY: demo
+demo: venv ## the whole job on this machine: [DATA=dir] [JOB=file] [CHAIN=embedded|anvil|ganache] [REPORT=file]
+	@set -- --chain "$$CHAIN" --report "$$REPORT"; \
+	if [ -n "$$DATA" ]; then set -- "$$@" --data "$$DATA"; fi; \
+	if [ -n "$$JOB" ]; then set -- "$$@" --job "$$JOB"; \
+	elif [ -n "$$DATA" ]; then \
+		if [ ! -d "$$DATA" ]; then echo "error: DATA=$$DATA: no such folder" >&2; exit 2; fi; \
+		job=nodes/examples/$$(basename "$$(cd "$$DATA" && pwd)")/job.toml; \
+		if [ ! -f "$$job" ]; then \
+			echo "error: $$job: no such job file for DATA=$$DATA: write it, or give JOB=file" >&2; exit 2; \
+		fi; \
+		set -- "$$@" --job "$$job"; \
+	fi; \
+	exec $(BIN)/fedchain demo "$$@"
+
+.PHONY: test
+test: check-node venv-test tools lint ## everything: lint, pytest, contracts; needs Node
+	$(BIN)/pytest -m 'not soak'
+	contracts/script/forge.sh test
+	node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol'
+	contracts/script/forge.sh fmt --check
+
+.PHONY: test-python
+test-python: venv-test lint ## lint and pytest without Node: tests that need it are skipped
+	$(BIN)/pytest -m 'not soak'
+
+.PHONY: soak
+soak: venv-test ## the tests that run for minutes
+	$(BIN)/pytest -m soak
+
+.PHONY: lint
+lint: venv-test ## ruff, mypy, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fmt
+fmt: venv-test ## format Python, and Solidity where `make tools` has run
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+	@if [ -f $(NODE_MODULES) ]; then contracts/script/forge.sh fmt; fi
+
+.PHONY: contracts
+contracts: venv-test tools ## compile the contracts into fedchain/chain/artifacts/
+	$(RUN_PYTHON) contracts/script/compile.py
+
+.PHONY: venv
+venv: .venv/.installed ## .venv with fedchain in it
+
+.PHONY: venv-test
+venv-test: .venv/.installed-test
+
+.PHONY: tools
+tools: $(NODE_MODULES) ## the npm side: solc, forge, anvil, Ganache, solhint; needs Node
+
+.PHONY: check-node
+check-node:
+	@$(CHECK_NODE)
+
+.PHONY: clean
+clean: ## remove all that make has made, .venv and node_modules included
+	rm -rf .venv node_modules contracts/out contracts/cache demo-report.json
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find fedchain tests contracts -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Prints the Python that would be picked.
+.PHONY: which-python
+which-python:
+	@$(PICK_PYTHON); echo "$$python"
+
+.venv/.installed: pyproject.toml
+	@if ! $(RUN_PYTHON) -c 'import pip' >/dev/null 2>&1; then \
+		$(PICK_PYTHON); \
+		echo "making .venv with $$python"; \
+		"$$python" -m venv --clear .venv; \
+	fi
+	@echo 'installing fedchain into .venv (a minute or two the first time)'
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	@echo 'installing what tests need into .venv'
+	@$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(NODE_MODULES): package.json package-lock.json
+	@$(CHECK_NODE)
+	@echo 'installing the npm side into node_modules'
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -1,0 +1,102 @@
+"""`fedchain chain`: development chains."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedchain.cli.options import DEFAULT_RPC, AsJson, Rpc
+from fedchain.cli.output import note, print_json
+
+app = typer.Typer(name="chain", no_args_is_help=True)
+
+WEI_PER_ETHER = 10**18
+
+
+class ChainKind(str, Enum):
+    """Chains that this command can start."""
+
+    EMBEDDED = "embedded"
+    ANVIL = "anvil"
+    GANACHE = "ganache"
+
+
+@app.callback()
+def group() -> None:
+    """Start development chains: on this machine alone, with publicly known keys.
+
+    Example: fedchain chain start
+    """
+
+
+@app.command()
+def start(
+    chain: Annotated[
+        ChainKind, typer.Option("--chain", help="embedded needs nothing; anvil and ganache come with `make tools`.")
+    ] = ChainKind.EMBEDDED,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8545,
+    log: Annotated[Path | None, typer.Option("--log", metavar="FILE", help="Append the chain's output to it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a development chain and keep it until Ctrl-C. Its state is in memory and ends with it.
+
+    Example: fedchain chain start --chain anvil --port 8545
+    """
+    from fedchain.chain import ChainClient, dev_accounts, start_dev_chain
+    from fedchain.errors import ChainError
+
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    with start_dev_chain(chain.value, port=port, log_path=log) as running:
+        with ChainClient(running.rpc_url) as client:
+            chain_id = client.chain_id
+        account = dev_accounts(1)[0].address
+        if as_json:
+            print_json(
+                {
+                    "chain": chain.value,
+                    "rpc_url": running.rpc_url,
+                    "chain_id": chain_id,
+                    "process_id": running.process.pid,
+                    "dev_account": account,
+                }
+            )
+        else:
+            print(
+                f"{chain.value} chain {chain_id} at {running.rpc_url}; development account 0 is {account}", flush=True
+            )
+        note("Ctrl-C stops it")
+        while not ended.wait(0.2):
+            if running.process.poll() is not None:
+                raise ChainError(f"the {chain.value} chain ended by itself with code {running.process.returncode}")
+
+
+@app.command()
+def fund(
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Who is to get it.", show_default=False)],
+    ether: Annotated[int, typer.Option("--ether", min=1, max=1000, metavar="N", help="How much.")] = 10,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account of a development chain play money, where gas has a price (Ganache). From development account 0.
+
+    Example: fedchain chain fund 0x48412387a5f4704670Db9F4Af58A0A53eA92Bb55 --rpc http://127.0.0.1:8545
+    """
+    from fedchain.chain import ChainClient, Sender, dev_accounts
+    from fedchain.errors import ConfigError
+
+    if re.fullmatch("0x[0-9a-fA-F]{40}", address) is None:
+        raise ConfigError(f"'{address}' is no address: 0x and 40 hex digits; `fedchain node init` prints a node's")
+    with ChainClient(rpc) as client:
+        Sender(client, dev_accounts(1)[0]).transfer(address, ether * WEI_PER_ETHER)
+        balance = client.balance(address)
+    if as_json:
+        print_json({"address": address, "balance_wei": balance})
+    else:
+        print(f"{address} has {balance / WEI_PER_ETHER:g} ether")

@@ -1,0 +1,65 @@
+"""`fedchain deploy`: puts the contracts on a chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedchain.cli.options import DEFAULT_RPC, AsJson, DevAccount, Keystore, PassphraseFile, Rpc, open_account
+from fedchain.cli.output import note, print_json, print_rows
+
+
+def deploy(
+    rpc: Rpc = DEFAULT_RPC,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Deployment file to write, or to check.")] = Path(
+        "deployment.json"
+    ),
+    keystore: Keystore = None,
+    passphrase_file: PassphraseFile = None,
+    dev_account: DevAccount = None,
+    steward: Annotated[
+        list[str] | None,
+        typer.Option("--steward", metavar="ADDRESS", help="May accredit participants; repeatable. Default: deployer."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy and wire the five contracts. Run again against the same chain and file, it changes nothing.
+
+    Without --keystore, on a development chain, development account 0 deploys.
+
+    Example: fedchain deploy --rpc http://127.0.0.1:8545 --keystore key.json --passphrase-file pass --out my.json
+    """
+    from fedchain.chain import ChainClient, Deployment
+    from fedchain.chain import deploy as put_on_chain
+
+    with ChainClient(rpc) as client:
+        if out.exists() and keystore is None and dev_account is None and not steward:
+            deployment, created = Deployment.load(out), False
+            deployment.check(client)
+        else:
+            account = open_account(client, keystore, passphrase_file, dev_account)
+            stewards = steward or (Deployment.load(out).stewards if out.exists() else [account.address])
+            deployment, created = put_on_chain(client, account, stewards, out, progress=note)
+        url = client.rpc_url
+    note(f"deployed and recorded in {out}" if created else f"already deployed as recorded in {out}: nothing changed")
+    if as_json:
+        print_json(
+            {
+                "created": created,
+                "deployment": str(out),
+                "rpc_url": url,
+                "chain_id": deployment.chain_id,
+                "genesis_hash": deployment.genesis_hash,
+                "deployer": deployment.deployer,
+                "stewards": deployment.stewards,
+                "contracts": {name: one.model_dump() for name, one in deployment.contracts.items()},
+            }
+        )
+        return
+    print_rows(
+        f"chain {deployment.chain_id}, deployer {deployment.deployer}, stewards {', '.join(deployment.stewards)}",
+        ("contract", "address"),
+        [(name, one.address) for name, one in deployment.contracts.items()],
+    )

@@ -1,0 +1,121 @@
+"""What the chain alone says about a job, for `fedchain job status` and `watch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedchain.model.shard import model_digest
+from fedchain.types import JobId, Phase
+
+if TYPE_CHECKING:
+    from fedchain.chain import Consortium, JobView
+
+_BLOCKS_PER_LOOK = 1000
+
+
+@dataclass(frozen=True)
+class PartyState:
+    """One party of the roster.
+
+    Attributes:
+        accepted, aligned, stopped: what it has declared.
+        shard_digest: hex, None until it is on chain.
+    """
+
+    name: str
+    address: str
+    role: str
+    standing: str
+    accepted: bool
+    aligned: bool
+    stopped: bool
+    shard_digest: str | None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job at one block.
+
+    Attributes:
+        head: newest block when it was read.
+        accepted, rejected: uplinks judged so far.
+        model_digest: hex, once the job is completed.
+        abort_reason: once it is aborted.
+    """
+
+    view: JobView
+    head: int
+    parties: tuple[PartyState, ...]
+    accepted: int
+    rejected: int
+    model_digest: str | None
+    abort_reason: str | None
+
+    @property
+    def trees_done(self) -> int:
+        """Finished trees: the round in force is not finished yet."""
+        return max(0, self.view.round - 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        view = self.view
+        return {
+            "job_id": view.job_id,
+            "phase": view.phase.name.lower(),
+            "round": view.round,
+            "attempt": view.attempt,
+            "max_rounds": view.policy.max_rounds,
+            "trees_done": self.trees_done,
+            "aligned_rows": view.aligned_rows,
+            "uplinks": {"accepted": self.accepted, "rejected": self.rejected},
+            "parties": [vars(party) for party in self.parties],
+            "model_digest": self.model_digest,
+            "abort_reason": self.abort_reason,
+            "proposer": view.proposer,
+            "spec_digest": view.spec_digest.hex(),
+            "block": self.head,
+        }
+
+
+def read_state(consortium: Consortium, view: JobView) -> JobState:
+    """All that the contracts hold about a job that exists."""
+    head = consortium.client.head()
+    parties = tuple(_party(consortium, view, address) for address in view.roster)
+    accepted, rejected = consortium.counts(view.job_id)
+    digest = None
+    if view.phase is Phase.COMPLETED:
+        digest = model_digest([bytes.fromhex(party.shard_digest or "") for party in parties])
+    reason = abort_reason(consortium, view.job_id, head) if view.phase is Phase.ABORTED else None
+    return JobState(view, head, parties, accepted, rejected, digest, reason)
+
+
+def _party(consortium: Consortium, view: JobView, address: str) -> PartyState:
+    entry = consortium.participant(address)
+    shard = consortium.shard_digest(view.job_id, address)
+    return PartyState(
+        name=entry.name,
+        address=address,
+        role="active" if address == view.roster[0] else "passive",
+        standing=entry.status.name.lower(),
+        accepted=consortium.has_accepted(view.job_id, address),
+        aligned=consortium.has_aligned(view.job_id, address),
+        stopped=consortium.has_stopped(view.job_id, address),
+        shard_digest=None if shard is None else shard.hex(),
+    )
+
+
+def abort_reason(consortium: Consortium, job_id: JobId, head: int) -> str:
+    """Who aborted a job and why, from its event; looked for from the newest block backwards."""
+    from fedchain.chain.events import JobAborted, JobProposed
+
+    end = head
+    while end >= 0:
+        start = max(0, end - _BLOCKS_PER_LOOK + 1)
+        for event in reversed(consortium.events(start, end)):
+            if isinstance(event, JobAborted) and event.job_id == job_id:
+                return f"{event.reason} (by {consortium.participant(event.by).name or event.by})"
+            if isinstance(event, JobProposed) and event.job_id == job_id:
+                return "reason unknown"
+        end = start - 1
+    return "reason unknown"

@@ -1,0 +1,111 @@
+"""`fedchain node`: one party's node."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedchain.cli.guard import SETTINGS
+from fedchain.cli.logs import configure_logging
+from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, Rpc
+from fedchain.cli.output import note, print_json
+
+if TYPE_CHECKING:
+    from fedchain.node.runtime import Node
+
+app = typer.Typer(name="node", no_args_is_help=True)
+
+
+@app.callback()
+def group() -> None:
+    """Set up and run one party's node.
+
+    Example: fedchain node run nodes/operator
+    """
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to create.", show_default=False)],
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="To register under: a-z, 0-9, _ and -.", show_default=False)
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="FILE", help="This party's CSV table; it stays here.", show_default=False)
+    ],
+    rpc: Rpc = DEFAULT_RPC,
+    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
+    as_json: AsJson = False,
+) -> None:
+    """Create a node's folder: a fresh key in an encrypted keystore, its passphrase, and a commented node.toml.
+
+    Example: fedchain node init nodes/operator --name operator --data operator.csv --deployment deployment.json
+    """
+    import json
+
+    from fedchain.node.init import init_node
+
+    config = init_node(folder, name, deployment, rpc, data)
+    address = "0x" + str(json.loads(config.keys.keystore.read_text())["address"]).removeprefix("0x")
+    if as_json:
+        print_json(
+            {"folder": str(folder), "config": str(folder / "node.toml"), "name": config.name, "address": address}
+        )
+    else:
+        print(
+            f"node '{config.name}' with address {address} in {folder}; look at node.toml, then run "
+            f"`fedchain node run {folder}`"
+        )
+
+
+@app.command()
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder, with its node.toml.")] = Path("."),
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Another node.toml than DIR's.")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Fail, instead of waiting, when no steward has accredited this party.")
+    ] = False,
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="Stop when standard input ends, with whoever started it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a node until it is stopped: registers, waits for accreditation, takes part in jobs, answers requests.
+
+    Example: fedchain node run nodes/operator
+    """
+    configure_logging(SETTINGS.log_level or ("debug" if SETTINGS.debug else "info"), as_json=SETTINGS.log_json)
+
+    from fedchain.node.config import load_config
+    from fedchain.node.runtime import run_node
+
+    settings = load_config(config or folder / "node.toml")
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+    def ready(node: Node) -> None:
+        if as_json:
+            print_json(
+                {
+                    "name": node.name,
+                    "address": node.address,
+                    "endpoint": node.exchange.endpoint,
+                    "control_socket": str(settings.control_socket),
+                }
+            )
+        else:
+            note(f"node '{node.name}' ({node.address}) is ready; Ctrl-C stops it")
+
+    run_node(
+        settings,
+        stop,
+        wait_for_accreditation=not no_wait,
+        until_stdin_closes=until_stdin_closes,
+        on_ready=ready,
+    )

@@ -1,0 +1,82 @@
+"""Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+_WIDE = 200
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def console(*, stderr: bool) -> Console:
+    """The terminal, through rich; what goes elsewhere than to a terminal is not cut to a terminal's width."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _WIDE)
+
+
+def note(line: str) -> None:
+    """One line about what is going on, on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Exactly one JSON object, on stdout."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
+    """A table of names and values on stdout."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(escape(name), escape(str(value)))
+    console(stderr=False).print(table)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table with a header on stdout."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(escape(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row))
+    console(stderr=False).print(table)
+
+
+def short(text: str | None, length: int = 12) -> str:
+    """The first characters of a hex text; `-` for nothing."""
+    if not text:
+        return "-"
+    return text if len(text) <= length else text[:length] + "…"
+
+
+def size_text(count: int) -> str:
+    """Bytes for people: 1.5 MB."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def gain_shares(shares_e6: Mapping[str, int]) -> dict[str, float]:
+    """Each party's part of the whole gain, as in the demo's report: they sum to 1; all 0 where there is no gain."""
+    gain = sum(shares_e6.values())
+    return {name: round(share / gain, 6) if gain else 0.0 for name, share in shares_e6.items()}

@@ -1,0 +1,120 @@
+"""`fedchain predict`: scores from a finished job."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fedchain.cli.options import AsJson, JobIdArgument, NodeFolder
+from fedchain.cli.output import note, print_json
+from fedchain.errors import ConfigError
+from fedchain.types import JobId
+
+if TYPE_CHECKING:
+    from fedchain.node.control_client import Prediction
+
+MAX_ROWS_FILE_BYTES = 1 << 28
+_POSITION = re.compile(r"\s*([0-9]{1,18})\s*\Z")
+
+
+def predict(
+    job: JobIdArgument,
+    node: NodeFolder = Path("."),
+    rows: Annotated[
+        str,
+        typer.Option(
+            "--rows",
+            metavar="holdout|0,5,9|@FILE",
+            help="Held-out rows (at the active party), aligned positions, or a file with one position per line.",
+        ),
+    ] = "holdout",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write position,score as CSV; default: to stdout.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask all parties of a completed job for scores, through the running node in DIR.
+
+    Rows are positions in the aligned order; the job's roster learns which are asked for, only this node the scores.
+
+    Example: fedchain predict 0x5c…e1 --node nodes/operator --rows holdout --out scores.csv
+    """
+    from fedchain.node.config import load_config
+    from fedchain.node.control_client import ControlClient
+
+    positions = parse_rows(rows)
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: folder {out.parent} does not exist; create it first")
+    socket = load_config(node / "node.toml").control_socket
+    with ControlClient(socket) as client:
+        prediction = client.predict(JobId(job.lower()), positions)
+    if out is not None:
+        _write(out, to_csv(prediction))
+        note(f"wrote {len(prediction.scores)} scores to {out}")
+    if as_json:
+        report: dict[str, object] = {"job_id": job, "request_id": prediction.request_id, "rows": len(prediction.scores)}
+        if out is not None:
+            report["out"] = str(out)
+        else:
+            report["positions"] = [int(one) for one in prediction.positions]
+            report["scores"] = [float(one) for one in prediction.scores]
+        print_json(report)
+    elif out is None:
+        print(to_csv(prediction), end="")
+
+
+def parse_rows(text: str) -> list[int] | Literal["holdout"]:
+    """What `--rows` asks for.
+
+    Raises:
+        ConfigError: neither `holdout` nor positions, or a file that cannot be read.
+    """
+    if text == "holdout":
+        return "holdout"
+    where = "--rows"
+    if text.startswith("@"):
+        path = Path(text[1:])
+        where = f"--rows {text}"
+        try:
+            with path.open("rb") as file:
+                raw = file.read(MAX_ROWS_FILE_BYTES + 1)
+            if len(raw) > MAX_ROWS_FILE_BYTES:
+                raise ConfigError(f"{where}: larger than {MAX_ROWS_FILE_BYTES} bytes; ask in several requests")
+            text = ",".join(raw.decode("utf-8").split())
+        except OSError as error:
+            raise ConfigError(f"{where}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{where}: not a text file with one position per line") from error
+    parts = [part for part in text.split(",") if part.strip()]
+    if not parts:
+        raise ConfigError(f"{where}: no position; give holdout, positions such as 0,5,9, or @FILE")
+    positions = []
+    for part in parts:
+        match = _POSITION.match(part)
+        if match is None:
+            raise ConfigError(f"{where}: '{part.strip()[:40]}' is no position; they are whole numbers from 0")
+        positions.append(int(match[1]))
+    return positions
+
+
+def to_csv(prediction: Prediction) -> str:
+    """`position,score` lines with a header; scores in their shortest exact form."""
+    lines = ["position,score"]
+    lines += [
+        f"{int(position)},{float(score)!r}"
+        for position, score in zip(prediction.positions, prediction.scores, strict=True)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: cannot be written: {error.strerror}") from error

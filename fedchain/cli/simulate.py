@@ -1,0 +1,157 @@
+"""`fedchain simulate`: a whole job in this process, without a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedchain.cli.options import AsJson
+from fedchain.cli.output import gain_shares, note, print_json, print_pairs, size_text
+from fedchain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedchain.data.table import Table
+    from fedchain.federation.spec import JobSpec
+    from fedchain.simulation.federation import SimulationResult
+    from fedchain.types import PartyId
+
+
+def simulate(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Job file (job.toml).", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIR", help="Folder with one <party name>.csv per party.")
+    ] = None,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", metavar="NAME=FILE", help="One party's CSV file; goes before --data.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Save each party's shard as DIR/<party name>.shard.json."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="Workers; default: one per core.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job with all parties in this process, without a chain.
+
+    The parties' code is the nodes' code: same tables, same job, same model digest.
+
+    Example: fedchain simulate nodes/examples/telco/job.toml --data ../shared/data/telco --json
+    """
+    from fedchain.cli.progress import StageBars
+    from fedchain.compute.executor import Executor
+    from fedchain.federation.spec import JobSpec
+    from fedchain.simulation.federation import read_party_table
+    from fedchain.simulation.federation import simulate as run
+
+    spec = JobSpec.from_toml(job)
+    files = table_files(spec, data, table or ())
+    tables = {name: read_party_table(files[name], spec.party(name)) for name in spec.names}
+    executor = Executor(threads)
+    with StageBars() as bars:
+        result = run(spec, tables, executor=executor, on_stage=bars.on_stage)
+    saved = _save(result, out) if out is not None else None
+    report = report_of(spec, tables, result)
+    if saved is not None:
+        report["shards"] = saved
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def table_files(spec: JobSpec, data: Path | None, named: Sequence[str]) -> dict[PartyId, Path]:
+    """Each party's file, from `--data` and `--table`.
+
+    Raises:
+        ConfigError: a party has none, or `--table` names no party of the job.
+    """
+    files: dict[PartyId, Path] = {}
+    for one in named:
+        name, separator, path = one.partition("=")
+        if not separator or not path:
+            raise ConfigError(f"--table '{one}' is not NAME=FILE")
+        party = next((party for party in spec.names if party == name), None)
+        if party is None:
+            raise ConfigError(
+                f"--table '{one}': job '{spec.name}' has no party '{name}'; it has {', '.join(spec.names)}"
+            )
+        if party in files:
+            raise ConfigError(f"--table names party '{name}' twice; give one file per party")
+        files[party] = Path(path)
+    missing = [name for name in spec.names if name not in files]
+    if missing and data is None:
+        raise ConfigError(f"no table for party {', '.join(missing)}; give --data DIR or --table {missing[0]}=FILE")
+    if missing and data is not None and not data.is_dir():
+        raise ConfigError(f"--data {data}: no such folder; it holds one <party name>.csv per party")
+    for name in missing:
+        assert data is not None
+        files[name] = data / f"{name}.csv"
+    return files
+
+
+def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationResult) -> dict[str, Any]:
+    """What is printed. The AUC is that of the held-out rows, at the active party, which has the labels."""
+    import numpy as np
+    from sklearn.metrics import roc_auc_score
+
+    active = result.active
+    table = tables[spec.names[0]]
+    assert table.label is not None
+    assert active.holdout_scores is not None
+    assert active.shares is not None
+    holdout = np.asarray(active.session.holdout, dtype=np.int64)
+    labels = table.label[table.rows_of(active.session.ids)][holdout]
+    shares = {str(name): share for name, share in zip(spec.names, active.shares.shares_e6, strict=True)}
+    return {
+        "job": spec.name,
+        "parties": list(spec.names),
+        "aligned_rows": active.aligned_rows,
+        "heldout_rows": len(holdout),
+        "trees": len(active.shard.trees),
+        "depth": spec.algorithm.depth,
+        "auc": round(float(roc_auc_score(labels, active.holdout_scores)), 6),
+        "contributions": gain_shares(shares),
+        "contributions_e6": shares,
+        "model_digest": active.model_digest,
+        "uplinks": dict(result.traffic.uplinks),
+        "payload_bytes": dict(result.traffic.payload_bytes),
+        "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
+    }
+
+
+def _save(result: SimulationResult, folder: Path) -> dict[str, str]:
+    saved = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, outcome in result.outcomes.items():
+            path = folder / f"{name}.shard.json"
+            outcome.shard.save(path)
+            saved[str(name)] = str(path)
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: cannot be written: {error.strerror}") from error
+    note(f"saved {len(saved)} shards in {folder}")
+    return saved
+
+
+def _print(report: dict[str, Any]) -> None:
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in report["contributions"].items())
+    seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in report["seconds"].items())
+    uplinks, size = sum(report["uplinks"].values()), sum(report["payload_bytes"].values())
+    print_pairs(
+        f"job {report['job']}",
+        (
+            ("parties", ", ".join(report["parties"])),
+            ("aligned rows", f"{report['aligned_rows']} ({report['heldout_rows']} held out)"),
+            ("trees", f"{report['trees']} of depth {report['depth']}"),
+            ("AUC, held-out rows", f"{report['auc']:.4f}"),
+            ("contributions", shares),
+            ("model digest", report["model_digest"]),
+            ("traffic", f"{uplinks} uplinks, {size_text(size)} of payload"),
+            ("seconds", seconds),
+        ),
+    )

@@ -1,0 +1,96 @@
+"""What `fedchain job` and `fedchain contributions` say about jobs, and about a chain that does not serve."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from fedchain.chain import dev_accounts
+
+from .conftest import Invoke, Net, assert_one_line
+
+UNKNOWN = "0x" + "ab" * 32
+READERS = (("job", "status"), ("job", "watch"), ("contributions",))
+
+
+def test_status_tells_phase_and_who_has_accepted(invoke: Invoke, net: Net) -> None:
+    job_id = net.propose()
+    net.consortium(2).accept(job_id)
+    result = invoke("job", "status", job_id, "--json")
+    assert result.exit_code == 0, result.output
+    state = json.loads(result.stdout)
+    assert (state["phase"], state["max_rounds"], state["trees_done"]) == ("proposed", 7, 0)
+    assert (state["model_digest"], state["uplinks"]) == (None, {"accepted": 0, "rejected": 0})
+    parties = [(one["name"], one["role"], one["accepted"], one["shard_digest"]) for one in state["parties"]]
+    assert parties == [("alpha", "active", False, None), ("beta", "passive", True, None)]
+    for_people = invoke("job", "status", job_id.upper().replace("0X", "0x")).stdout
+    assert "proposed" in for_people
+    assert "beta" in for_people
+
+
+def test_an_aborted_job_fails_the_watch_and_says_by_whom_and_why(invoke: Invoke, net: Net) -> None:
+    job_id = net.propose()
+    net.consortium(2).abort(job_id, "prices differ")
+    assert "prices differ (by beta)" in invoke("job", "status", job_id).stdout
+    result = invoke("job", "watch", job_id, "--json")
+    assert json.loads(result.stdout)["abort_reason"] == "prices differ (by beta)"
+    assert result.stderr.splitlines()[-1] == f"error: job {job_id} was aborted: prices differ (by beta)"
+    assert result.exit_code == 5
+
+
+def test_watching_gives_up_after_the_timeout(invoke: Invoke, net: Net) -> None:
+    result = invoke("job", "watch", net.propose(), "--timeout", 0.1)
+    assert result.stderr.splitlines()[0].startswith("proposed: 0 of 7 trees")
+    assert "still proposed after 0.1 s" in result.stderr.splitlines()[-1]
+    assert result.exit_code == 5
+
+
+def test_contributions_that_are_not_recorded_are_one_line(invoke: Invoke, net: Net) -> None:
+    job_id = net.propose()
+    assert_one_line(invoke("contributions", job_id), 2, "no contribution recorded", "it is proposed")
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_an_unknown_job_is_one_line(invoke: Invoke, net: Net, command: tuple[str, ...]) -> None:
+    newest = net.propose()
+    assert_one_line(invoke(*command, UNKNOWN), 2, f"no job {UNKNOWN}", str(newest))
+    assert_one_line(invoke(*command, "0x12"), 2, "'0x12' is not 0x and 64 hex digits")
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_an_rpc_address_where_nothing_answers_is_one_line(invoke: Invoke, command: tuple[str, ...]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert_one_line(invoke(*command, UNKNOWN, "--rpc", url), 4, url, "check that the node runs")
+    assert_one_line(invoke(*command, UNKNOWN, "--rpc", "ftp://x"), 2, "RPC address", "http://127.0.0.1:8545")
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_another_chain_than_the_recorded_one_is_one_line(
+    invoke: Invoke, net: Net, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    other = json.loads(net.deployment.read_text())
+    other["chain_id"] = 4242
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    result = invoke(*command, UNKNOWN, "--deployment", tmp_path / "other.json")
+    assert_one_line(result, 4, "expected 4242", "found ")
+    with_debug = invoke(*command, UNKNOWN, "--deployment", tmp_path / "other.json", "--debug")
+    assert "Traceback (most recent call last)" in with_debug.stderr
+    assert with_debug.exit_code == 4
+
+
+def test_a_missing_deployment_file_is_one_line(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("job", "status", UNKNOWN, "--deployment", tmp_path / "none.json")
+    assert_one_line(result, 2, "none.json", "make one with `fedchain deploy`")
+
+
+def test_funding_moves_play_money(invoke: Invoke, net: Net) -> None:
+    address = dev_accounts(10)[9].address
+    before = net.consortium(0).client.balance(address)
+    result = invoke("chain", "fund", address, "--ether", 3, "--json")
+    assert json.loads(result.stdout) == {"address": address, "balance_wei": before + 3 * 10**18}
+    assert_one_line(invoke("chain", "fund", "operator"), 2, "'operator' is no address")

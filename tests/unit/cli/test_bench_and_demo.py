@@ -1,0 +1,48 @@
+"""`fedchain bench` and `fedchain demo`: what a script gets, and what a wrong call gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fedchain.cli.output import gain_shares
+
+from .conftest import Case, Invoke, assert_one_line
+
+
+def test_bench_prints_settings_and_metrics(invoke: Invoke, case: Case) -> None:
+    files = ("--active", case.table("operator"), "--passive", case.table("partner"))
+    shape = ("--label", "churned", "--trees", 2, "--depth", 2, "--bins", 8, "--threads", 2)
+    result = invoke("bench", "boosting", *files, *shape, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert set(report) == {"settings", "metrics"}
+    assert (report["settings"]["trees"], report["settings"]["mode"]) == (2, "standard")
+    for name in ("seconds_per_tree", "auc_federated", "auc_plaintext", "auc_active_only", "bytes_per_tree"):
+        assert report["metrics"][name] > 0
+    assert report["metrics"]["auc_federated"] > report["metrics"]["auc_active_only"]
+
+
+def test_bench_of_a_column_that_is_not_there_is_one_line(invoke: Invoke, case: Case) -> None:
+    files = ("--active", case.table("operator"), "--passive", case.table("partner"))
+    assert_one_line(invoke("bench", "boosting", *files, "--label", "y"), 3, "no label column 'y'")
+
+
+def test_demo_without_its_tables_is_an_error_before_anything_is_started(
+    invoke: Invoke, case: Case, tmp_path: Path
+) -> None:
+    case.table("partner").unlink()
+    report = tmp_path / "report.json"
+    result = invoke("demo", "--data", case.data, "--job", case.job, "--report", report)
+    assert_one_line(result, 2, "partner.csv: no such table")
+    assert not report.exists()
+
+
+def test_demo_with_a_typo_in_its_job_is_one_line(invoke: Invoke, case: Case) -> None:
+    case.edit_job("min_rows", "min_row")
+    assert_one_line(invoke("demo", "--data", case.data, "--job", case.job), 2, "unknown key 'alignment.min_row'")
+
+
+def test_shares_of_the_gain_sum_to_one_and_are_zero_without_a_gain() -> None:
+    assert gain_shares({"a": 250_000, "b": 750_000}) == {"a": 0.25, "b": 0.75}
+    assert gain_shares({"a": -5, "b": 5}) == {"a": 0.0, "b": 0.0}

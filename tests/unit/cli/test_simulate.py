@@ -1,0 +1,117 @@
+"""`fedchain simulate`, and the clear error for each way to feed it wrongly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedchain.model.shard import Shard, model_digest
+
+from .conftest import Case, Invoke, assert_one_line
+
+
+def test_json_is_one_object_and_progress_goes_to_stderr(invoke: Invoke, case: Case, tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    result = invoke("simulate", case.job, "--data", case.data, "--out", out, "--threads", 2, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["aligned_rows"] == 144
+    assert report["trees"] == 2
+    assert report["auc"] == 1.0  # the partner's column tells the label
+    assert set(report["contributions"]) == {"operator", "partner"}
+    assert report["contributions"]["partner"] > report["contributions"]["operator"]
+    assert all(value >= 0 for value in report["seconds"].values())
+    shards = [Shard.load(Path(report["shards"][name])) for name in ("operator", "partner")]
+    assert report["model_digest"] == model_digest([shard.digest() for shard in shards])
+    assert "alignment" in result.stderr
+    assert "trees: 2 of 2" in result.stderr
+
+
+def test_table_shows_the_same_for_people(invoke: Invoke, case: Case) -> None:
+    result = invoke("simulate", case.job, "--data", case.data, "--threads", 2)
+    assert result.exit_code == 0, result.output
+    for word in ("aligned rows", "144", "AUC", "1.0000", "model digest", "uplinks"):
+        assert word in result.stdout
+
+
+def test_a_named_table_goes_before_the_folder(invoke: Invoke, case: Case, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    case.table("partner").rename(other)
+    named = invoke("simulate", case.job, "--data", case.data, "--table", f"partner={other}", "--threads", 2, "--json")
+    assert named.exit_code == 0, named.output
+    assert_one_line(invoke("simulate", case.job, "--data", case.data), 3, "partner.csv", "no such file")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("trees = 2", "treees = 2", ("algorithm.treees", "unknown key", "docs/reference/job.md")),
+        ("depth = 2", 'depth = "deep"', ("algorithm.depth",)),
+        ("[algorithm]", "[algorithm", ("not valid TOML",)),
+        ('role = "passive"', 'role = "active"', ("active party 'partner' needs label",)),
+    ],
+)
+def test_a_typo_in_the_job_file_is_named(
+    invoke: Invoke, case: Case, old: str, new: str, words: tuple[str, ...]
+) -> None:
+    case.edit_job(old, new)
+    assert_one_line(invoke("simulate", case.job, "--data", case.data), 2, str(case.job), *words)
+
+
+def test_a_missing_job_file_is_named(invoke: Invoke, tmp_path: Path) -> None:
+    assert_one_line(invoke("simulate", tmp_path / "no.toml", "--data", tmp_path), 2, "no.toml", "no such job file")
+
+
+def test_a_missing_label_column_is_named_with_those_that_are_there(invoke: Invoke, case: Case) -> None:
+    case.edit_job("churned", "left")
+    result = invoke("simulate", case.job, "--data", case.data)
+    assert_one_line(result, 3, "operator.csv", "no label column 'left'", "columns present: id, calls, churned")
+
+
+def test_a_ragged_row_is_named_by_its_line(invoke: Invoke, case: Case) -> None:
+    lines = case.table("partner").read_text().splitlines()
+    lines[4] += ",9"
+    case.table("partner").write_text("\n".join(lines) + "\n")
+    result = invoke("simulate", case.job, "--data", case.data)
+    assert_one_line(result, 3, "partner.csv, line 5", "expected 3 fields, found 4")
+
+
+def test_a_label_that_is_none_is_named(invoke: Invoke, case: Case) -> None:
+    case.edit_job("churned", "calls")
+    result = invoke("simulate", case.job, "--data", case.data)
+    assert_one_line(result, 3, "operator.csv", "'calls'")
+
+
+def test_too_few_common_rows_are_an_error_of_the_data(invoke: Invoke, case: Case) -> None:
+    case.edit_job("min_rows = 20", "min_rows = 150")
+    result = invoke("simulate", case.job, "--data", case.data, "--threads", 2)
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert "144" in result.stderr
+    assert result.stdout == ""
+    assert result.exit_code == 3
+
+
+def test_debug_after_the_command_shows_the_traceback(invoke: Invoke, case: Case) -> None:
+    case.edit_job("trees = 2", "treees = 2")
+    result = invoke("simulate", case.job, "--data", case.data, "--debug")
+    assert "Traceback (most recent call last)" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("no table for party operator, partner", "--data DIR")),
+        (("--table", "operator"), ("'operator' is not NAME=FILE",)),
+        (("--table", "stranger=a.csv"), ("no party 'stranger'", "operator, partner")),
+        (("--table", "operator=a.csv", "--table", "operator=b.csv"), ("'operator' twice",)),
+        (("--data", "nowhere"), ("--data nowhere", "no such folder")),
+    ],
+)
+def test_tables_named_wrongly_are_an_error(
+    invoke: Invoke, case: Case, arguments: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    assert_one_line(invoke("simulate", case.job, *arguments), 2, *words)

@@ -34,7 +34,7 @@ from fedchain.simulation.reference import Reference, plaintext_reference
 from fedchain.types import JobId, PartyId, Phase, Status
 
 FUNDING_WEI = 10**20
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 START_DEADLINE_SECONDS = 60.0
 PHASE_OF_STAGE = {"align": Phase.TRAINING, "train": Phase.EVALUATING, "contribution": Phase.COMPLETED}
 

@@ -72,15 +72,15 @@ class PartySpec(_Section):
 class Holdout(_Section):
     """`[holdout]`: the stratified share of aligned rows that never trains."""
 
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.2
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 42
 
 
 class Alignment(_Section):
     """`[alignment]`: private set intersection by ECDH over secp256k1."""
 
     protocol: Literal["ecdh"] = "ecdh"
-    min_rows: Annotated[int, Field(ge=2)] = 100
+    min_rows: Annotated[int, Field(strict=True, ge=2)] = 100
 
 
 class Stopping(_Section):
@@ -92,9 +92,9 @@ class Stopping(_Section):
 class PolicySpec(_Section):
     """`[policy]`: what the contract enforces, and how long parties wait for each other."""
 
-    max_payload_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 256 * 1024 * 1024
-    max_statistic_e6: Annotated[int, Field(ge=0, lt=2**63)] = 50_000_000
-    deadline_seconds: Annotated[float, Field(gt=0, le=86_400 * 7)] = 600.0
+    max_payload_bytes: Annotated[int, Field(strict=True, ge=1024, le=2**31 - 1)] = 256 * 1024 * 1024
+    max_statistic_e6: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 50_000_000
+    deadline_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400 * 7)] = 600.0
 
 
 class JobSpec(_Section):
@@ -102,7 +102,7 @@ class JobSpec(_Section):
 
     schema_version: Annotated[Literal[1], Field(alias="schema")] = 1
     name: str
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 42
     algorithm: BoostingParams = BoostingParams()
     alignment: Alignment = Alignment()
     holdout: Holdout = Holdout()
@@ -168,7 +168,7 @@ class JobSpec(_Section):
             raise ConfigError(f"job spec: {len(raw)} bytes, at most {MAX_SPEC_BYTES} are allowed")
         try:
             spec = cls._validate(json.loads(raw), "job spec")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # a peer's proposal may nest without end
             raise ConfigError(f"job spec: not JSON: {error}") from error
         if spec.to_bytes() != raw:
             raise ConfigError("job spec: not in canonical form; submit it with `fedchain job submit`")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchain.errors import ProtocolViolationError, SealError
+from fedchain.errors import DataError, ProtocolViolationError, SealError
 from fedchain.inference.scoring import margins
 from fedchain.messages import PredictAnswer, PredictRequest
 from fedchain.model.leaf_mask import Bits, leaf_count, pack_bits, unpack_bits
@@ -57,7 +57,13 @@ class Answerer:
         return self.roster[0]
 
     def ask(self, positions: Positions) -> Party[None]:
-        """Send a request for these positions (ascending, distinct)."""
+        """Send a request for these positions.
+
+        Raises:
+            DataError: none, not ascending, or beyond the aligned rows; nothing is sent.
+        """
+        if not self._sound(positions):
+            raise DataError(f"a request names 1 to {self.aligned_rows} aligned positions, ascending and distinct")
         yield Send(PredictRequest(len(positions), positions.astype("<u4").tobytes()), REQUEST)
 
     def positions_of(self, requester: PartyId) -> Party[Positions]:
@@ -70,7 +76,7 @@ class Answerer:
         if len(request.positions) != 4 * request.rows:
             raise ProtocolViolationError(requester, "request does not hold as many positions as it says")
         positions = np.frombuffer(request.positions, dtype="<u4").astype(np.int64)
-        if positions[-1] >= self.aligned_rows or (np.diff(positions) <= 0).any():
+        if not self._sound(positions):
             raise ProtocolViolationError(requester, "request has positions out of order or beyond the aligned rows")
         return positions
 
@@ -123,6 +129,12 @@ class Answerer:
         yield Send(PredictAnswer(len(scores), sealed), SCORES, requester)
         yield Stage("predict", 1, 1)
         return scores if requester == self.me else None
+
+    def _sound(self, positions: Positions) -> bool:
+        """Whether positions are some, ascend, and lie within the aligned rows."""
+        if len(positions) == 0 or positions[0] < 0 or positions[-1] >= self.aligned_rows:
+            return False
+        return bool((np.diff(positions) > 0).all())
 
     def _open(self, sealed: bytes, context: str, sender: PartyId) -> bytes:
         try:

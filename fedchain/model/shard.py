@@ -100,7 +100,7 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             raise ModelFormatError(f"model shard: {len(raw)} bytes, at most {MAX_SHARD_BYTES} are read")
         try:
             shard = msgspec.json.decode(raw, type=cls)
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise ModelFormatError(f"model shard: not readable: {error}") from error
         if (shard.format, shard.version) != (FORMAT, VERSION):
             raise ModelFormatError(

@@ -20,10 +20,10 @@ class BoostingParams(BaseModel):
 
     name: Literal["boosting"] = "boosting"
     mode: Literal["standard"] = "standard"
-    trees: Annotated[int, Field(ge=1, le=MAX_TREES)] = 30
-    depth: Annotated[int, Field(ge=1, le=MAX_DEPTH)] = 3
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.3
-    bins: Annotated[int, Field(ge=2, le=127)] = 32
-    l2: Annotated[float, Field(ge=0, le=1e6)] = 1.0
-    gamma: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    min_child_weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    trees: Annotated[int, Field(strict=True, ge=1, le=MAX_TREES)] = 30
+    depth: Annotated[int, Field(strict=True, ge=1, le=MAX_DEPTH)] = 3
+    learning_rate: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.3
+    bins: Annotated[int, Field(strict=True, ge=2, le=127)] = 32
+    l2: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 1.0
+    gamma: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 0.0
+    min_child_weight: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 1.0

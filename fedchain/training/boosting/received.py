@@ -71,6 +71,8 @@ class ReceivedHistograms:
             raise ProtocolViolationError(party, "histogram does not cover exactly the smaller siblings")
         layout = self._layout(party, message)
         if layout.total == 0:
+            if message.sums:
+                raise ProtocolViolationError(party, "sent sums of no feature")
             return {node: np.zeros((0, COLUMNS), dtype=np.int64) for node in nodes}
         try:
             sums = CipherSums.from_bytes(

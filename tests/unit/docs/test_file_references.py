@@ -1,0 +1,86 @@
+"""docs/reference/job.md and node.md say what the pydantic models say, key by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel, Field
+
+from fedchain.federation.spec import JobSpec
+from fedchain.node.config import NodeConfig, load_config
+from tests.unit.docs.markdown import ROOT, code_blocks, section, table
+from tests.unit.docs.models import Key, sections
+
+REFERENCE = ROOT / "docs" / "reference"
+MODELS: dict[str, type[BaseModel]] = {"job.md": JobSpec, "node.md": NodeConfig}
+SECTIONS = [(page, title, keys) for page, model in MODELS.items() for title, keys in sections(model)]
+
+
+def text_of(page: str) -> str:
+    return (REFERENCE / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("page", "title", "keys"), SECTIONS, ids=[f"{page} {title}" for page, title, _ in SECTIONS])
+def test_every_key_has_a_row_with_its_type_default_and_bounds(page: str, title: str, keys: list[Key]) -> None:
+    rows = {row[0]: row for row in table(section(text_of(page), title))}
+
+    assert list(rows) == [f"`{key.name}`" for key in keys]
+    for key in keys:
+        _, type_text, default, bounds, meaning = rows[f"`{key.name}`"]
+        assert (type_text, default) == (key.type, key.default), key.name
+        assert bounds == key.bounds or not key.bounds, key.name
+        assert meaning, key.name
+
+
+def test_the_walk_finds_keys_types_defaults_and_bounds() -> None:
+    class Inner(BaseModel):
+        share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+        names: Annotated[tuple[str, ...], Field(max_length=3)] = ()
+
+    class Outer(BaseModel):
+        count: Annotated[int, Field(ge=1, le=8)]
+        folder: Path | None = None
+        inner: Inner = Inner()
+        items: tuple[Inner, ...] = ()
+
+    inner = [Key("share", "number", "`0.5`", "above 0 below 1"), Key("names", "list of text", "`[]`", "up to 3 items")]
+    assert list(sections(Outer)) == [
+        ("Top level", [Key("count", "integer", "required", "from 1 to 8"), Key("folder", "path", "none", "")]),
+        ("`[inner]`", inner),
+        ("`[[items]]`", inner),
+    ]
+
+
+def test_the_complete_job_example_is_a_job_and_leaves_no_key_out() -> None:
+    example = code_blocks(text_of("job.md"), "toml")[-1]
+    spec = JobSpec.from_toml_text(example)
+
+    assert spec.names == ("operator", "media_partner", "bank_partner")
+    for title, keys in sections(JobSpec):
+        for key in keys:
+            assert f"\n{key.name} = " in f"\n{example}", f"{title} {key.name}"
+
+
+def test_the_complete_node_example_is_a_node_and_leaves_no_key_out(tmp_path: Path) -> None:
+    example = code_blocks(text_of("node.md"), "toml")[-1]
+    (tmp_path / "node.toml").write_text(example, encoding="utf-8")
+
+    assert load_config(tmp_path / "node.toml").name == "media_partner"
+    for title, keys in sections(NodeConfig):
+        for key in keys:
+            assert f"\n{key.name} = " in f"\n{example}", f"{title} {key.name}"
+
+
+def test_the_job_in_the_readme_is_a_job() -> None:
+    example = code_blocks((ROOT / "README.md").read_text(encoding="utf-8"), "toml")[0]
+
+    assert JobSpec.from_toml_text(example).names == ("operator", "partner")
+
+
+def test_the_number_of_parties_is_as_documented() -> None:
+    field = JobSpec.model_fields["parties"]
+    low, high = (getattr(limit, name) for limit, name in zip(field.metadata, ("min_length", "max_length"), strict=True))
+
+    assert f"{low} to {high} items" in section(text_of("job.md"), "`[[parties]]`")

@@ -71,7 +71,9 @@ contract UplinkLedger is IUplinkLedger {
         } else {
             ++_counts[envelope.jobId].rejected;
             emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, "");
-            if (!suspended) registry.strike(msg.sender, envelope.jobId, uint8(reason));
+            if (!suspended && !_hasEndedUnderway(envelope.jobId)) {
+                registry.strike(msg.sender, envelope.jobId, uint8(reason));
+            }
         }
     }
 
@@ -94,6 +96,11 @@ contract UplinkLedger is IUplinkLedger {
     /// @inheritdoc IUplinkLedger
     function contributionJobOf(bytes32 uplinkId) external view returns (bytes32 jobId) {
         return _contributionJobs[uplinkId];
+    }
+
+    /// @dev Another party may abort a job while an uplink is on its way: recorded as rejected, but nobody's fault.
+    function _hasEndedUnderway(bytes32 jobId) private view returns (bool) {
+        return jobs.phaseOf(jobId) == IJobManager.Phase.Aborted;
     }
 
     /// @dev What an accepted uplink sets in motion beyond its own record.

@@ -151,6 +151,17 @@ contract UplinkLedgerTest is Deployed {
         assertReason(reason, IUplinkLedger.Reason.SenderSuspended, "suspended");
     }
 
+    function test_submit_recordsNoStrike_whenTheJobWasAbortedMeanwhile() public {
+        bytes32 jobId = _inRoundOne();
+        vm.prank(ALICE);
+        jobs.abort(jobId, "enough");
+        for (uint256 i = 0; i < 3; ++i) {
+            (, IUplinkLedger.Reason reason) = _submit(BOB, _envelope(jobId, 1, Kinds.HISTOGRAM), PAYLOAD);
+            assertReason(reason, IUplinkLedger.Reason.WrongPhase, "aborted");
+        }
+        assertStatus(BOB, IParticipantRegistry.Status.Accredited);
+    }
+
     function test_submit_takesTwoChunks_whenPayloadIsAtTheInlineLimit() public {
         bytes memory payload = bytesOf(98_304, "seed");
         bytes memory left = bytesOf(65_536, "seed");

@@ -8,7 +8,7 @@ from fedchain.chain.client import ChainClient
 from fedchain.chain.contracts import Consortium
 from fedchain.chain.deploying import deploy
 from fedchain.chain.deployment import DeployedContract, Deployment
-from fedchain.chain.devchain import DevChain, start_dev_chain
+from fedchain.chain.devchain import CHAIN_KINDS, DevChain, start_dev_chain
 from fedchain.chain.events import (
     AlignmentDeclared,
     ChainEvent,
@@ -42,6 +42,7 @@ from fedchain.chain.views import (
 )
 
 __all__ = [
+    "CHAIN_KINDS",
     "DEV_MNEMONIC",
     "Account",
     "AlignmentDeclared",

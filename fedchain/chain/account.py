@@ -69,7 +69,7 @@ class Account:
             with path.open("rb") as file:
                 raw = file.read(_MAX_KEYSTORE_BYTES + 1)
         except OSError as error:
-            raise ConfigError(f"keystore {path}: {error.strerror}; create one with `fedchain init`") from error
+            raise ConfigError(f"keystore {path}: {error.strerror}; create one with `fedchain node init`") from error
         try:
             if len(raw) > _MAX_KEYSTORE_BYTES:
                 raise ValueError("too large")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedchain.cli.chain import ChainKind
 from fedchain.cli.options import AsJson
 from fedchain.cli.output import console, note, print_json, print_pairs
 
@@ -24,7 +23,12 @@ def demo(
         Path | None,
         typer.Option("--job", metavar="FILE", help="Job file; default: nodes/examples/<name of DIR>/job.toml."),
     ] = None,
-    chain: Annotated[ChainKind, typer.Option("--chain", help="Which chain to start.")] = ChainKind.EMBEDDED,
+    chain: Annotated[
+        str,
+        typer.Option(
+            "--chain", metavar="KIND|URL", help="embedded, anvil or ganache; or a running development chain's address."
+        ),
+    ] = "embedded",
     report: Annotated[Path, typer.Option("--report", metavar="FILE", help="Where the numbers go.")] = Path(
         "demo-report.json"
     ),
@@ -40,15 +44,13 @@ def demo(
 
     Everything it starts is stopped again, whatever happens.
 
-    Example: fedchain demo --data ../shared/data/telco --report demo-report.json
+    Example: fedchain demo --data data/telco --report demo-report.json
     """
     from fedchain.demo.options import DemoOptions
     from fedchain.demo.progress import DemoProgress
     from fedchain.demo.run import run_demo
 
-    options = DemoOptions(
-        data=data, job=job, chain=chain.value, report=report, workdir=workdir, holdout_seed=holdout_seed
-    )
+    options = DemoOptions(data=data, job=job, chain=chain, report=report, workdir=workdir, holdout_seed=holdout_seed)
     with DemoProgress(console(stderr=True)) as progress:
         result = run_demo(options, progress)
     note(f"wrote {report}")

@@ -40,7 +40,7 @@ def simulate(
 
     The parties' code is the nodes' code: same tables, same job, same model digest.
 
-    Example: fedchain simulate nodes/examples/telco/job.toml --data ../shared/data/telco --json
+    Example: fedchain simulate nodes/examples/telco/job.toml --data data/telco --json
     """
     from fedchain.cli.progress import StageBars
     from fedchain.compute.executor import Executor

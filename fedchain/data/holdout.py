@@ -20,7 +20,7 @@ def stratified_holdout(labels: ArrayLike, fraction: float, seed: int) -> NDArray
         seed: 0 .. 2**32 - 1.
 
     Returns:
-        (n,) bool, True = held out. It depends on labels: it stays at the active party.
+        (n,) bool, True = held out. Drawn in proportion to labels; which rows are held out becomes public in training.
 
     Raises:
         ConfigError: fraction or seed out of range.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from fedchain.data.builtin import write_breast_cancer
 from fedchain.errors import ConfigError
@@ -21,7 +20,8 @@ class DemoOptions:
     Attributes:
         data: folder with `<party>.csv` for each party of the job; None for the built-in table.
         job: job file; None for `nodes/examples/<name of the data folder>/job.toml`.
-        chain: which chain to start.
+        chain: which chain to start: `embedded`, `anvil` or `ganache`; or the http(s) address of a running development
+            chain, which is left running.
         report: where the report goes.
         workdir: folder for chain, nodes and logs, kept afterwards; None for a temporary one.
         holdout_seed: replaces the job's.
@@ -29,10 +29,15 @@ class DemoOptions:
 
     data: Path | None = None
     job: Path | None = None
-    chain: Literal["embedded", "anvil", "ganache"] = "embedded"
+    chain: str = "embedded"
     report: Path = Path("demo-report.json")
     workdir: Path | None = None
     holdout_seed: int | None = None
+
+    @property
+    def chain_kind(self) -> str:
+        """What the report calls the chain: its kind, or `url` for one that was running already."""
+        return "url" if "://" in self.chain else self.chain
 
     @property
     def dataset(self) -> str:

@@ -9,16 +9,28 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fedchain.chain import ChainClient, Consortium, Deployment, JobView, Sender, deploy, dev_accounts, start_dev_chain
+from fedchain.chain import (
+    CHAIN_KINDS,
+    ChainClient,
+    Consortium,
+    Deployment,
+    JobView,
+    Sender,
+    deploy,
+    dev_accounts,
+    start_dev_chain,
+)
 from fedchain.chain.events import JobAborted
 from fedchain.demo.options import DemoOptions
 from fedchain.demo.processes import NodeProcess
@@ -71,10 +83,11 @@ def run_demo(options: DemoOptions, progress: DemoProgress) -> DemoReport:
         spec = options.load_job()
         progress.expect(spec)
         files = options.tables(spec, workdir)
-        progress.say("reading the tables and training the plaintext reference")
         tables = {name: read_party_table(files[name], spec.party(name)) for name in spec.names}
-        reference = plaintext_reference(spec, tables)
         federation = _Federation.start(options, spec, files, workdir, stack, progress)
+        progress.say("training the plaintext reference while the nodes start")
+        reference = plaintext_reference(spec, tables)
+        federation.accredit()
         job_id = federation.submit(options, spec)
         watch.cut("start")
         for stage, until in PHASE_OF_STAGE.items():
@@ -98,6 +111,7 @@ class _Federation:
     client: ChainClient
     consortium: Consortium
     nodes: Mapping[PartyId, NodeProcess]
+    first_block: int
 
     @classmethod
     def start(
@@ -109,34 +123,41 @@ class _Federation:
         stack: ExitStack,
         progress: DemoProgress,
     ) -> _Federation:
-        progress.say(f"starting the {options.chain} chain and deploying the contracts")
-        chain = stack.enter_context(start_dev_chain(options.chain, log_path=workdir / "chain.log"))
-        client = stack.enter_context(ChainClient(chain.rpc_url))
+        rpc_url = _chain(options.chain, workdir, stack, progress)
+        client = stack.enter_context(ChainClient(rpc_url))
+        first_block = client.head() + 1
         steward, deployment_file = dev_accounts(1)[0], workdir / "deployment.json"
+        if client.balance(steward.address) < FUNDING_WEI * (len(files) + 1):
+            raise ConfigError(
+                f"--chain {client.rpc_url}: development account {steward.address} has no ether there; "
+                "the demo wants a development chain (`fedchain chain start`)"
+            )
         deploy(client, steward, [steward.address], deployment_file)
         sender = Sender(client, steward)
+        progress.say("making keys and starting the nodes of " + ", ".join(spec.names))
+
+        def launch(name: PartyId) -> NodeProcess:
+            config = init_node(workdir / name, name, deployment_file, rpc_url, files[name])
+            return NodeProcess.start(name, config, workdir / name)
+
         nodes: dict[PartyId, NodeProcess] = {}
-        progress.say("starting " + ", ".join(spec.names))
-        for name in spec.names:
-            folder = workdir / name
-            config = init_node(folder, name, deployment_file, chain.rpc_url, files[name])
-            nodes[name] = NodeProcess.start(name, config, folder)
-            stack.enter_context(nodes[name])
-            sender.transfer(nodes[name].address, FUNDING_WEI)
-        federation = cls(client, Consortium(client, Deployment.load(deployment_file), sender), nodes)
-        for name in spec.names:
-            federation._accredit(name)
-        return federation
+        with ThreadPoolExecutor() as pool:  # encrypting a keystore takes a second on purpose
+            for future in as_completed([pool.submit(launch, name) for name in spec.names]):
+                node = stack.enter_context(future.result())
+                nodes[node.name] = node
+                sender.transfer(node.address, FUNDING_WEI)
+        consortium = Consortium(client, Deployment.load(deployment_file), sender)
+        return cls(client, consortium, {name: nodes[name] for name in spec.names}, first_block)
 
-    def _accredit(self, name: PartyId) -> None:
-        """As the steward: accredit the party as soon as its node has registered it."""
-        address = self._await(lambda: self.consortium.address_of(name), f"node '{name}' to register")
-        if self.consortium.participant(address).status is Status.REGISTERED:
-            self.consortium.accredit(address)
+    def accredit(self) -> None:
+        """As the steward: accredit every party as soon as its node has registered it."""
+        for name in self.nodes:
+            address = self._await(partial(self.consortium.address_of, name), f"node '{name}' to register")
+            if self.consortium.participant(address).status is Status.REGISTERED:
+                self.consortium.accredit(address)
 
-    def _await(self, look: object, what: str) -> str:
+    def _await(self, look: Callable[[], object], what: str) -> str:
         deadline = time.monotonic() + START_DEADLINE_SECONDS
-        assert callable(look)
         while time.monotonic() < deadline:
             found = look()
             if found:
@@ -197,7 +218,7 @@ class _Federation:
         view, head = self._view(job_id), self.client.head()
         digests = [self.consortium.shard_digest(job_id, address) for address in view.roster]
         accepted, rejected = self.consortium.counts(job_id)
-        use = self.client.usage(0, head)
+        use = self.client.usage(self.first_block, head)
         total = sum(record.shares_e6)
         by_party = dict(zip(spec.names, record.shares_e6, strict=True))
         return DemoReport(
@@ -214,9 +235,9 @@ class _Federation:
             auc_plaintext=reference.auc_plaintext,
             seconds=Seconds(start=0, align=0, train=0, contribution=0, predict=0),
             chain=ChainUse(
-                kind=options.chain,
+                kind=options.chain_kind,
                 transactions=use.transactions,
-                blocks=head,
+                blocks=head - self.first_block + 1,
                 gas=use.gas,
                 uplinks_accepted=accepted,
                 uplinks_rejected=rejected,
@@ -226,6 +247,18 @@ class _Federation:
             model_digest=model_digest([one for one in digests if one is not None]),
             job_id=job_id,
         )
+
+
+def _chain(choice: str, workdir: Path, stack: ExitStack, progress: DemoProgress) -> str:
+    """Address of the chain: a running one's, or that of a new child process."""
+    if choice.startswith(("http://", "https://")):
+        progress.say(f"deploying the contracts on the chain at {choice}")
+        return choice
+    if choice not in CHAIN_KINDS:
+        raise ConfigError(f"--chain {choice}: choose {', '.join(CHAIN_KINDS)}, or give a chain's http address")
+    progress.say(f"starting the {choice} chain and deploying the contracts")
+    kind = next(kind for kind in CHAIN_KINDS if kind == choice)
+    return stack.enter_context(start_dev_chain(kind, log_path=workdir / "chain.log")).rpc_url
 
 
 def _workdir(options: DemoOptions, stack: ExitStack) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from fedchain.messages import Contribution, ShardDigest
 from fedchain.model.leaf_mask import Bits, leaf_bits
 from fedchain.model.logistic import sigmoid
 from fedchain.model.shard import Shard, model_digest
-from fedchain.protocol import Party, RecordContribution, Send, Stage, gather, receive
+from fedchain.protocol import Keep, Party, RecordContribution, Send, Stage, gather, receive
 from fedchain.training.boosting.active import ActiveTrainer
 from fedchain.training.boosting.passive import PassiveTrainer
 from fedchain.training.boosting.splitting import Layout
@@ -48,7 +48,7 @@ class JobOutcome:
     Attributes:
         shard: its shard of the model.
         session: its private state for later requests.
-        model_digest: hex digest of the whole model, the same at every party.
+        model_digest: hex digest of the whole model, the same at every party; empty until all shard digests are known.
         aligned_rows: rows that all parties share.
         shares: at the active party, the contribution run; else None.
         holdout_scores: at the active party, probabilities of the held-out rows; else None.
@@ -144,9 +144,8 @@ class _Job:
         yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
-        digest = yield from self._close(shard)
         session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout))
-        return JobOutcome(shard, session, digest, len(self.aligned.ids), shares, scores)
+        return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids), shares, scores)))
 
     def run_passive(self) -> Party[JobOutcome]:
         sealing, active = self.keys.sealing, self.roster[0]
@@ -168,16 +167,18 @@ class _Job:
         yield from answerer.answer(positions, EVALUATION)
         yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
-        digest = yield from self._close(shard)
-        return JobOutcome(shard, Session(sealing, self.aligned.ids), digest, len(self.aligned.ids))
+        session = Session(sealing, self.aligned.ids)
+        return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids))))
 
-    def _close(self, shard: Shard) -> Party[str]:
+    def _close(self, outcome: JobOutcome) -> Party[JobOutcome]:
+        shard = outcome.shard
         yield Stage("shard", 0, 1)
+        yield Keep(outcome)
         yield Send(ShardDigest(shard.digest()), SHARD_STEP)
         others = yield from gather(ShardDigest, SHARD_STEP, tuple(one for one in self.roster if one != self.me))
         digests = [shard.digest() if party == self.me else others[party].digest for party in self.roster]
         yield Stage("shard", 1, 1)
-        return model_digest(digests)
+        return replace(outcome, model_digest=model_digest(digests))
 
     def _shard(self, trees: tuple[Any, ...], base_margin: float | None) -> Shard:
         return Shard(

@@ -20,6 +20,7 @@ from fedchain.protocol.actions import (
     DeclareAligned,
     DeclareStop,
     Gather,
+    Keep,
     Party,
     Receive,
     RecordContribution,
@@ -31,15 +32,19 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 OnStage = Callable[[Stage], None]
+OnKeep = Callable[[object], None]
 
 
-def run_party(party: Party[T], channel: JobChannel, on_stage: OnStage | None = None) -> T:
+def run_party(
+    party: Party[T], channel: JobChannel, on_stage: OnStage | None = None, on_keep: OnKeep | None = None
+) -> T:
     """Run a generator to its end; when anything fails, the job is aborted on chain and the error raised.
 
     Args:
         party: the generator.
         channel: of its job, or of its inference request.
         on_stage: is told of progress.
+        on_keep: stores an outcome; a generator that asks for it needs it.
 
     Raises:
         UplinkRejectedError: the contract rejected an uplink of any party; names it.
@@ -56,7 +61,11 @@ def run_party(party: Party[T], channel: JobChannel, on_stage: OnStage | None = N
             except StopIteration as stop:
                 result: T = stop.value
                 return result
-            answer = carry_out(action, channel, on_stage)
+            if isinstance(action, Keep) and on_keep is not None:
+                on_keep(action.outcome)
+                answer = None
+            else:
+                answer = carry_out(action, channel, on_stage)
     except BaseException as error:
         party.close()
         reason = public_reason(error, channel)

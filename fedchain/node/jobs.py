@@ -15,7 +15,7 @@ from fedchain.crypto.dlog import DlogTable
 from fedchain.data.csv import read_table
 from fedchain.data.table import Table
 from fedchain.errors import ChainError, ConfigError, FedchainError, ProtocolViolationError
-from fedchain.exchange import Exchange, Inbox, JobChannel
+from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
 from fedchain.exchange.records import JobRecord
 from fedchain.federation.party import JobOutcome, job_party
@@ -160,19 +160,15 @@ class Jobs:
             channel.give_up(f"party {channel.me} cannot take part: {type(error).__name__}")
             raise
         me = PartyId(self._config.name)
-        outcome = run_party(job_party(spec, me, table, executor=self._executor, dlog=dlog), channel, on_stage)
-        self._finish(record, spec, channel, outcome, time.monotonic() - started)
 
-    def _finish(
-        self, record: JobRecord, spec: JobSpec, channel: JobChannel, outcome: JobOutcome, seconds: float
-    ) -> None:
-        extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(seconds, 3)}
-        try:
+        def keep(outcome: object) -> None:
+            assert isinstance(outcome, JobOutcome)
+            extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(time.monotonic() - started, 3)}
             JobFiles(self._config.state.folder, record.job_id).save(spec, outcome, extra)
-            channel.wait_phase(Phase.COMPLETED)
-        except BaseException as error:
-            channel.give_up(f"party {channel.me} cannot keep the outcome: {type(error).__name__}")
-            raise
+
+        outcome = run_party(job_party(spec, me, table, executor=self._executor, dlog=dlog), channel, on_stage, keep)
+        keep(outcome)  # now with the model's digest
+        channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
 
     def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:

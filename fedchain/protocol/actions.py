@@ -13,6 +13,7 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 | DeclareAligned     | declares the aligned order; waits until all parties have             | None                    |
 | DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
 | RecordContribution | writes the shares to the contribution ledger                         | None                    |
+| Keep               | stores the outcome where a crash does not reach it                   | None                    |
 
 Messages are `msgspec.Struct`s of `fedchain.messages`; their class fixes the uplink's kind. The round in force is the
 driver's: alignment is round 0, each tree is a round, evaluation is the round after the last tree.
@@ -21,7 +22,7 @@ driver's: alignment is round 0, each tree is a round, evaluation is the round af
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, Union
 
 from fedchain.messages.base import Message
@@ -117,7 +118,17 @@ class RecordContribution:
     utility_empty_e6: int
 
 
-Action = Union[Stage, BeginRound, Send, Receive, Gather, DeclareAligned, DeclareStop, RecordContribution]
+@dataclass(frozen=True)
+class Keep:
+    """Store the party's outcome before its digest is sent: what was committed to must outlive a crash.
+
+    Private to the party.
+    """
+
+    outcome: object = field(repr=False)
+
+
+Action = Union[Stage, BeginRound, Send, Receive, Gather, DeclareAligned, DeclareStop, RecordContribution, Keep]
 
 T = TypeVar("T")
 Party = Generator[Action, Any, T]

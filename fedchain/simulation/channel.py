@@ -50,7 +50,10 @@ class Traffic:
 
 
 Tap = Callable[[Slot, bytes], "bytes | None"]
-"""Sees every payload before it is accepted; returns what is accepted instead, or None to reject it."""
+"""Sees every payload before it is accepted; returns what is accepted instead, or None to reject it.
+
+The sender of a rejected payload goes on, unlike over a chain: so a test sees what the receivers do.
+"""
 
 StageListener = Callable[[PartyId, Stage], None]
 

@@ -74,7 +74,7 @@ interface IUplinkLedger {
     error RouterAlreadySet(address router);
 
     /// @notice Judges an uplink. The verdict is state, not a revert; a rejection is a strike against the sender
-    /// (unless it is suspended already). Sending an accepted uplink again changes nothing and returns its id.
+    /// (unless it is suspended already, or the job was aborted while the uplink was on its way). Sending an accepted uplink again changes nothing and returns its id.
     /// @param envelope what is sent; see {Envelope}.
     /// @param payload the bytes if `size` is at most 98304, otherwise empty. The last 32 bytes of a shard_digest
     /// payload are the shard digest, which is passed to the job manager.

@@ -1,0 +1,117 @@
+"""Training alone, without alignment: real trainers of both roles over the in-memory channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.compute.executor import Executor
+from fedchain.crypto.dlog import DlogTable
+from fedchain.crypto.elgamal import KeyPair
+from fedchain.crypto.seal import SealingKey
+from fedchain.federation.session import Keys
+from fedchain.protocol import Party
+from fedchain.simulation.channel import Channel, Tap
+from fedchain.training.boosting.active import ActiveTrainer
+from fedchain.training.boosting.params import BoostingParams
+from fedchain.training.boosting.passive import PassiveTrainer
+from fedchain.training.boosting.splitting import Layout
+from fedchain.types import PartyId
+
+OPERATOR, BANK, SHOP = PartyId("operator"), PartyId("bank"), PartyId("shop")
+ROSTER = (OPERATOR, BANK, SHOP)
+ROWS = 90
+Bins = NDArray[np.uint8]
+
+
+def job_keys(roster: tuple[PartyId, ...] = ROSTER) -> dict[PartyId, Keys]:
+    """Fresh sealing keys of a job, one `Keys` per party."""
+    own = {party: SealingKey.generate() for party in roster}
+    public = {str(party): key.public for party, key in own.items()}
+    return {party: Keys(party, b"s" * 32, key.private, public) for party, key in own.items()}
+
+
+@dataclass
+class Training:
+    """Two trees of depth 2 over three parties, of which both passive ones know something.
+
+    `passive_type` replaces a passive party's trainer; `wrap` replaces its generator.
+    """
+
+    keys: KeyPair
+    dlog: DlogTable
+    executor: Executor
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(5)
+        self.params = BoostingParams(trees=2, depth=2, bins=4, min_child_weight=0.5)
+        self.sealing = job_keys()
+        self.layout = Layout((4, 4), (False, True))
+        self.bins: dict[PartyId, Bins] = {}
+        for party in ROSTER:
+            columns = [random.integers(0, 4, ROWS), random.integers(0, 5, ROWS)]
+            self.bins[party] = np.asfortranarray(np.stack(columns, axis=1).astype(np.uint8))
+        bank, shop = self.bins[BANK][:, 0].astype(float), self.bins[SHOP][:, 1].astype(float)
+        score = (bank - 1.5) + np.where(shop < 4, shop - 1.5, 1.0) + random.normal(size=ROWS) * 0.7
+        self.labels = (score > 0).astype(np.float64)
+        self.train_rows = np.flatnonzero(np.arange(ROWS) % 6 != 0).astype(np.int64)
+
+    def active(self, **changes: Any) -> ActiveTrainer:
+        sealing = self.sealing[OPERATOR]
+        return ActiveTrainer(
+            **{
+                "me": OPERATOR,
+                "roster": ROSTER,
+                "bins": self.bins[OPERATOR],
+                "layout": self.layout,
+                "labels": self.labels,
+                "train_rows": self.train_rows,
+                "params": self.params,
+                "keys": self.keys,
+                "dlog": self.dlog,
+                "seal": sealing.seal_to_roster,
+                "unseal": sealing.unseal,
+                "commit": lambda plaintext, context: (bytes(32), sealing.seal_to(OPERATOR, plaintext, context)),
+                "executor": self.executor,
+                **changes,
+            }
+        )
+
+    def passive(self, me: PartyId, trainer: type[PassiveTrainer] = PassiveTrainer, **changes: Any) -> PassiveTrainer:
+        sealing = self.sealing[me]
+        return trainer(
+            **{
+                "me": me,
+                "roster": ROSTER,
+                "bins": self.bins[me],
+                "layout": self.layout,
+                "params": self.params,
+                "public_key": self.keys.public,
+                "seal": sealing.seal_to_roster,
+                "unseal": sealing.unseal,
+                "executor": self.executor,
+                **changes,
+            }
+        )
+
+    def run(
+        self,
+        *,
+        tap: Tap | None = None,
+        instead: Mapping[PartyId, Party[Any]] | None = None,
+        wrap: Mapping[PartyId, Callable[[Party[Any]], Party[Any]]] | None = None,
+    ) -> dict[PartyId, Any]:
+        """Train; `instead` gives whole generators, `wrap` changes the honest ones."""
+        parties: dict[PartyId, Party[Any]] = {}
+        for party in ROSTER:
+            if instead is not None and party in instead:
+                parties[party] = instead[party]
+            else:
+                parties[party] = self.active().train() if party == OPERATOR else self.passive(party).train()
+            if wrap is not None and party in wrap:
+                parties[party] = wrap[party](parties[party])
+        return Channel(tap=tap).run(parties)

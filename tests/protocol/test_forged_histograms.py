@@ -1,0 +1,213 @@
+"""Passive parties that lie about sums or rows are caught and named; rejected histograms grow no node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedchain.crypto.ciphertexts import CipherRows, CipherSums
+from fedchain.crypto.elgamal import public_encrypt
+from fedchain.crypto.points import PointArray
+from fedchain.errors import ForgedHistogramError, ProtocolViolationError, UplinkRejectedError
+from fedchain.messages import Histogram, Partition, Split, decode
+from fedchain.protocol import Party
+from fedchain.training.boosting.passive import PassiveTrainer
+from fedchain.training.boosting.steps import split as split_step
+from fedchain.training.boosting.tree import Rows
+from fedchain.types import Kind
+from tests.protocol.adversary import Recorder, changing, tapping
+from tests.protocol.boosting import BANK, OPERATOR, SHOP, Training
+
+
+def added(training: Training, message: Histogram, change: NDArray[np.int64]) -> Histogram:
+    """The histogram with encryptions of `change` (bins of one node, 2) added to every node: no secret needed."""
+    count = len(message.nodes) * len(change)
+    sums = CipherSums.from_bytes(message.sums, count, 2, culprit="test", executor=training.executor)
+    other = public_encrypt(training.keys.public, np.tile(change, (len(message.nodes), 1)), training.executor)
+    columns = [one.add(two) for one, two in zip((sums.c1, *sums.c2), (other.c1, *other.c2), strict=True)]
+    return replace_sums(message, columns)
+
+
+def replace_sums(message: Histogram, columns: list[PointArray]) -> Histogram:
+    return Histogram(message.nodes, message.bins, CipherSums(columns[0], tuple(columns[1:])).to_bytes())
+
+
+def moved(amount: int) -> NDArray[np.int64]:
+    """Layout ((4), (4 + missing)): move an amount of gradient from the first bin of each feature to the second."""
+    change = np.zeros((9, 2), dtype=np.int64)
+    change[[0, 4], 0] = -amount
+    change[[1, 5], 0] = amount
+    return change
+
+
+def test_an_honest_run_has_splits_of_both_passive_parties(training: Training) -> None:
+    """Else what follows would catch nothing; and adding encryptions of zero changes nothing."""
+    zero = np.zeros((9, 2), dtype=np.int64)
+    honest = training.run()
+    again = training.run(wrap={BANK: lambda party: changing(party, Histogram, lambda m: added(training, m, zero))})
+    assert honest == again
+    owners = [owner for tree in honest[OPERATOR].trees for owner in tree.shape.owners]
+    assert {1, 2} <= set(owners)
+
+
+@pytest.mark.parametrize("amount", [-900, -5_000, 40_000])
+def test_moving_an_encrypted_amount_between_bins_is_caught_though_totals_hold(training: Training, amount: int) -> None:
+    def forge(party: Party[object]) -> Party[object]:
+        return changing(party, Histogram, lambda message: added(training, message, moved(amount)))
+
+    with pytest.raises(ForgedHistogramError, match="do not sum to its decrypted histogram") as caught:
+        training.run(wrap={SHOP: forge})
+    assert caught.value.culprit == SHOP
+
+
+class PermutedTrainer(PassiveTrainer):
+    """Sums under the bins of other rows, but partitions by its own."""
+
+    def _send_histogram(
+        self, level: int, rows: dict[int, Rows], bins: NDArray[np.uint8], rest: CipherRows
+    ) -> Party[None]:
+        permuted = np.asfortranarray(bins[np.random.default_rng(level).permutation(len(bins))])
+        node_bins = bins.copy(order="F")
+        for members in rows.values():  # permute within nodes, so that every node's total is right
+            node_bins[members] = bins[np.random.default_rng(1).permutation(members)]
+        return super()._send_histogram(level, rows, permuted if level == 0 else node_bins, rest)
+
+
+def test_sums_under_permuted_bins_are_caught_though_totals_hold(training: Training) -> None:
+    training_rows = training.passive(BANK, PermutedTrainer)
+    with pytest.raises(ForgedHistogramError, match="do not sum to its decrypted histogram") as caught:
+        training.run(instead={BANK: training_rows.train()})
+    assert caught.value.culprit == BANK
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_total_that_is_off_by_one_in_one_feature_is_caught(training: Training, column: int) -> None:
+    change = np.zeros((9, 2), dtype=np.int64)
+    change[6, column] = 1
+
+    with pytest.raises(ForgedHistogramError, match="feature 1: its total is not") as caught:
+        training.run(wrap={BANK: lambda p: changing(p, Histogram, lambda m: added(training, m, change), after=1)})
+    assert caught.value.culprit == BANK
+
+
+class ForgetfulTrainer(PassiveTrainer):
+    """Leaves a row out of every sum."""
+
+    def _send_histogram(
+        self, level: int, rows: dict[int, Rows], bins: NDArray[np.uint8], rest: CipherRows
+    ) -> Party[None]:
+        return super()._send_histogram(level, {node: members[1:] for node, members in rows.items()}, bins, rest)
+
+
+def test_a_dropped_row_is_caught(training: Training) -> None:
+    with pytest.raises(ForgedHistogramError, match="its total is not") as caught:
+        training.run(instead={SHOP: training.passive(SHOP, ForgetfulTrainer).train()})
+    assert caught.value.culprit == SHOP
+
+
+def test_a_replayed_histogram_of_the_tree_before_is_caught(training: Training) -> None:
+    first: list[Histogram] = []
+
+    def replay(message: Histogram) -> Histogram:
+        first.append(message)
+        return first[0] if message.nodes == (0,) else message
+
+    with pytest.raises(ForgedHistogramError) as caught:
+        training.run(wrap={BANK: lambda party: changing(party, Histogram, replay, after=0)})
+    assert caught.value.culprit == BANK
+    assert len(first) > 1, "the first tree was accepted"
+
+
+def lying(training: Training, change: Callable[[bytes], bytes]) -> Callable[[Party[Any]], Party[Any]]:
+    """The shop, which splits the first root, with its first partition changed before it is sealed."""
+
+    def wrap(party: Party[Any]) -> Party[Any]:
+        first = [True]
+
+        def lie(message: Partition) -> Partition:
+            if not first:
+                return message
+            first.pop()
+            assert message.nodes == (0,)
+            keys, context = training.sealing[SHOP], "partition/1/0"
+            packed = keys.unseal(message.sealed, context, SHOP)
+            assert change(packed) != packed
+            return Partition(message.nodes, keys.seal_to_roster(change(packed), context))
+
+        return changing(party, Partition, lie)
+
+    return wrap
+
+
+def flip_first(packed: bytes) -> bytes:
+    return bytes([packed[0] ^ 1]) + packed[1:]
+
+
+def test_one_row_on_the_wrong_side_of_an_announced_split_is_caught(training: Training) -> None:
+    with pytest.raises(ForgedHistogramError, match="rows announced left of node 0") as caught:
+        training.run(wrap={SHOP: lying(training, flip_first)})
+    assert caught.value.culprit == SHOP
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda packed: packed + b"\0", "longer than the rows"),
+        (lambda packed: packed[:-1], "shorter than the rows"),
+        (lambda packed: b"", "shorter than the rows"),
+        (lambda packed: packed[:-1] + bytes([packed[-1] | 0x80]), "bits beyond the rows"),
+    ],
+    ids=["a byte more", "a byte less", "empty", "a stray bit"],
+)
+def test_a_partition_of_the_wrong_length_is_refused(
+    training: Training, change: Callable[[bytes], bytes], says: str
+) -> None:
+    with pytest.raises(ProtocolViolationError, match=says) as caught:
+        training.run(wrap={SHOP: lying(training, change)})
+    assert caught.value.culprit == SHOP
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("sender", [BANK, SHOP])
+def test_a_rejected_sound_histogram_stops_the_job_before_the_node_is_split(
+    training: Training, sender: str, level: int
+) -> None:
+    recorder = Recorder(tapping(Kind.HISTOGRAM, lambda _: None, sender=sender, after=level))
+    with pytest.raises(UplinkRejectedError, match="histogram, round 1") as caught:
+        training.run(tap=recorder)
+    assert caught.value.sender == sender
+    announced = [slot.step for slot, _ in recorder.of(Kind.SPLIT)]
+    assert announced == [split_step(earlier) for earlier in range(level)]
+    partitions = [slot.step for slot, _ in recorder.of(Kind.PARTITION)]
+    assert all(step < split_step(level) for step in partitions)
+    assert not recorder.of(Kind.LEAF_WEIGHTS)
+
+
+def test_a_histogram_rejected_in_the_second_tree_leaves_the_first_tree_alone(training: Training) -> None:
+    recorder = Recorder(tapping(Kind.HISTOGRAM, lambda _: None, sender=SHOP, after=2))
+    with pytest.raises(UplinkRejectedError, match="histogram, round 2") as caught:
+        training.run(tap=recorder)
+    assert caught.value.sender == SHOP
+    assert {slot.round for slot, _ in recorder.of(Kind.SPLIT)} == {1}
+    assert [slot.round for slot, _ in recorder.of(Kind.LEAF_WEIGHTS)] == [1]
+
+
+@pytest.mark.parametrize("kind", [Kind.GRADIENTS, Kind.SPLIT, Kind.PARTITION, Kind.LEAF_WEIGHTS])
+def test_nobody_acts_on_a_rejected_uplink_of_any_other_kind(training: Training, kind: Kind) -> None:
+    recorder = Recorder(tapping(kind, lambda _: None))
+    with pytest.raises(UplinkRejectedError, match=kind.name.lower()) as caught:
+        training.run(tap=recorder)
+    assert caught.value.sender == recorder.of(kind)[0][0].sender
+
+
+def test_split_announcements_do_not_show_the_active_party_s_own_features(training: Training) -> None:
+    recorder = Recorder()
+    training.run(tap=recorder, instead={OPERATOR: training.active(bins=training.bins[BANK]).train()})
+    nodes = [node for _, payload in recorder.of(Kind.SPLIT) for node in decode(payload, Split).nodes]
+    own = [node for node in nodes if node.owner == 0]
+    assert own
+    assert {(node.feature, node.bin, node.missing_left) for node in own} == {(-1, -1, False)}

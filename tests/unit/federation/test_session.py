@@ -1,0 +1,109 @@
+"""A session file: private to its owner, exact, and refused when damaged."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedchain.errors import ModelFormatError, SealError
+from fedchain.federation.session import Keys, Session
+from tests.protocol.boosting import BANK, OPERATOR, ROSTER, SHOP, job_keys
+
+
+def example() -> Session:
+    return Session(job_keys()[BANK], ("a", "ü", "10"), (0, 2))
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_the_file_can_be_read_by_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "session"
+    path.write_bytes(b"an old file")
+    path.chmod(0o666)
+    before = os.umask(umask)
+    try:
+        example().save(path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_left_over_temporary_file_of_others_does_not_lend_its_mode(tmp_path: Path) -> None:
+    path, temporary = tmp_path / "session", tmp_path / "session.tmp"
+    temporary.write_bytes(b"left over")
+    temporary.chmod(0o644)
+    example().save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert not temporary.exists()
+
+
+def test_saving_and_loading_gives_the_same_session(tmp_path: Path) -> None:
+    session = example()
+    session.save(tmp_path / "session")
+    assert Session.load(tmp_path / "session") == session
+
+
+@given(st.binary(max_size=200))
+def test_any_other_bytes_are_a_typed_error(raw: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "session"
+        path.write_bytes(raw)
+        with pytest.raises(ModelFormatError, match="session"):
+            Session.load(path)
+
+
+def test_missing_cut_and_later_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "session"
+    with pytest.raises(ModelFormatError, match="cannot be read"):
+        Session.load(path)
+    session = example()
+    session.save(path)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1])
+    with pytest.raises(ModelFormatError, match="cannot be read"):
+        Session.load(path)
+    msgspec.structs.replace(session, version=2).save(path)
+    with pytest.raises(ModelFormatError, match="version 2, this fedchain reads 1"):
+        Session.load(path)
+    path.write_bytes(msgspec.msgpack.encode({**msgspec.to_builtins(session, builtin_types=(bytes,)), "more": 1}))
+    with pytest.raises(ModelFormatError, match="cannot be read"):
+        Session.load(path)
+
+
+def test_nothing_secret_shows_in_the_text_of_a_session_or_its_keys() -> None:
+    session = example()
+    for text in (repr(session), str(session), repr(session.keys), f"{session.keys}"):
+        assert session.keys.private.hex() not in text
+        assert repr(session.keys.private) not in text
+        assert "ü" not in text
+
+
+def test_what_is_sealed_opens_for_its_recipients_and_its_context_alone() -> None:
+    keys = job_keys()
+    sealed = keys[BANK].seal_to(OPERATOR, b"secret", "predict/1/bits")
+    assert keys[OPERATOR].unseal(sealed, "predict/1/bits", BANK) == b"secret"
+    for reader, context, sender in [
+        (SHOP, "predict/1/bits", BANK),
+        (BANK, "predict/1/bits", BANK),
+        (OPERATOR, "predict/2/bits", BANK),
+        (OPERATOR, "predict/1/bits", SHOP),
+    ]:
+        with pytest.raises(SealError):
+            keys[reader].unseal(sealed, context, sender)
+    everybody = keys[BANK].seal_to_roster(b"rows", "partition/1/0")
+    assert {keys[party].unseal(everybody, "partition/1/0", BANK) for party in ROSTER} == {b"rows"}
+
+
+def test_a_payload_of_another_job_does_not_open_even_under_the_same_keys() -> None:
+    keys = job_keys()
+    other = {party: Keys(one.me, b"t" * 32, one.private, one.public) for party, one in keys.items()}
+    sealed = keys[BANK].seal_to_roster(b"rows", "partition/1/0")
+    with pytest.raises(SealError):
+        other[OPERATOR].unseal(sealed, "partition/1/0", BANK)

@@ -1,0 +1,284 @@
+"""Job files: every key is known or an error, every value is in range or an error, one form on chain."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedchain.errors import ConfigError
+from fedchain.federation import JobSpec
+from fedchain.federation.spec import MAX_SPEC_BYTES
+
+JOB = """
+schema = 1
+name = "churn"
+seed = 7
+
+[algorithm]
+trees = 5
+learning_rate = 0.25
+
+[alignment]
+min_rows = 10
+
+[holdout]
+fraction = 0.3
+
+[policy]
+deadline_seconds = 60
+
+[[parties]]
+name = "bank"
+role = "passive"
+categorical = ["region"]
+
+[[parties]]
+name = "operator"
+role = "active"
+id = "customer"
+label = "churn"
+positive = "yes"
+features = ["tenure", "plan"]
+"""
+
+names = st.text("abcxyz0189_-", min_size=1, max_size=12)
+columns = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), max_size=4, unique=True)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> JobSpec:
+    roster = draw(st.lists(names, min_size=2, max_size=8, unique=True))
+    active = draw(st.integers(0, len(roster) - 1))
+    parties: list[dict[str, Any]] = [
+        {"name": name, "role": "passive", "id": "the id", "features": draw(columns.map(lambda c: [f"f{x}" for x in c]))}
+        for name in roster
+    ]
+    parties[active] |= {"role": "active", "label": "the label", "positive": draw(st.none() | st.text(max_size=5))}
+    document = {
+        "schema": 1,
+        "name": draw(names),
+        "seed": draw(st.integers(0, 2**63 - 1)),
+        "algorithm": {
+            "trees": draw(st.integers(1, 2000)),
+            "learning_rate": draw(st.floats(0, 1, exclude_min=True)),
+            "l2": draw(st.floats(0, 1e6)),
+        },
+        "holdout": {"fraction": draw(st.floats(0, 1, exclude_min=True, exclude_max=True))},
+        "policy": {"deadline_seconds": draw(st.floats(0, 604800, exclude_min=True))},
+        "parties": parties,
+    }
+    return JobSpec._validate(document, "test")
+
+
+def problem(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        JobSpec.from_toml_text(text, "job.toml")
+    message = str(caught.value)
+    assert message.startswith("job.toml: ")
+    assert "\n" not in message
+    return message
+
+
+@settings(max_examples=60, deadline=None)
+@given(specs())
+def test_canonical_bytes_give_back_the_same_spec(spec: JobSpec) -> None:
+    raw = spec.to_bytes()
+    again = JobSpec.from_bytes(raw)
+    assert again == spec
+    assert again.to_bytes() == raw
+
+
+def test_a_job_file_says_what_it_says() -> None:
+    spec = JobSpec.from_toml_text(JOB)
+    assert spec.names == ("operator", "bank"), "the active party is first, wherever it stands in the file"
+    assert spec.active.label == "churn"
+    assert (spec.algorithm.trees, spec.max_rounds, spec.algorithm.learning_rate) == (5, 5, 0.25)
+    assert (spec.algorithm.depth, spec.algorithm.bins, spec.seed) == (3, 32, 7)
+    assert spec.party("bank").categorical == ("region",)
+    assert spec.party("bank").id == "id"
+    with pytest.raises(ConfigError, match="no party 'shop'; it names operator, bank"):
+        spec.party("shop")
+
+
+def test_defaults_written_out_make_no_difference_on_chain() -> None:
+    explicit = JOB.replace("trees = 5", 'trees = 5\ndepth = 3\nmode = "standard"').replace(
+        'role = "passive"', 'role = "passive"\nid = "id"'
+    )
+    assert JobSpec.from_toml_text(explicit).to_bytes() == JobSpec.from_toml_text(JOB).to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("after", "key"),
+    [
+        ("seed = 7", "sed"),
+        ("trees = 5", "algorithm.sed"),
+        ("min_rows = 10", "alignment.sed"),
+        ("fraction = 0.3", "holdout.sed"),
+        ("deadline_seconds = 60", "policy.sed"),
+        ('id = "customer"', "parties.1.sed"),
+        ('categorical = ["region"]', "parties.0.sed"),
+    ],
+)
+def test_an_unknown_key_anywhere_is_an_error_that_names_it(after: str, key: str) -> None:
+    assert f"unknown key '{key}'" in problem(JOB.replace(after, f"{after}\nsed = 1", 1))
+
+
+def test_an_unknown_section_is_an_error_that_names_it() -> None:
+    assert "unknown key 'privacy'" in problem(JOB + "\n[privacy]\nmode = 'layered'\n")
+    assert "unknown key 'schema_version'" in problem(JOB.replace("schema = 1", "schema = 1\nschema_version = 1"))
+
+
+def test_a_typo_is_reported_with_where_to_look() -> None:
+    message = problem(JOB.replace("trees = 5", "tres = 5"))
+    assert message == "job.toml: unknown key 'algorithm.tres'; see docs/reference/job.md for the keys there are"
+    assert "(and 1 more)" in problem(JOB.replace("trees = 5", "tres = 5\ntreees = 6"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("schema = 1", "schema = 2", "schema"),
+        ('name = "churn"', 'name = "Churn"', "name"),
+        ('name = "churn"', 'name = ""', "name"),
+        ('name = "churn"', f'name = "{"x" * 65}"', "name"),
+        ('name = "churn"', r'name = "churn\n"', "name"),
+        ('name = "churn"', "", "name"),
+        ("seed = 7", "seed = -1", "seed"),
+        ("seed = 7", "seed = 9223372036854775808", "seed"),
+        ("seed = 7", "seed = 0.5", "seed"),
+        ("trees = 5", "trees = 0", "algorithm.trees"),
+        ("trees = 5", "trees = 2001", "algorithm.trees"),
+        ("trees = 5", "trees = 'many'", "algorithm.trees"),
+        ("trees = 5", "depth = 9", "algorithm.depth"),
+        ("trees = 5", "depth = 0", "algorithm.depth"),
+        ("trees = 5", "bins = 1", "algorithm.bins"),
+        ("trees = 5", "bins = 128", "algorithm.bins"),
+        ("trees = 5", "l2 = -0.1", "algorithm.l2"),
+        ("trees = 5", "l2 = inf", "algorithm.l2"),
+        ("trees = 5", "gamma = nan", "algorithm.gamma"),
+        ("trees = 5", "min_child_weight = -1", "algorithm.min_child_weight"),
+        ("trees = 5", "name = 'linear'", "algorithm.name"),
+        ("trees = 5", "mode = 'layered'", "algorithm.mode"),
+        ("learning_rate = 0.25", "learning_rate = 0", "algorithm.learning_rate"),
+        ("learning_rate = 0.25", "learning_rate = 1.5", "algorithm.learning_rate"),
+        ("learning_rate = 0.25", "learning_rate = nan", "algorithm.learning_rate"),
+        ("min_rows = 10", "min_rows = 1", "alignment.min_rows"),
+        ("min_rows = 10", "protocol = 'plain'", "alignment.protocol"),
+        ("fraction = 0.3", "fraction = 0", "holdout.fraction"),
+        ("fraction = 0.3", "fraction = 1", "holdout.fraction"),
+        ("fraction = 0.3", "seed = 4294967296", "holdout.seed"),
+        ("deadline_seconds = 60", "deadline_seconds = 0", "policy.deadline_seconds"),
+        ("deadline_seconds = 60", "deadline_seconds = inf", "policy.deadline_seconds"),
+        ("deadline_seconds = 60", "max_payload_bytes = 1023", "policy.max_payload_bytes"),
+        ("deadline_seconds = 60", "max_statistic_e6 = -1", "policy.max_statistic_e6"),
+        ('name = "bank"', 'name = "Bank"', "parties.0.name"),
+        ('name = "bank"', 'name = "../bank"', "parties.0.name"),
+        ('role = "passive"', 'role = "observer"', "parties.0.role"),
+        ('role = "passive"\n', "", "parties.0.role"),
+        ('positive = "yes"', "positive = 1", "parties.1.positive"),
+        ('features = ["tenure", "plan"]', 'features = "tenure"', "parties.1.features"),
+        ('features = ["tenure", "plan"]', 'features = [""]', "parties.1.features.0"),
+    ],
+)
+def test_a_bad_value_is_an_error_that_names_its_key(old: str, new: str, key: str) -> None:
+    assert old in JOB
+    assert f"key '{key}'" in problem(JOB.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('label = "churn"\n', "", "active party 'operator' needs label"),
+        ('role = "passive"', 'role = "passive"\nlabel = "y"', "passive party 'bank' has no label"),
+        ('role = "passive"', 'role = "passive"\npositive = "y"', "passive party 'bank' has no label"),
+        ('role = "passive"', 'role = "active"\nlabel = "y"', "exactly one party"),
+        ('role = "active"', 'role = "passive"', "has no label"),
+        ('name = "bank"', 'name = "operator"', "two parties have the same name"),
+        ('["tenure", "plan"]', '["tenure", "customer"]', "column 'customer' cannot be a feature"),
+        ('["tenure", "plan"]', '["churn"]', "column 'churn' cannot be a feature"),
+    ],
+)
+def test_parties_that_do_not_fit_together_are_an_error(old: str, new: str, says: str) -> None:
+    assert old in JOB
+    assert says in problem(JOB.replace(old, new, 1))
+
+
+def test_a_roster_of_one_or_of_nine_is_an_error() -> None:
+    assert "key 'parties'" in problem(JOB[: JOB.index('[[parties]]\nname = "bank"')] + JOB[JOB.rindex("[[parties]]") :])
+    more = "".join(f'\n[[parties]]\nname = "p{number}"\nrole = "passive"\n' for number in range(7))
+    assert "key 'parties'" in problem(JOB + more)
+    assert len(JobSpec.from_toml_text(JOB + more.replace('name = "p6"', 'name = "p6"').rsplit("[[", 1)[0]).names) == 8
+
+
+def test_numbers_and_truth_values_are_not_taken_for_each_other() -> None:
+    for bad in ("trees = true", "trees = '5'", "learning_rate = true", "learning_rate = '0.1'"):
+        key = bad.split()[0]
+        old = "trees = 5" if key == "trees" else "learning_rate = 0.25"
+        assert f"key 'algorithm.{key}'" in problem(JOB.replace(old, bad))
+
+
+def test_text_that_is_no_toml_is_an_error_with_its_place() -> None:
+    assert "not valid TOML" in problem("schema = ")
+    assert "line 2" in problem("schema = 1\nname 'churn'")
+
+
+def test_files_are_named_in_errors(tmp_path: Path) -> None:
+    path = tmp_path / "job.toml"
+    with pytest.raises(ConfigError, match=r"job\.toml: no such job file"):
+        JobSpec.from_toml(path)
+    path.write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigError, match=r"job\.toml: cannot be read"):
+        JobSpec.from_toml(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        JobSpec.from_toml(tmp_path)
+    path.write_text(JOB, encoding="utf-8")
+    assert JobSpec.from_toml(path) == JobSpec.from_toml_text(JOB)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw + b"\n",
+        lambda raw: json.dumps(json.loads(raw)).encode(),
+        lambda raw: json.dumps(json.loads(raw), separators=(",", ":"), sort_keys=False)[::-1].encode(),
+        lambda raw: raw.replace(b'"seed":7', b'"seed":7.0'),
+        lambda raw: raw.replace(b'"seed":7', b'"seed":7,"seed":7'),
+        lambda raw: raw.replace(b'"seed":7,', b""),
+        lambda raw: raw.replace(b'"seed":7', b'"seed":true'),
+        lambda raw: raw.replace(b'"seed":7', b'"seed":NaN'),
+        lambda raw: raw.replace(b'"seed":7', b'"sed":7'),
+        lambda raw: raw.replace(b'"churn"', b'"chur\\u006e"'),
+        lambda raw: b"",
+        lambda raw: b"null",
+        lambda raw: b"[]",
+        lambda raw: b"\xff\xff",
+        lambda raw: b"{" + b" " * MAX_SPEC_BYTES,
+        lambda raw: b"[" * 60_000,
+        lambda raw: b'{"a":' * 10_000,
+        lambda raw: b"9" * 60_000,
+    ],
+)
+def test_specs_from_the_chain_are_canonical_or_refused(change: Any) -> None:
+    raw = JobSpec.from_toml_text(JOB).to_bytes()
+    assert change(raw) != raw
+    with pytest.raises(ConfigError, match="job spec"):
+        JobSpec.from_bytes(change(raw))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_from_the_chain_are_a_typed_error(raw: bytes) -> None:
+    with pytest.raises(ConfigError, match="job spec"):
+        JobSpec.from_bytes(raw)
+
+
+def test_the_shipped_job_files_are_valid() -> None:
+    files = sorted((Path(__file__).resolve().parents[3] / "nodes").rglob("job.toml"))
+    assert files
+    for path in files:
+        spec = JobSpec.from_toml(path)
+        assert JobSpec.from_bytes(spec.to_bytes()) == spec

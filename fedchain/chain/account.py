@@ -8,12 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from eth_account import Account as EthAccount
-from eth_account.hdaccount import seed_from_mnemonic
-from eth_account.hdaccount.deterministic import HDPath
-from eth_account.signers.local import LocalAccount
-from eth_utils.exceptions import ValidationError
-
+from fedchain.chain.ethlib import EthAccount, HDPath, LocalAccount, ValidationError, seed_from_mnemonic
 from fedchain.chain.files import write_atomically
 from fedchain.errors import ConfigError
 

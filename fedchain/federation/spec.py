@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fedchain.errors import ConfigError
+from fedchain.errors import ConfigError, MessageError
+from fedchain.messages.base import require_shallow_json
 from fedchain.training.boosting.params import BoostingParams
 from fedchain.types import PartyId, Role
 
@@ -167,8 +168,9 @@ class JobSpec(_Section):
         if len(raw) > MAX_SPEC_BYTES:
             raise ConfigError(f"job spec: {len(raw)} bytes, at most {MAX_SPEC_BYTES} are allowed")
         try:
+            require_shallow_json(raw)  # a peer's proposal may nest without end
             spec = cls._validate(json.loads(raw), "job spec")
-        except (ValueError, RecursionError) as error:  # a peer's proposal may nest without end
+        except (MessageError, ValueError) as error:
             raise ConfigError(f"job spec: not JSON: {error}") from error
         if spec.to_bytes() != raw:
             raise ConfigError("job spec: not in canonical form; submit it with `fedchain job submit`")

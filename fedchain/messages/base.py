@@ -6,6 +6,7 @@ encoding only, so equal messages have equal digests. No pickle, no code, no clas
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, TypeVar
 
 import msgspec
@@ -21,6 +22,28 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 M = TypeVar("M", bound=Message)
+
+MAX_JSON_DEPTH = 64
+_JSON_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+
+
+def require_shallow_json(raw: bytes) -> None:
+    """Refuse JSON that nests deeper than `MAX_JSON_DEPTH`, before a parser recurses into it.
+
+    Parsers rely on the interpreter's recursion limit, which libraries raise far beyond what the stack holds.
+
+    Raises:
+        MessageError: nests deeper.
+    """
+    depth = 0
+    for token in _JSON_TOKEN.finditer(raw):
+        first = raw[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > MAX_JSON_DEPTH:
+                raise MessageError(f"JSON nests deeper than {MAX_JSON_DEPTH} levels")
+        elif first in b"]}":
+            depth -= 1
 
 
 def kind_of(message_type: type[Message]) -> Kind:

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fedchain.errors import ModelFormatError
+from fedchain.errors import MessageError, ModelFormatError
+from fedchain.messages.base import require_shallow_json
 
 FORMAT = "fedchain-boosting-shard"
 VERSION = 1
@@ -99,8 +100,9 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         if len(raw) > MAX_SHARD_BYTES:
             raise ModelFormatError(f"model shard: {len(raw)} bytes, at most {MAX_SHARD_BYTES} are read")
         try:
+            require_shallow_json(raw)
             shard = msgspec.json.decode(raw, type=cls)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except (MessageError, msgspec.DecodeError, ValueError) as error:
             raise ModelFormatError(f"model shard: not readable: {error}") from error
         if (shard.format, shard.version) != (FORMAT, VERSION):
             raise ModelFormatError(

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,10 @@ def test_a_file_that_is_no_keystore_is_named(tmp_path: Path, content: bytes) -> 
 def test_a_missing_keystore_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json"):
         Account.from_keystore(tmp_path / "none.json", "x")
+
+
+def test_importing_the_chain_leaves_the_recursion_limit_alone() -> None:
+    code = (
+        "import sys; limit = sys.getrecursionlimit(); import fedchain.chain; sys.exit(sys.getrecursionlimit() != limit)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

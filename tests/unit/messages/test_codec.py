@@ -29,6 +29,7 @@ from fedchain.messages import (
     encode,
     kind_of,
 )
+from fedchain.messages.base import require_shallow_json
 from fedchain.types import Kind
 from tests.strategies import messages
 
@@ -203,3 +204,14 @@ def test_a_shard_digest_payload_ends_with_the_digest() -> None:
     """The contract reads the last 32 bytes."""
     digest = bytes(range(32))
     assert encode(ShardDigest(digest))[-32:] == digest
+
+
+def test_json_that_nests_deeply_is_refused_before_it_is_parsed() -> None:
+    require_shallow_json(b"[" * 64 + b"]" * 64)
+    for raw in (b"[" * 65, b'{"a":' * 100_000, b"[]" * 10 + b"[" * 65):
+        with pytest.raises(MessageError, match="nests deeper"):
+            require_shallow_json(raw)
+
+
+def test_brackets_in_json_text_do_not_count() -> None:
+    require_shallow_json(b'["' + b"[" * 1000 + rb"\"" + b"{" * 1000 + b'"]')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from hypothesis import strategies as st
@@ -24,6 +24,7 @@ from fedchain.messages import (
     Split,
     SplitNode,
 )
+from fedchain.model.link import OBJECTIVES
 from fedchain.model.shard import OwnSplit, Shard, Tree, TreeShape
 from fedchain.training.boosting.splitting import Layout
 
@@ -86,12 +87,32 @@ def _json_numbers() -> Strategy[float]:
 
 
 @st.composite
+def layered(draw: st.DrawFn, shape: TreeShape, parties: int) -> TreeShape:
+    """The shape with owners as outside standard mode: one party at the top levels, the active one below."""
+    top, owner = draw(st.integers(0, 3)), draw(st.integers(0, parties - 1))
+    owners = (
+        -1 if old < 0 else owner if (node + 1).bit_length() <= top else 0
+        for node, old in zip(shape.nodes, shape.owners, strict=True)
+    )
+    return TreeShape(shape.nodes, tuple(owners))
+
+
+@st.composite
 def shards(draw: st.DrawFn, parties: int = 3, features: int = 3, bins: int = 4) -> list[Shard]:
-    """The shards of all parties of one model: same shapes, own splits; covers and weights at the active party."""
+    """The shards of all parties of one model: own splits, shapes as far as the mode shows them; the rest at the active.
+
+    Outside standard mode a passive party owns what it owns at the top alone, so that all its nodes are in its view.
+    """
     roster = tuple(f"party-{index}" for index in range(parties))
+    modes: list[Literal["standard", "layered", "mix"]] = ["standard", "layered", "mix"]
+    mode = draw(st.sampled_from(modes))
+    objective = draw(st.sampled_from(OBJECTIVES))
+    outputs = draw(st.integers(2, 3)) if objective == "multiclass" else 1
     trees: list[list[Tree]] = [[] for _ in roster]
-    for _ in range(draw(st.integers(1, 3))):
+    for number in range(draw(st.integers(1, 3))):
         shape = draw(tree_shapes(parties))
+        if mode != "standard":
+            shape = draw(layered(shape, parties))
         covers: dict[int, int] = {0: draw(st.integers(2**4, 2**8))}
         for node, owner in zip(shape.nodes, shape.owners, strict=True):
             if owner >= 0:
@@ -105,7 +126,9 @@ def shards(draw: st.DrawFn, parties: int = 3, features: int = 3, bins: int = 4) 
                 if owner == index
             )
             extra: dict[str, Any] = {"covers": tuple(covers[n] for n in shape.nodes), "weights": weights}
-            trees[index].append(Tree(shape, splits, **({} if index else extra)))
+            known = shape if mode == "standard" or index == 0 else shape.seen_by(index)
+            owned = tuple(split for split in splits if split.node in known.nodes)
+            trees[index].append(Tree(known, owned, **({} if index else extra), output=number % outputs))
     binning = draw(
         st.fixed_dictionaries(
             {"features": st.lists(st.fixed_dictionaries({"cuts": st.lists(_json_numbers()), "column": st.text()}))}
@@ -115,7 +138,9 @@ def shards(draw: st.DrawFn, parties: int = 3, features: int = 3, bins: int = 4) 
         Shard(
             party=name,
             roster=roster,
-            base_margin=None if index else draw(_json_numbers()),
+            mode=mode,
+            objective=objective,
+            base_margins=() if index else tuple(draw(_json_numbers()) for _ in range(outputs)),
             binning=binning,
             trees=tuple(trees[index]),
         )
@@ -138,16 +163,17 @@ def messages() -> Strategy[Message]:
     """Any message that keeps to the bounds of its fields."""
     blob, exact = st.binary(max_size=300), st.binary(min_size=32, max_size=32)
     nodes = st.lists(st.integers(0, 2**20), max_size=8).map(tuple)
+    groups = st.tuples(st.binary(max_size=127), st.integers(0, 2))
     small, rows = st.integers(0, 2**31), st.integers(1, 2**24)
     e6 = st.integers(-(2**63), 2**63 - 1)
     return st.one_of(
-        st.builds(PublicKey, exact, exact, st.binary(max_size=33 * 64)),
+        st.builds(PublicKey, exact, exact, st.binary(max_size=33 * 64), st.booleans()),
         st.builds(BlindedIds, st.integers(0, 7), st.integers(1, 8), st.integers(0, 20_000_000), blob),
-        st.builds(Gradients, blob, small.filter(bool), blob),
-        st.builds(Histogram, nodes, st.lists(st.tuples(small, small), max_size=8).map(tuple), blob),
+        st.builds(Gradients, blob, blob, small.filter(bool), blob),
+        st.builds(Histogram, nodes, st.lists(st.lists(groups, max_size=4).map(tuple), max_size=4).map(tuple), blob),
         st.builds(Split, st.lists(_split_nodes(), max_size=8).map(tuple)),
         st.builds(Partition, nodes, blob),
-        st.builds(LeafWeights, exact, blob, st.booleans()),
+        st.builds(LeafWeights, exact, blob, st.booleans(), st.integers(0, 2**20)),
         st.builds(ShardDigest, exact),
         st.builds(
             Contribution,

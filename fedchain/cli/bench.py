@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedchain.cli.options import AsJson
-from fedchain.cli.output import print_json, print_pairs
+from fedchain.cli.output import note, print_json, print_pairs
+from fedchain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedchain.bench.report import BenchReport
 
 app = typer.Typer(name="bench", no_args_is_help=True)
+
+Active = Annotated[
+    Path | None, typer.Option("--active", metavar="FILE", help="Active party's CSV.", show_default=False)
+]
+Passive = Annotated[
+    list[Path] | None,
+    typer.Option("--passive", metavar="FILE", help="A passive party's CSV; repeatable.", show_default=False),
+]
+Id = Annotated[str, typer.Option("--id", metavar="COLUMN", help="Id column.")]
+Label = Annotated[str, typer.Option("--label", metavar="COLUMN", help="Label column, at the active party.")]
+ActiveFeatures = Annotated[
+    int | None, typer.Option("--active-features", metavar="N", help="Made-up columns of the active party.")
+]
+PassiveFeatures = Annotated[
+    list[int] | None,
+    typer.Option("--passive-features", metavar="N", help="Made-up columns of a passive party; repeatable."),
+]
+Bins = Annotated[int, typer.Option("--bins", help="Value bins per column.")]
+LearningRate = Annotated[float, typer.Option("--learning-rate", help="Shrinks each tree.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="Workers; default: one per core.")
+]
 
 
 @app.callback()
@@ -23,45 +49,108 @@ def group() -> None:
 
 @app.command()
 def boosting(
-    active: Annotated[Path, typer.Option("--active", metavar="FILE", help="Active party's CSV.", show_default=False)],
-    passive: Annotated[
-        list[Path],
-        typer.Option("--passive", metavar="FILE", help="A passive party's CSV; repeatable.", show_default=False),
-    ],
-    id_column: Annotated[str, typer.Option("--id", metavar="COLUMN", help="Id column.")] = "id",
-    label: Annotated[str, typer.Option("--label", metavar="COLUMN", help="Label column, at the active party.")] = "y",
-    mode: Annotated[str, typer.Option("--mode", metavar="MODE", help="As in a job file.")] = "standard",
+    active: Active = None,
+    passive: Passive = None,
+    id_column: Id = "id",
+    label: Label = "y",
+    rows: Annotated[int | None, typer.Option("--rows", metavar="N", help="Make up so many rows, for no files.")] = None,
+    active_features: ActiveFeatures = None,
+    passive_features: PassiveFeatures = None,
+    mode: Annotated[str, typer.Option("--mode", metavar="MODE", help="layered, standard or mix.")] = "standard",
+    objective: Annotated[str, typer.Option("--objective", metavar="NAME", help="As in a job file.")] = "binary",
+    classes: Annotated[int | None, typer.Option("--classes", metavar="K", help="With multiclass.")] = None,
     depth: Annotated[int, typer.Option("--depth", help="Of each tree.")] = 3,
     trees: Annotated[int, typer.Option("--trees", help="How many.")] = 10,
-    bins: Annotated[int, typer.Option("--bins", help="Value bins per column.")] = 32,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Shrinks each tree.")] = 0.3,
+    bins: Bins = 32,
+    learning_rate: LearningRate = 0.3,
     holdout_seed: Annotated[int, typer.Option("--holdout-seed", help="Of the stratified 20 % hold-out.")] = 42,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="Workers; default: one per core.")
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="N,N,…", help="Several hold-out seeds: a job for each, and means.")
     ] = None,
+    threads: Threads = None,
     as_json: AsJson = False,
 ) -> None:
     """Seconds per tree of a whole federation in this process: no chain, no network.
 
     Example: fedchain bench boosting --active active.csv --passive passive.csv --id id --label y --trees 10 --json
+
+    Example: fedchain bench boosting --rows 100000 --active-features 10 --passive-features 12 --mode layered --json
     """
     from fedchain.bench.boosting import BoostingBench, run
+    from fedchain.bench.jobs import source_of
     from fedchain.cli.progress import StageBars
 
+    files = (active, passive or (), id_column, label)
     bench = BoostingBench(
-        active=active,
-        passive=passive,
-        id=id_column,
-        label=label,
+        source_of(files, rows, active_features, passive_features or (), objective=objective, classes=classes),
         mode=mode,
+        objective=objective,
+        classes=classes,
         depth=depth,
         trees=trees,
         bins=bins,
         learning_rate=learning_rate,
-        holdout_seed=holdout_seed,
+        seeds=(holdout_seed,) if seeds is None else _numbers("--seeds", seeds),
     )
     with StageBars() as bars:
-        report = run(bench, on_stage=bars.on_stage, threads=threads)
+        report = run(bench, on_stage=bars.on_stage, on_run=note if seeds is not None else None, threads=threads)
+    _print(report, as_json)
+
+
+@app.command()
+def leakage(
+    active: Active = None,
+    passive: Passive = None,
+    id_column: Id = "id",
+    label: Label = "y",
+    rows: Annotated[int | None, typer.Option("--rows", metavar="N", help="Rows; 4000 if made up, else all.")] = None,
+    active_features: ActiveFeatures = None,
+    passive_features: PassiveFeatures = None,
+    depth: Annotated[int, typer.Option("--depth", help="Of each tree.")] = 5,
+    trees: Annotated[int, typer.Option("--trees", help="How many.")] = 20,
+    bins: Bins = 32,
+    learning_rate: LearningRate = 0.3,
+    known: Annotated[int, typer.Option("--known", metavar="N", help="Labels that the attacker knows.")] = 200,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="N,N,…", help="A run of each mode for each.")] = "42,43,44",
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """How well a passive party can tell labels from what it received, in each mode: AUC of a few-shot attack.
+
+    Example: fedchain bench leakage --json
+
+    Example: fedchain bench leakage --active active.csv --passive passive.csv --rows 5000 --json
+    """
+    from fedchain.bench.jobs import source_of
+    from fedchain.bench.leakage import LeakageBench, run
+
+    files = (active, passive or (), id_column, label)
+    if active is None and not passive:
+        made_up = (rows or 4000, 6 if active_features is None else active_features, passive_features or (4, 4))
+        source = source_of(files, *made_up)
+    else:
+        source = source_of(files, None, active_features, passive_features or ())
+    bench = LeakageBench(
+        source,
+        rows=rows,
+        depth=depth,
+        trees=trees,
+        bins=bins,
+        learning_rate=learning_rate,
+        known=known,
+        seeds=_numbers("--seeds", seeds),
+    )
+    _print(run(bench, on_run=note, threads=threads), as_json)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(one) for one in text.split(","))
+    except ValueError:
+        raise ConfigError(f"{option} is '{text}'; give whole numbers with commas between, as in 42,43") from None
+
+
+def _print(report: BenchReport, as_json: bool) -> None:
     if as_json:
         print_json(report.as_json())
     else:

@@ -54,7 +54,7 @@ def contributions(
         )
         return
     print_rows(
-        f"job {view.job_id}, block {record.block_number}: utility (minus Brier score) {record.empty / _E6:.6f} "
+        f"job {view.job_id}, block {record.block_number}: utility (minus squared error) {record.empty / _E6:.6f} "
         f"of nobody, {record.full / _E6:.6f} of all",
         ("party", "gain", "share"),
         [(name, f"{share / _E6:+.6f}", f"{parts[name]:.1%}") for name, share in shares.items()],

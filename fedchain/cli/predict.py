@@ -61,7 +61,7 @@ def predict(
             report["out"] = str(out)
         else:
             report["positions"] = [int(one) for one in prediction.positions]
-            report["scores"] = [float(one) for one in prediction.scores]
+            report["scores"] = prediction.scores.tolist()
         print_json(report)
     elif out is None:
         print(to_csv(prediction), end="")
@@ -102,11 +102,14 @@ def parse_rows(text: str) -> list[int] | Literal["holdout"]:
 
 
 def to_csv(prediction: Prediction) -> str:
-    """`position,score` lines with a header; scores in their shortest exact form."""
-    lines = ["position,score"]
+    """`position,score` lines with a header, one score column for each of several classes; in shortest exact form."""
+    several = prediction.scores.ndim > 1
+    table = prediction.scores if several else prediction.scores[:, None]
+    names = [f"score_{number}" for number in range(table.shape[1])] if several else ["score"]
+    lines = [",".join(["position", *names])]
     lines += [
-        f"{int(position)},{float(score)!r}"
-        for position, score in zip(prediction.positions, prediction.scores, strict=True)
+        f"{int(position)},{','.join(repr(float(score)) for score in scores)}"
+        for position, scores in zip(prediction.positions, table, strict=True)
     ]
     return "\n".join(lines) + "\n"
 

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from fedchain.simulation.federation import SimulationResult
     from fedchain.types import PartyId
 
+_METRIC_WORDS = {
+    "auc": "AUC",
+    "mlogloss": "log loss",
+    "rmse": "RMSE",
+    "poisson_deviance": "Poisson deviance",
+    "tweedie_deviance": "Tweedie deviance",
+}
+
 
 def simulate(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="Job file (job.toml).", show_default=False)],
@@ -50,7 +58,7 @@ def simulate(
 
     spec = JobSpec.from_toml(job)
     files = table_files(spec, data, table or ())
-    tables = {name: read_party_table(files[name], spec.party(name)) for name in spec.names}
+    tables = {name: read_party_table(files[name], spec.party(name), spec.label_type) for name in spec.names}
     executor = Executor(threads)
     with StageBars() as bars:
         result = run(spec, tables, executor=executor, on_stage=bars.on_stage)
@@ -95,9 +103,13 @@ def table_files(spec: JobSpec, data: Path | None, named: Sequence[str]) -> dict[
 
 
 def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationResult) -> dict[str, Any]:
-    """What is printed. The AUC is that of the held-out rows, at the active party, which has the labels."""
+    """What is printed. The metric is that of the held-out rows, at the active party, which has the labels.
+
+    It is the AUC of a binary objective, else the objective's default metric; rows are not weighted.
+    """
     import numpy as np
-    from sklearn.metrics import roc_auc_score
+
+    from fedchain.training.boosting.metrics import default_metric, metric_of
 
     active = result.active
     table = tables[spec.names[0]]
@@ -106,15 +118,21 @@ def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationRes
     assert active.shares is not None
     holdout = np.asarray(active.session.holdout, dtype=np.int64)
     labels = table.label[table.rows_of(active.session.ids)][holdout]
-    shares = {str(name): share for name, share in zip(spec.names, active.shares.shares_e6, strict=True)}
+    shares = {str(party): share for party, share in zip(spec.names, active.shares.shares_e6, strict=True)}
+    params = spec.algorithm
+    name = "auc" if params.objective == "binary" else default_metric(params.objective)
+    metric = metric_of(name, params.objective, tweedie_variance_power=params.tweedie_variance_power)
     return {
         "job": spec.name,
         "parties": list(spec.names),
         "aligned_rows": active.aligned_rows,
         "heldout_rows": len(holdout),
         "trees": len(active.shard.trees),
-        "depth": spec.algorithm.depth,
-        "auc": round(float(roc_auc_score(labels, active.holdout_scores)), 6),
+        "depth": params.depth,
+        "mode": params.mode.value,
+        "objective": params.objective,
+        "metric": name,
+        name: round(metric.value(labels, active.holdout_scores), 6),
         "contributions": gain_shares(shares),
         "contributions_e6": shares,
         "model_digest": active.model_digest,
@@ -142,13 +160,14 @@ def _print(report: dict[str, Any]) -> None:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in report["contributions"].items())
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in report["seconds"].items())
     uplinks, size = sum(report["uplinks"].values()), sum(report["payload_bytes"].values())
+    metric = report["metric"]
     print_pairs(
         f"job {report['job']}",
         (
             ("parties", ", ".join(report["parties"])),
             ("aligned rows", f"{report['aligned_rows']} ({report['heldout_rows']} held out)"),
-            ("trees", f"{report['trees']} of depth {report['depth']}"),
-            ("AUC, held-out rows", f"{report['auc']:.4f}"),
+            ("trees", f"{report['trees']} of depth {report['depth']}, {report['mode']} mode"),
+            (f"{_METRIC_WORDS[metric]}, held-out rows", f"{report[metric]:.4f}"),
             ("contributions", shares),
             ("model digest", report["model_digest"]),
             ("traffic", f"{uplinks} uplinks, {size_text(size)} of payload"),

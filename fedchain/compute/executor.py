@@ -49,7 +49,8 @@ class Executor:
             backend: "threading" (one pool, kept), or any backend registered with joblib ("loky", "dask", "ray" ...).
 
         Raises:
-            ConfigError: `n_jobs` below 1, or a backend that joblib does not know.
+            ConfigError: `n_jobs` below 1, or a backend that joblib does not know, or that lacks what it needs
+                ("dask" needs an open `distributed.Client`).
         """
         self.n_jobs = n_jobs if n_jobs is not None else available_cores()
         self.backend = backend
@@ -60,9 +61,10 @@ class Executor:
         self._pool_process = 0
         if backend != THREADING:
             try:
-                joblib.Parallel(n_jobs=self.n_jobs, backend=backend)
-            except ValueError as error:
-                raise ConfigError(f"compute backend '{backend}' is not registered with joblib") from error
+                with joblib.parallel_config(backend=backend, n_jobs=self.n_jobs):
+                    joblib.Parallel()
+            except (ValueError, ImportError) as error:
+                raise ConfigError(f"compute backend '{backend}' cannot be used by joblib: {error}") from error
 
     def map(self, fn: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Apply `fn` to every item; the first error of any item is raised.
@@ -79,9 +81,9 @@ class Executor:
             return [fn(task) for task in tasks]
         if self.backend == THREADING:
             return list(self._threads().map(fn, tasks))
-        results: list[R] = joblib.Parallel(n_jobs=self.n_jobs, backend=self.backend)(
-            joblib.delayed(fn)(task) for task in tasks
-        )
+        # `parallel_config`, not an argument: joblib registers the backends of other packages only there
+        with joblib.parallel_config(backend=self.backend, n_jobs=self.n_jobs):
+            results: list[R] = joblib.Parallel()(joblib.delayed(fn)(task) for task in tasks)
         return results
 
     def _threads(self) -> ThreadPoolExecutor:

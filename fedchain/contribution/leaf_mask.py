@@ -2,7 +2,9 @@
 
 For a coalition S, a tree's leaf l counts with the product over its members' leaf bits and, for the absent parties, of
 the share of training rows that their nodes on the path sent that way:
-f_S(x) = base + Σ_l w_l Π_{j∈S} b_jl Π_{j∉S} c_jl. Utility is minus the Brier score.
+f_S(x) = base + Σ_l w_l Π_{j∈S} b_jl Π_{j∉S} c_jl. Utility is minus the mean squared error of predictions: the Brier
+score for classes; for numbers and counts in units of the labels' variance, so that it is at home in integers whatever
+the labels' unit (1 plus utility is R²).
 This is an approximation of retraining without a party, and says so.
 """
 
@@ -16,11 +18,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchain.model.leaf_mask import Bits, leaf_weights
-from fedchain.model.logistic import sigmoid
+from fedchain.model.leaf_mask import Bits, leaf_weights, tree_starts
+from fedchain.model.link import predictions
 from fedchain.model.shard import Shard, Tree
 
 E6 = 1_000_000
+MAX_ERROR = 1e9
+"""Larger errors than this, of models that have diverged, count as this: utilities fit into 64 bits, scaled by 1e6."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +50,26 @@ def leaf_mask_shapley(shard: Shard, bits_by_party: Sequence[Bits], labels: NDArr
 
     Args:
         shard: the active party's (it has covers and weights).
-        bits_by_party: shape (held-out rows, leaves) each, roster order.
-        labels: shape (held-out rows,), 0.0 or 1.0.
+        bits_by_party: shape (held-out rows, leaves of all trees) each, roster order.
+        labels: shape (held-out rows,), as trained: classes are numbered from 0.
     """
     parties = len(shard.roster)
     absent = [absent_factors(shard, party) for party in range(parties)]
     weights = leaf_weights(shard)
-    assert shard.base_margin is not None
+    starts = tree_starts(shard)
+    truth = np.eye(len(shard.base_margins))[labels.astype(int)] if shard.objective == "multiclass" else labels
+    unit = 1.0 if shard.objective in ("binary", "multiclass") else float(labels.var()) or 1.0
     utilities = []
     for coalition in range(2**parties):
         mask = np.broadcast_to(weights, (len(labels), len(weights))).copy()
         for party in range(parties):
             mask *= bits_by_party[party] if coalition >> party & 1 else absent[party]
-        probability = sigmoid(shard.base_margin + mask.sum(axis=1))
-        utilities.append(-round(float(np.mean((probability - labels) ** 2)) * E6))
+        margin = np.tile(np.asarray(shard.base_margins), (len(labels), 1))
+        for tree, start, stop in zip(shard.trees, starts[:-1], starts[1:], strict=True):
+            margin[:, tree.output] += mask[:, start:stop].sum(axis=1)
+        with np.errstate(over="ignore"):
+            error = (predictions(shard.objective, margin) - truth) ** 2
+        utilities.append(-round(min(float(error.sum() / len(labels)) / unit, MAX_ERROR) * E6))
     return Shares(tuple(utilities), shapley_e6(utilities))
 
 

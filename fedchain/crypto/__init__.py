@@ -3,10 +3,16 @@
 Knows no protocol and does no I/O, except for the table of small discrete logarithms, which the driver loads
 (`dlog.DlogTable.load_or_build`) and hands in.
 
-    curve        constants of secp256k1, and the only loops over libsecp256k1
+    curve        constants of secp256k1, and the loops over libsecp256k1
+    pairs        the same for two groups of points at once: faster sums
     points       PointArray: n points in one numpy array
+    scalars      many scalars modulo the order, in numpy
     tables       fixed-base windows: many scalars, one public point
-    elgamal      additively homomorphic encryption of small integers, encrypted histograms
+    ciphertexts  arrays of ciphertexts and their bytes
+    keys         public keys
+    elgamal      additively homomorphic encryption of small integers
+    masks        one-time masks, fresh or from a pool filled in idle time
+    histograms   encrypted sums per node, feature and bin
     dlog         from m·G back to a small m
     fixed_point  real numbers to integers whose sums stay decryptable
     psi          hashing to the curve, blinding, tags

@@ -6,15 +6,24 @@ independent keys.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
-from fedchain.compute.executor import Executor
+import numpy as np
+import numpy.typing as npt
+
+from fedchain.compute.executor import Executor, chunks
 from fedchain.crypto.curve import COMPRESSED_BYTES, UNCOMPRESSED_BYTES, Bools, Int64s
 from fedchain.crypto.points import PointArray
 from fedchain.errors import CryptoError, InvalidPointError
 
 MAX_COLUMNS = 64
 """Most plaintext columns that one r may serve: a bound on what a peer can make us allocate."""
+
+ENCODE_CHUNK = 1 << 14
+
+Integers = npt.NDArray[np.integer]
 
 C = TypeVar("C", bound="Ciphertexts")
 
@@ -59,7 +68,11 @@ class Ciphertexts:
 
     def to_bytes(self) -> bytes:
         """SEC1 points: all of c1, then each column of c2. Shows count and columns, nothing of the plaintexts."""
-        return b"".join(column.to_sec1(compressed=self.compressed) for column in (self.c1, *self.c2))
+        encoded = io.BytesIO()  # hands its buffer over without a copy
+        for column in (self.c1, *self.c2):
+            for cut in chunks(len(column), ENCODE_CHUNK):
+                encoded.write(column[cut].to_sec1(compressed=self.compressed))
+        return encoded.getvalue()
 
     @classmethod
     def from_bytes(
@@ -109,3 +122,15 @@ class CipherSums(Ciphertexts):
 
     compressed = True
     __slots__ = ()
+
+
+def checked_columns(columns: Sequence[int] | None, available: int) -> tuple[int, ...]:
+    """Which plaintext columns are meant; all of them for None.
+
+    Raises:
+        CryptoError: none, a repetition, or one that is not there.
+    """
+    chosen = tuple(range(available)) if columns is None else tuple(columns)
+    if not chosen or len(set(chosen)) < len(chosen) or not all(0 <= j < available for j in chosen):
+        raise CryptoError(f"columns {chosen} are not different columns out of {available}")
+    return chosen

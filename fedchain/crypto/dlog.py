@@ -161,7 +161,7 @@ class DlogTable:
     def solve(self, points: PointArray, bound: int, executor: Executor | None = None) -> Int64s:
         """The m of every point m·G, all points at once; giant steps only for those that need them.
 
-        Costs about |m| / 2T giant steps of two additions (10 µs and core) per point beyond the table.
+        Costs about |m| / 2T giant steps of two additions (3 µs and core) per point beyond the table.
 
         Args:
             points: n points; infinity is m = 0.

@@ -1,21 +1,29 @@
 """Columns to small integers: what trees split on, and what a model shard needs to bin new rows the same way.
 
-Numeric columns become one feature of up to `max_bins` value bins (`fedchain.data.cuts`). A categorical column becomes
-one two-bin feature per category, 1 = the row has it; two categories need one feature only. Beyond 64 categories
-the 63 most frequent (ties: first by name) keep theirs and the rest share an ``other`` feature.
+Numeric columns become one feature of up to `max_bins` value bins (`fedchain.data.cuts`), of about equal weight where
+rows have weights.
+A categorical column of up to 16 categories becomes one two-bin feature per category, 1 = the row has it; two categories
+need one feature only.
+A column of more categories becomes one *grouped* feature of up to `max_bins` bins, so that it costs no more than a
+number: categories by descending frequency (ties: first by name), cut into bins like a number of that rank. Frequent
+categories so have bins of their own, and rare ones share theirs with those about as frequent. A split then parts
+frequent from rare categories. No label is looked at: a passive party has none. Of more than 4096 categories the rarer
+ones all lie in the last bin.
 
 Missing: a row without a value has bin ``n_bins``, in all features of its column, with or without ``has_missing`` (that
 says whether the fitted table has missing cells in the column, so whether histograms have the bin). The model's missing
 direction decides where the row goes.
-Unseen categories: ``other`` where the column has it, else 0 in every feature of the column (so, of two categories,
-like the one without a feature).
+Unseen categories: 0 in every feature of the column (so, of two categories, like the one without a feature); the last
+bin of a grouped feature, with the rarest.
+Rows of weight 0 do not count when bins are fitted.
 Features in which all fitted rows fall into one bin cannot split and would cost ciphertexts: they are dropped.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,41 +33,82 @@ from numpy.typing import NDArray
 from fedchain.data.cuts import apply_cuts, quantile_cuts
 from fedchain.data.feature import (
     MAX_BINS,
-    MAX_CATEGORIES,
+    MAX_GROUPED,
+    MAX_ONE_HOT,
     MIN_BINS,
     BinnedFeature,
     feature_to_json,
     parse_features,
 )
+from fedchain.data.label import MAX_WEIGHT
 from fedchain.data.table import Column, Table
 from fedchain.errors import ConfigError, DataError
 
+Weights = NDArray[np.float64]
 
-def _fit_numeric(column: Column, rows: NDArray[np.int64], max_bins: int) -> list[BinnedFeature]:
+
+def _fit_numeric(
+    column: Column, rows: NDArray[np.int64], max_bins: int, weights: Weights | None
+) -> list[BinnedFeature]:
     values = column.values[rows]
-    present = values[~np.isnan(values)]
-    cuts = quantile_cuts(present, max_bins) if len(present) else ()
+    there = ~np.isnan(values)
+    present = values[there]
+    cuts = quantile_cuts(present, max_bins, None if weights is None else weights[there]) if len(present) else ()
     if not cuts and len(present) in (0, len(values)):
         return []
     return [BinnedFeature(column.name, "numeric", bool(column.missing.any()), cuts)]
 
 
-def _fit_categorical(column: Column, rows: NDArray[np.int64]) -> list[BinnedFeature]:
-    counts: Counter[str] = Counter(value for value in column.values[rows] if value is not None)
+def _fit_categorical(
+    column: Column, rows: NDArray[np.int64], max_bins: int, weights: Weights | None
+) -> list[BinnedFeature]:
+    values = column.values[rows]
+    counts: Counter[str] = Counter(value for value in values if value is not None)
     has_missing = bool(column.missing.any())
     if len(counts) == 0 or (len(counts) == 1 and counts.total() == len(rows)):
         return []
-    frequent = sorted(counts, key=lambda value: (-counts[value], value))
-    kept = sorted(frequent if len(frequent) <= MAX_CATEGORIES else frequent[: MAX_CATEGORIES - 1])
+    if len(counts) > MAX_ONE_HOT:
+        groups = _group(dict(counts) if weights is None else _weigh(values, weights), max_bins)
+        return [BinnedFeature(column.name, "grouped", has_missing, groups=groups)]
+    kept = sorted(counts)
     own = kept[1:] if len(counts) == 2 else kept
-    features = [BinnedFeature(column.name, "category", has_missing, category=value) for value in own]
-    if len(kept) < len(frequent):
-        features.append(BinnedFeature(column.name, "other", has_missing))
-    return features
+    return [BinnedFeature(column.name, "category", has_missing, category=value) for value in own]
+
+
+def _weigh(values: NDArray[Any], weights: Weights) -> dict[str, float]:
+    """Weight of each category; the same in any order of rows."""
+    parts: dict[str, list[float]] = {}
+    for value, weight in zip(values, weights, strict=True):
+        if value is not None:
+            parts.setdefault(value, []).append(float(weight))
+    return {value: math.fsum(each) for value, each in parts.items()}
+
+
+def _group(frequency: Mapping[str, float], max_bins: int) -> tuple[tuple[str, ...], ...]:
+    """Categories of each bin but the last, most frequent first."""
+    ranked = sorted(frequency, key=lambda value: (-frequency[value], value))
+    mass = [frequency[value] for value in ranked[:MAX_GROUPED]]
+    if len(ranked) > MAX_GROUPED:  # the rest counts as one category
+        mass.append(math.fsum(frequency[value] for value in ranked[MAX_GROUPED:]))
+    ranks = np.arange(len(mass), dtype=np.float64)
+    bins = apply_cuts(ranks, quantile_cuts(ranks, max_bins, np.asarray(mass, dtype=np.float64)))
+    groups: list[list[str]] = [[] for _ in range(int(bins[-1]))]
+    for value, place in zip(ranked, bins, strict=False):
+        if place < len(groups):
+            groups[place].append(value)
+    return tuple(tuple(group) for group in groups)
 
 
 def _bin_categorical(values: NDArray[Any], features: Sequence[BinnedFeature]) -> NDArray[np.uint8]:
     """(rows, features of one column) uint8."""
+    if features[0].kind == "grouped":
+        bin_of: dict[str | None, int] = {
+            category: place for place, group in enumerate(features[0].groups) for category in group
+        }
+        bin_of[None] = features[0].n_bins
+        last = features[0].n_bins - 1
+        found = np.fromiter((bin_of.get(value, last) for value in values), dtype=np.uint8, count=len(values))
+        return found[:, None]
     place_of = {feature.category: place for place, feature in enumerate(features) if feature.kind == "category"}
     other = next((place for place, feature in enumerate(features) if feature.kind == "other"), -1)
     places = np.fromiter((place_of.get(value, other) for value in values), dtype=np.int64, count=len(values))
@@ -67,6 +116,18 @@ def _bin_categorical(values: NDArray[Any], features: Sequence[BinnedFeature]) ->
     bins: NDArray[np.uint8] = (places[:, None] == np.arange(len(features))[None, :]).astype(np.uint8)
     bins[missing] = 2
     return bins
+
+
+def _weighted_rows(table: Table, rows: NDArray[np.int64], weights: Weights) -> tuple[NDArray[np.int64], Weights]:
+    """The rows with a weight above 0, and their weights."""
+    if weights.shape != rows.shape:
+        raise DataError(f"{table.source}: weights have shape {weights.shape}, expected {rows.shape}, one per row")
+    if not ((weights >= 0) & (weights <= MAX_WEIGHT)).all():
+        raise DataError(f"{table.source}: weights must be numbers from 0 to {MAX_WEIGHT:g}")
+    counted = weights > 0
+    if not counted.any():
+        raise DataError(f"{table.source}: the weights of all rows are 0, so there are no rows to fit bins on")
+    return rows[counted], weights[counted]
 
 
 @dataclass(frozen=True)
@@ -79,31 +140,37 @@ class BinMapper:
     features: tuple[BinnedFeature, ...]
 
     @classmethod
-    def from_table(cls, table: Table, rows: NDArray[np.int64], max_bins: int) -> BinMapper:
+    def from_table(
+        cls, table: Table, rows: NDArray[np.int64], max_bins: int, weights: Weights | None = None
+    ) -> BinMapper:
         """Fit cuts and categories.
 
         Args:
             table: the party's own table.
             rows: (n,) int64 row numbers to fit on (the training rows), at least one. Their order does not matter.
-            max_bins: value bins per numeric feature, 2..127.
+            max_bins: value bins per numeric or grouped feature, 2..127.
+            weights: (n,) float64, the weight of each of `rows`, 0 .. 1e12; None for all 1. A passive party may be given
+                weights only if the job makes them public.
 
         Returns:
             The mapper; features in the order of the table's columns, categories sorted. There may be none.
 
         Raises:
             ConfigError: `max_bins` out of range.
-            DataError: no rows.
+            DataError: no rows, weights of another shape or out of range, or no row with a weight above 0.
         """
         if not MIN_BINS <= max_bins <= MAX_BINS:
             raise ConfigError(f"max_bins is {max_bins}, expected {MIN_BINS} to {MAX_BINS}")
         if len(rows) == 0:
             raise DataError(f"{table.source}: no rows to fit bins on")
+        if weights is not None:
+            rows, weights = _weighted_rows(table, rows, weights)
         features: list[BinnedFeature] = []
         for column in table.columns:
             if column.kind == "numeric":
-                features += _fit_numeric(column, rows, max_bins)
+                features += _fit_numeric(column, rows, max_bins, weights)
             else:
-                features += _fit_categorical(column, rows)
+                features += _fit_categorical(column, rows, max_bins, weights)
         return cls(tuple(features))
 
     @property
@@ -177,11 +244,11 @@ class BinnedTable:
     features: tuple[BinnedFeature, ...]
 
 
-def bin_table(table: Table, rows: NDArray[np.int64], max_bins: int) -> BinnedTable:
+def bin_table(table: Table, rows: NDArray[np.int64], max_bins: int, weights: Weights | None = None) -> BinnedTable:
     """Fit bins on rows and bin those rows; where other rows follow, use `BinMapper`.
 
     Raises:
         ConfigError, DataError: as `BinMapper.from_table`.
     """
-    mapper = BinMapper.from_table(table, rows, max_bins)
+    mapper = BinMapper.from_table(table, rows, max_bins, weights)
     return BinnedTable(mapper.transform(table, rows), mapper.features)

@@ -21,7 +21,7 @@ from typing import TextIO
 import numpy as np
 
 from fedchain.data.ids import is_missing, normalize_id
-from fedchain.data.label import parse_labels
+from fedchain.data.label import LabelType, parse_label_column, parse_weights
 from fedchain.data.number import parse_number
 from fedchain.data.table import Column, Table
 from fedchain.errors import DataError
@@ -99,6 +99,7 @@ def _check_columns(
     source: str,
     id_column: str,
     label_column: str | None,
+    weight_column: str | None,
     features: Sequence[str] | None,
     categorical: Sequence[str],
 ) -> list[str]:
@@ -106,6 +107,8 @@ def _check_columns(
     roles = [("id column", id_column)]
     if label_column is not None:
         roles.append(("label column", label_column))
+    if weight_column is not None:
+        roles.append(("weight column", weight_column))
     roles += [("feature column", name) for name in features or ()]
     for role, name in roles:
         if name not in place_of:
@@ -117,10 +120,10 @@ def _check_columns(
     if twice:
         raise DataError(
             f"{source}: column '{twice[0]}' is asked for more than once; "
-            "id, label and features must be different columns"
+            "id, label, weight and features must be different columns"
         )
     if features is None:
-        chosen = [name for name in place_of if name not in (id_column, label_column)]
+        chosen = [name for name in place_of if name not in (id_column, label_column, weight_column)]
     else:
         chosen = list(features)
     for name in categorical:
@@ -180,6 +183,8 @@ def read_table(
     id_column: str,
     label_column: str | None = None,
     positive: str | None = None,
+    label_type: LabelType = "binary",
+    weight_column: str | None = None,
     features: Sequence[str] | None = None,
     categorical: Sequence[str] = (),
 ) -> Table:
@@ -189,8 +194,11 @@ def read_table(
         path: a CSV file as this module's docstring describes it.
         id_column: name of the column with ids.
         label_column: name of the label column, at the active party.
-        positive: the label value that means 1, where labels are not 0/1, yes/no or true/false.
-        features: names of the feature columns, in this order; by default all but id and label, in file order.
+        positive: the label value that means 1, where labels are binary and not 0/1, yes/no or true/false.
+        label_type: ``binary``, ``classes`` (any texts or whole numbers; their sorted names become `Table.classes`),
+            ``number`` or ``count``; see `fedchain.data.label.parse_label_column`.
+        weight_column: name of the column with row weights, 0 .. 1e12; 0 leaves a row out.
+        features: names of the feature columns, in this order; by default all but id, label and weight, in file order.
         categorical: names of feature columns that are categorical even if all their cells are numbers.
 
     Returns:
@@ -210,8 +218,8 @@ def read_table(
     if header is None:
         raise DataError(f"{source}: empty file; expected a header that names the columns")
     place_of = _parse_header(header[1], source, header[0])
-    chosen = _check_columns(place_of, source, id_column, label_column, features, categorical)
-    kept = [*chosen, *([] if label_column is None else [label_column])]
+    chosen = _check_columns(place_of, source, id_column, label_column, weight_column, features, categorical)
+    kept = [*chosen, *(name for name in (label_column, weight_column) if name is not None)]
     places = [place_of[name] for name in kept]
     cells: list[list[str | None]] = [[] for _ in kept]
     shared: dict[str, str | None] = {}
@@ -242,11 +250,16 @@ def read_table(
     if not ids:
         raise DataError(f"{source}: no rows with an id below the header ({blank_ids} rows with a blank id)")
     _check_distinct(ids, lines, source)
-    label = None
+    weight, labels = None, None
+    if weight_column is not None:
+        weight = parse_weights(cells.pop(), lines, column=weight_column, source=source)
     if label_column is not None:
-        label = parse_labels(cells.pop(), lines, column=label_column, positive=positive, source=source)
+        labels = parse_label_column(
+            cells.pop(), lines, column=label_column, source=source, label_type=label_type, positive=positive
+        )
     columns = tuple(
         _parse_column(name, column, lines, name in categorical, source)
         for name, column in zip(chosen, cells, strict=True)
     )
-    return Table(tuple(ids), columns, label, blank_ids, source)
+    label, classes = (None, None) if labels is None else (labels.values, labels.classes)
+    return Table(tuple(ids), columns, label, blank_ids, source, classes, weight)

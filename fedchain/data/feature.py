@@ -14,13 +14,16 @@ MIN_BINS = 2
 MAX_BINS = 127
 """Value bins of a feature: with the missing bin, 128 states."""
 
-MAX_CATEGORIES = 64
-"""One-hot features of a column."""
+MAX_ONE_HOT = 16
+"""Categories of a column that get a feature each; a column with more becomes one grouped feature."""
+
+MAX_GROUPED = 4096
+"""Categories that a grouped feature names; rarer ones share its last bin."""
 
 MAX_FEATURES = 2**16
 """Features of a party."""
 
-FeatureKind = Literal["numeric", "category", "other"]
+FeatureKind = Literal["numeric", "category", "other", "grouped"]
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,13 @@ class BinnedFeature:
 
     Attributes:
         column: the table's column it comes from.
-        kind: ``numeric``, ``category`` (has this category) or ``other`` (has a category without a feature of its own).
+        kind: ``numeric``, ``category`` (has this category), ``grouped`` (all categories of a column in one feature, by
+            descending frequency) or ``other`` (has a category without a feature of its own; only shards of the first
+            version have it).
         has_missing: whether the column had missing cells in the table it was fitted on.
         cuts: numeric: strictly ascending; bin = number of cuts <= value. Else empty.
         category: category: the text. Else None.
+        groups: grouped: the categories of each bin but the last, which holds all others. Else empty.
     """
 
     column: str
@@ -40,16 +46,19 @@ class BinnedFeature:
     has_missing: bool
     cuts: tuple[float, ...] = ()
     category: str | None = None
+    groups: tuple[tuple[str, ...], ...] = ()
 
     @property
     def n_bins(self) -> int:
         """Number of value bins, 1..127; the missing bin, where there is one, has this index."""
-        return len(self.cuts) + 1 if self.kind == "numeric" else 2
+        if self.kind == "numeric":
+            return len(self.cuts) + 1
+        return len(self.groups) + 1 if self.kind == "grouped" else 2
 
     @property
     def name(self) -> str:
         """For people: ``tenure``, ``Contract=One year``, ``City=(other)``."""
-        if self.kind == "numeric":
+        if self.kind in ("numeric", "grouped"):
             return self.column
         return f"{self.column}={self.category if self.kind == 'category' else '(other)'}"
 
@@ -65,6 +74,8 @@ def feature_to_json(feature: BinnedFeature) -> dict[str, Any]:
         document["cuts"] = list(feature.cuts)
     if feature.kind == "category":
         document["category"] = feature.category
+    if feature.kind == "grouped":
+        document["groups"] = [list(group) for group in feature.groups]
     return document
 
 
@@ -72,12 +83,13 @@ _KEYS = {
     "numeric": {"column", "kind", "has_missing", "cuts"},
     "category": {"column", "kind", "has_missing", "category"},
     "other": {"column", "kind", "has_missing"},
+    "grouped": {"column", "kind", "has_missing", "groups"},
 }
 
 
 def _parse_feature(document: Any, place: int) -> BinnedFeature:
-    if not isinstance(document, dict) or document.get("kind") not in ("numeric", "category", "other"):
-        raise ModelFormatError(f"binned feature {place}: expected a mapping with kind numeric, category or other")
+    if not isinstance(document, dict) or document.get("kind") not in tuple(_KEYS):
+        raise ModelFormatError(f"binned feature {place}: expected a mapping with a kind of {', '.join(_KEYS)}")
     kind = document["kind"]
     if set(document) != _KEYS[kind]:
         raise ModelFormatError(f"binned feature {place}: expected keys {sorted(_KEYS[kind])}, found others")
@@ -96,17 +108,29 @@ def _parse_feature(document: Any, place: int) -> BinnedFeature:
             raise ModelFormatError(f"binned feature {place}: cuts must be finite and strictly ascending")
     if kind == "category" and not isinstance(document["category"], str):
         raise ModelFormatError(f"binned feature {place}: category must be text")
-    return BinnedFeature(document["column"], kind, document["has_missing"], cuts, document.get("category"))
+    groups = _parse_groups(document["groups"], place) if kind == "grouped" else ()
+    return BinnedFeature(document["column"], kind, document["has_missing"], cuts, document.get("category"), groups)
+
+
+def _parse_groups(raw: Any, place: int) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(raw, list) or not 1 <= len(raw) < MAX_BINS or not all(isinstance(group, list) for group in raw):
+        raise ModelFormatError(f"binned feature {place}: groups must be a list of 1 to {MAX_BINS - 1} lists")
+    named = [category for group in raw for category in group]
+    if not all(raw) or len(named) > MAX_GROUPED or any(type(category) is not str for category in named):
+        raise ModelFormatError(f"binned feature {place}: groups must hold texts, up to {MAX_GROUPED}, none empty")
+    if len(set(named)) < len(named):
+        raise ModelFormatError(f"binned feature {place}: a category lies in two groups")
+    return tuple(tuple(group) for group in raw)
 
 
 def _check_unique(features: Iterable[BinnedFeature]) -> None:
-    """A column is one numeric feature, or categories that differ with at most one ``other``."""
-    kinds: dict[str, bool] = {}
+    """A column is one numeric or grouped feature, or categories that differ with at most one ``other``."""
+    kinds: dict[str, str] = {}
     seen: set[tuple[str, str, str | None]] = set()
     for place, feature in enumerate(features):
-        numeric = feature.kind == "numeric"
+        kind = "category" if feature.kind == "other" else feature.kind
         key = (feature.column, feature.kind, feature.category)
-        if key in seen or kinds.setdefault(feature.column, numeric) != numeric:
+        if key in seen or kinds.setdefault(feature.column, kind) != kind:
             raise ModelFormatError(f"binned feature {place}: repeats or contradicts an earlier one of its column")
         seen.add(key)
 

@@ -1,15 +1,29 @@
-"""The label column: from a file's texts to 0.0 and 1.0."""
+"""The label and weight columns: from a file's texts to numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.data.number import parse_number
-from fedchain.errors import DataError
+from fedchain.errors import ConfigError, DataError
+
+LabelType = Literal["binary", "classes", "number", "count"]
+LABEL_TYPES: tuple[LabelType, ...] = get_args(LabelType)
+
+MAX_CLASSES = 64
+"""Classes of a label: each costs a tree per round."""
+
+MAX_WEIGHT = 1e12
+"""Largest row weight: sums stay far from overflow."""
+
+MAX_COUNT = 2.0**53
+"""Largest count: float64 holds all whole numbers up to it."""
 
 _POSITIVE_OF = {frozenset({"yes", "no"}): "yes", frozenset({"true", "false"}): "true"}
 
@@ -25,6 +39,39 @@ def _same(value: str, positive: str) -> bool:
         return True
     number, wanted = parse_number(value), parse_number(positive)
     return number is not None and number == wanted
+
+
+def _lines(lines: Sequence[int]) -> str:
+    return ", ".join(map(str, lines[:3])) + (", …" if len(lines) > 3 else "")
+
+
+def _present(cells: Sequence[str | None], lines: Sequence[int], where: str, what: str) -> list[str]:
+    """The cells, once it is known that none is missing and that there are some."""
+    absent = [line for cell, line in zip(cells, lines, strict=True) if cell is None]
+    if absent:
+        raise DataError(
+            f"{where}: {len(absent)} of {len(cells)} {what} are missing (lines {_lines(absent)}); "
+            "fill them or drop those rows"
+        )
+    present = [cell for cell in cells if cell is not None]
+    if not present:
+        raise DataError(f"{where}: there are no rows, so no {what}")
+    return present
+
+
+def _numbers(present: Sequence[str], lines: Sequence[int], where: str, remedy: str) -> NDArray[np.float64]:
+    """(rows,) float64, finite.
+
+    Raises:
+        DataError: a cell is no finite number; names the first by line.
+    """
+    values = np.empty(len(present), dtype=np.float64)
+    for row, cell in enumerate(present):
+        number = parse_number(cell)
+        if number is None or np.isinf(number):
+            raise DataError(f"{where}, line {lines[row]}: {_shown([cell])} is no finite number; {remedy}")
+        values[row] = number
+    return values
 
 
 def parse_labels(
@@ -50,15 +97,7 @@ def parse_labels(
             `positive` is not among the values. Says what was found and what to set.
     """
     where = f"{source}: label column '{column}'"
-    absent = [line for cell, line in zip(cells, lines, strict=True) if cell is None]
-    if absent:
-        first = ", ".join(map(str, absent[:3])) + (", …" if len(absent) > 3 else "")
-        raise DataError(
-            f"{where}: {len(absent)} of {len(cells)} labels are missing (lines {first}); fill them or drop those rows"
-        )
-    present = [cell for cell in cells if cell is not None]
-    if not present:
-        raise DataError(f"{where}: there are no rows, so no labels")
+    present = _present(cells, lines, where, "labels")
     values = [value for value, _ in sorted(Counter(present).items(), key=lambda item: (-item[1], item[0]))]
     numbers = [parse_number(value) for value in values]
     classes: set[object]
@@ -71,7 +110,7 @@ def parse_labels(
     if len(classes) > 2:
         raise DataError(
             f"{where}: found {len(classes)} distinct values ({_shown(values)}), expected two classes; "
-            "only binary labels are supported: choose another label column"
+            'set objective = "multiclass", "squared_error" or "poisson", or choose another label column'
         )
     if len(classes) < 2:
         raise DataError(f"{where}: found only one class ({_shown(values)}), expected two; add rows of the other class")
@@ -93,3 +132,114 @@ def parse_labels(
             )
         ones = {value for value in values if value.lower() == known}
     return np.fromiter((float(value in ones) for value in present), dtype=np.float64, count=len(present))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A parsed label column.
+
+    Attributes:
+        values: (rows,) float64: 0.0 and 1.0, class numbers, counts or numbers, by type.
+        classes: names of the classes 0, 1, … for type ``classes``, else None.
+    """
+
+    values: NDArray[np.float64]
+    classes: tuple[str, ...] | None = None
+
+
+def parse_label_column(
+    cells: Sequence[str | None],
+    lines: Sequence[int],
+    *,
+    column: str,
+    source: str,
+    label_type: LabelType = "binary",
+    positive: str | None = None,
+) -> Labels:
+    """Labels of any type.
+
+    - ``binary``: as `parse_labels`.
+    - ``classes``: 2..64 different texts, compared exactly after trimming; if all are numbers, compared and sorted by
+      value (so 1 and 1.0 are one class, named by its shortest spelling). Class names are sorted; rows hold positions.
+    - ``number``: finite, not all equal.
+    - ``count``: whole, 0 .. 2**53, not all zero.
+
+    Args:
+        cells, lines, column, positive, source: as in `parse_labels`; `positive` is for ``binary`` alone.
+        label_type: which.
+
+    Raises:
+        DataError: labels are missing or not of this type; says what was found and what to set.
+        ConfigError: no such type.
+    """
+    where = f"{source}: label column '{column}'"
+    if label_type not in LABEL_TYPES:
+        raise ConfigError(f"{where}: label type '{label_type}' is unknown; there are {', '.join(LABEL_TYPES)}")
+    if label_type == "binary":
+        return Labels(parse_labels(cells, lines, column=column, positive=positive, source=source))
+    if positive is not None:
+        raise DataError(f"{where}: 'positive' is for binary labels, these are of type {label_type}; remove it")
+    present = _present(cells, lines, where, "labels")
+    if label_type == "classes":
+        return _classes(present, where)
+    values = _numbers(present, lines, where, 'mend it, or set objective = "multiclass"')
+    if label_type == "count":
+        strange = np.flatnonzero((values < 0) | (values != np.floor(values)) | (values > MAX_COUNT))
+        if len(strange):
+            raise DataError(
+                f"{where}: {len(strange)} labels are no counts (line {lines[strange[0]]}: "
+                f"{_shown([present[strange[0]]])}), expected 0, 1, 2 …; "
+                'set objective = "squared_error" or "tweedie"'
+            )
+        if not values.any():
+            raise DataError(f"{where}: all counts are 0, so there is nothing to learn; use another label column")
+    elif (values == values[0]).all():
+        raise DataError(
+            f"{where}: all labels are {_shown(present[:1])}, so there is nothing to learn; use another label column"
+        )
+    return Labels(values)
+
+
+def _classes(present: Sequence[str], where: str) -> Labels:
+    values = list(dict.fromkeys(present))
+    numbers = {value: parse_number(value) for value in values}
+    name_of: dict[object, str] = {}
+    numeric = all(number is not None for number in numbers.values())
+    for value in sorted(values, key=lambda value: (len(value), value)):
+        name_of.setdefault(numbers[value] if numeric else value, value)
+    if len(name_of) < 2:
+        raise DataError(f"{where}: found only one class ({_shown(values)}), expected two or more; add rows of another")
+    if len(name_of) > MAX_CLASSES:
+        remedy = 'set objective = "squared_error"' if numeric else "choose another label column"
+        raise DataError(
+            f"{where}: found {len(name_of)} classes ({_shown(values)}), at most {MAX_CLASSES} are supported; {remedy}"
+        )
+    keys: list[object] = sorted(name_of)  # type: ignore[type-var]  # all floats or all texts
+    place_of = {key: place for place, key in enumerate(keys)}
+    rows = (place_of[numbers[value] if numeric else value] for value in present)
+    return Labels(np.fromiter(rows, dtype=np.float64, count=len(present)), tuple(name_of[key] for key in keys))
+
+
+def parse_weights(
+    cells: Sequence[str | None], lines: Sequence[int], *, column: str, source: str
+) -> NDArray[np.float64]:
+    """Row weights.
+
+    Returns:
+        (rows,) float64, 0 .. 1e12, some above 0.
+
+    Raises:
+        DataError: a weight is missing, no number or out of range, or all are 0; names the first by line.
+    """
+    where = f"{source}: weight column '{column}'"
+    present = _present(cells, lines, where, "weights")
+    values = _numbers(present, lines, where, "set a finite number of at least 0")
+    outside = np.flatnonzero((values < 0) | (values > MAX_WEIGHT))
+    if len(outside):
+        raise DataError(
+            f"{where}, line {lines[outside[0]]}: {_shown([present[outside[0]]])} is out of range; "
+            f"weights are 0 to {MAX_WEIGHT:g}, and 0 leaves a row out"
+        )
+    if not values.any():
+        raise DataError(f"{where}: all weights are 0; set some above 0")
+    return values

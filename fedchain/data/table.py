@@ -49,14 +49,16 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Ids, feature columns and, at the active party, labels.
+    """Ids, feature columns and, at the active party, labels and weights.
 
     Attributes:
         ids: canonical ids (`fedchain.data.ids`), distinct, in file order.
         columns: feature columns, in file order or in the order that the job names them.
-        label: (rows,) float64 of 0.0 and 1.0, or None.
+        label: (rows,) float64, or None: 0.0 and 1.0, class numbers, counts or numbers (`fedchain.data.label`).
         blank_ids: number of rows that were dropped because their id was blank.
         source: where the table came from, for error messages.
+        classes: names of the classes that labels number, sorted, where labels are classes; else None.
+        weight: (rows,) float64 row weights, finite, at least 0, or None for all 1.
     """
 
     ids: tuple[str, ...]
@@ -64,6 +66,8 @@ class Table:
     label: NDArray[np.float64] | None = None
     blank_ids: int = 0
     source: str = "table"
+    classes: tuple[str, ...] | None = None
+    weight: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Check that all parts have one length and that ids are distinct.
@@ -77,8 +81,9 @@ class Table:
                     f"{self.source}: column '{column.name}' has shape {column.values.shape}, "
                     f"expected ({len(self.ids)},)"
                 )
-        if self.label is not None and self.label.shape != (len(self.ids),):
-            raise DataError(f"{self.source}: label has shape {self.label.shape}, expected ({len(self.ids)},)")
+        for what, values in (("label", self.label), ("weight", self.weight)):
+            if values is not None and values.shape != (len(self.ids),):
+                raise DataError(f"{self.source}: {what} has shape {values.shape}, expected ({len(self.ids)},)")
         if len(self._row_of) != len(self.ids):
             raise DataError(f"{self.source}: {len(self.ids) - len(self._row_of)} ids repeat; ids must be distinct")
 
@@ -134,4 +139,6 @@ class Table:
         """
         rows = self.rows_of(ids)
         label = None if self.label is None else self.label[rows]
-        return Table(tuple(ids), tuple(column.take(rows) for column in self.columns), label, 0, self.source)
+        weight = None if self.weight is None else self.weight[rows]
+        columns = tuple(column.take(rows) for column in self.columns)
+        return Table(tuple(ids), columns, label, 0, self.source, self.classes, weight)

@@ -81,9 +81,14 @@ def run_demo(options: DemoOptions, progress: DemoProgress) -> DemoReport:
         stack.enter_context(_signals_unwind())
         workdir = _workdir(options, stack)
         spec = options.load_job()
+        if spec.algorithm.objective != "binary":
+            raise ConfigError(
+                f"job '{spec.name}' has objective '{spec.algorithm.objective}'; the demo compares AUCs of objective "
+                "'binary'; use `fedchain simulate` or nodes"
+            )
         progress.expect(spec)
         files = options.tables(spec, workdir)
-        tables = {name: read_party_table(files[name], spec.party(name)) for name in spec.names}
+        tables = {name: read_party_table(files[name], spec.party(name), spec.label_type) for name in spec.names}
         federation = _Federation.start(options, spec, files, workdir, stack, progress)
         progress.say("training the plaintext reference while the nodes start")
         reference = plaintext_reference(spec, tables)
@@ -228,7 +233,7 @@ class _Federation:
             holdout_rows=len(positions),
             trees=view.round - 1,
             depth=spec.algorithm.depth,
-            mode=spec.algorithm.mode,
+            mode=spec.algorithm.mode.value,
             holdout_seed=spec.holdout.seed,
             auc_federated=float(roc_auc_score(reference.labels[positions], scores)),
             auc_active_only=reference.auc_active_only,

@@ -15,7 +15,7 @@ from fedchain.protocol import Party, Send, gather
 from fedchain.types import PartyId
 
 STEP = 0
-COLUMNS = 2  # gradient and hessian
+COLUMNS = 2  # gradient and hessian of one output
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,18 @@ class JobKeys:
     Attributes:
         sealing: for payloads that are for fewer eyes than the consortium.
         gradient_pair: at the active party, else None.
-        gradient_public: the active party's public gradient key.
+        gradient_public: the active party's public gradient keys, one of two columns for each output.
+        has_features: per party in roster order.
     """
 
     sealing: Keys
     gradient_pair: KeyPair | None
-    gradient_public: PublicKey
+    gradient_public: tuple[PublicKey, ...]
+    has_features: tuple[bool, ...]
 
 
-def exchange_keys(me: PartyId, roster: tuple[PartyId, ...]) -> Party[JobKeys]:
-    """Publish own keys, take the others'.
+def exchange_keys(me: PartyId, roster: tuple[PartyId, ...], *, outputs: int, has_features: bool) -> Party[JobKeys]:
+    """Publish own keys and whether this party brings features, take the others'.
 
     All secrets are fresh and come from the operating system; public keys and salts are public to the consortium.
 
@@ -43,8 +45,9 @@ def exchange_keys(me: PartyId, roster: tuple[PartyId, ...]) -> Party[JobKeys]:
     """
     active = roster[0]
     own = SealingKey.generate()
-    pair = KeyPair.generate(COLUMNS) if me == active else None
-    message = PublicKeyMessage(own.public, os.urandom(32), b"" if pair is None else pair.public.to_bytes())
+    pair = KeyPair.generate(COLUMNS * outputs) if me == active else None
+    gradient_keys = b"" if pair is None else pair.public.to_bytes()
+    message = PublicKeyMessage(own.public, os.urandom(32), gradient_keys, has_features)
     yield Send(message, STEP)
     others = yield from gather(PublicKeyMessage, STEP, tuple(party for party in roster if party != me))
     messages = {party: message if party == me else others[party] for party in roster}
@@ -56,9 +59,10 @@ def exchange_keys(me: PartyId, roster: tuple[PartyId, ...]) -> Party[JobKeys]:
         if party != active and each.gradient_keys:
             raise ProtocolViolationError(party, "is passive but sent gradient keys")
     try:
-        public = PublicKey.from_bytes(messages[active].gradient_keys, COLUMNS, active)
+        public = PublicKey.from_bytes(messages[active].gradient_keys, COLUMNS * outputs, active)
     except InvalidPointError as error:
         raise ProtocolViolationError(active, f"gradient keys: {error}") from error
     salt = hashlib.sha256(b"fedchain-session-1" + b"".join(each.salt for each in messages.values())).digest()
     sealing = Keys(me, salt, own.private, {str(party): each.sealing_key for party, each in messages.items()})
-    return JobKeys(sealing, pair, public)
+    by_output = tuple(PublicKey(public.points[COLUMNS * i : COLUMNS * (i + 1)]) for i in range(outputs))
+    return JobKeys(sealing, pair, by_output, tuple(each.has_features for each in messages.values()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.binning import BinMapper
-from fedchain.data.holdout import stratified_holdout
+from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
 from fedchain.errors import DataError
 from fedchain.federation.keys import JobKeys, exchange_keys
@@ -29,10 +28,14 @@ from fedchain.inference.request import Answerer, Scores
 from fedchain.inference.scoring import margins
 from fedchain.messages import Contribution, ShardDigest
 from fedchain.model.leaf_mask import Bits, leaf_bits
-from fedchain.model.logistic import sigmoid
-from fedchain.model.shard import Shard, model_digest
+from fedchain.model.link import predictions
+from fedchain.model.shard import Shard, Tree, model_digest
 from fedchain.protocol import Keep, Party, RecordContribution, Send, Stage, gather, receive
-from fedchain.training.boosting.active import ActiveTrainer
+from fedchain.training.boosting.active import ActiveTrainer, Labelled
+from fedchain.training.boosting.metrics import EarlyStopping, default_metric, metric_of
+from fedchain.training.boosting.objectives import Objective, objective_of
+from fedchain.training.boosting.params import BoostingParams
+from fedchain.training.boosting.partition import Sealing
 from fedchain.training.boosting.passive import PassiveTrainer
 from fedchain.training.boosting.splitting import Layout
 from fedchain.types import PartyId, Role
@@ -51,7 +54,7 @@ class JobOutcome:
         model_digest: hex digest of the whole model, the same at every party; empty until all shard digests are known.
         aligned_rows: rows that all parties share.
         shares: at the active party, the contribution run; else None.
-        holdout_scores: at the active party, probabilities of the held-out rows; else None.
+        holdout_scores: at the active party, predictions of the held-out rows; else None.
     """
 
     shard: Shard
@@ -80,17 +83,20 @@ def job_party(
         PeerError: a peer broke the protocol; names it.
     """
     roster = spec.names
-    keys = yield from exchange_keys(me, roster)
+    outputs = spec.algorithm.outputs
+    usable = BinMapper.from_table(table, np.arange(len(table)), spec.algorithm.bins).features  # constant ones are not
+    keys = yield from exchange_keys(me, roster, outputs=outputs, has_features=bool(usable))
     aligned = yield from align(
         me, roster, table.ids, keys.sealing.salt, min_rows=spec.alignment.min_rows, executor=executor
     )
     rows = table.rows_of(aligned.ids)
-    mapper = BinMapper.from_table(table, rows, spec.algorithm.bins)
+    weights = None if table.weight is None else table.weight[rows]  # the active party's own: they reach no other sketch
+    mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights)
     job = _Job(spec, me, keys, aligned, mapper, mapper.transform(table, rows), executor)
     if spec.party(me).role is Role.ACTIVE:
         if table.label is None or dlog is None:
             raise DataError(f"{table.source}: the active party needs labels")
-        return (yield from job.run_active(table.label[rows], dlog))
+        return (yield from job.run_active(table.label[rows], weights, dlog))
     return (yield from job.run_passive())
 
 
@@ -113,32 +119,39 @@ class _Job:
         features = self.mapper.features
         return Layout(tuple(f.n_bins for f in features), tuple(f.has_missing for f in features))
 
-    def run_active(self, labels: NDArray[np.float64], dlog: DlogTable) -> Party[JobOutcome]:
-        sealing, pair = self.keys.sealing, self.keys.gradient_pair
+    def run_active(
+        self, labels: NDArray[np.float64], weights: NDArray[np.float64] | None, dlog: DlogTable
+    ) -> Party[JobOutcome]:
+        spec, sealing, pair = self.spec, self.keys.sealing, self.keys.gradient_pair
         assert pair is not None
-        held_out = stratified_holdout(labels, self.spec.holdout.fraction, self.spec.holdout.seed)
+        objective = objective_of_params(spec.algorithm)
+        objective.validate_labels(labels)
+        stratified = spec.algorithm.objective in ("binary", "multiclass")
+        split = three_way(labels, spec.holdout.fraction, spec.stopping.validates, spec.holdout.seed, stratified)
         model = yield from ActiveTrainer(
             self.me,
             self.roster,
             self.bins,
             self.layout,
-            labels,
-            np.flatnonzero(~held_out).astype(np.int64),
-            self.spec.algorithm,
+            Labelled(labels, weights, split.train, split.validation),
+            spec.algorithm,
+            spec.seed,
+            self.keys.has_features,
+            objective,
+            early_stopping(spec),
             pair,
             dlog,
-            sealing.seal_to_roster,
-            sealing.unseal,
+            sealing_of(sealing),
             self._commit,
             self.executor,
         ).train()
-        shard = self._shard(model.trees, model.base_margin)
-        holdout = np.flatnonzero(held_out).astype(np.int64)
+        shard = self._shard(model.trees, model.base_margins)
+        holdout = np.flatnonzero(split.holdout).astype(np.int64)
         answerer = self._answerer(shard)
         yield Stage("contribution", 0, 2, f"{len(holdout)} held-out rows")
         yield from answerer.ask(holdout)
         bits = yield from answerer.collect(holdout, EVALUATION)
-        scores = sigmoid(margins(shard, bits, ", ".join(self.roster[1:])))
+        scores = predictions(shard.objective, margins(shard, bits, ", ".join(self.roster[1:])))
         shares = leaf_mask_shapley(shard, bits, labels[holdout])
         message = Contribution(len(holdout), shares.utilities_e6, shares.shares_e6)
         yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
@@ -155,12 +168,13 @@ class _Job:
             self.bins,
             self.layout,
             self.spec.algorithm,
+            self.spec.seed,
+            self.keys.has_features,
             self.keys.gradient_public,
-            sealing.seal_to_roster,
-            sealing.unseal,
+            sealing_of(sealing),
             self.executor,
         ).train()
-        shard = self._shard(trees, None)
+        shard = self._shard(trees, ())
         answerer = self._answerer(shard)
         positions = yield from answerer.positions_of(active)
         yield Stage("contribution", 0, 2, f"{len(positions)} held-out rows")
@@ -180,9 +194,15 @@ class _Job:
         yield Stage("shard", 1, 1)
         return replace(outcome, model_digest=model_digest(digests))
 
-    def _shard(self, trees: tuple[Any, ...], base_margin: float | None) -> Shard:
+    def _shard(self, trees: tuple[Tree, ...], base_margins: tuple[float, ...]) -> Shard:
         return Shard(
-            party=self.me, roster=self.roster, base_margin=base_margin, binning=self.mapper.to_json(), trees=trees
+            party=self.me,
+            roster=self.roster,
+            mode=self.spec.algorithm.mode.value,
+            objective=self.spec.algorithm.objective,
+            base_margins=base_margins,
+            binning=self.mapper.to_json(),
+            trees=trees,
         )
 
     def _answerer(self, shard: Shard) -> Answerer:
@@ -192,6 +212,32 @@ class _Job:
         salt = os.urandom(32)
         sealed = self.keys.sealing.seal_to(self.me, salt + plaintext, context)
         return hashlib.sha256(b"fedchain-commitment-1" + salt + plaintext).digest(), sealed
+
+
+def objective_of_params(params: BoostingParams) -> Objective:
+    """The loss that a job's hyperparameters name."""
+    return objective_of(
+        params.objective,
+        classes=params.outputs,
+        scale_pos_weight=params.scale_pos_weight,
+        tweedie_variance_power=params.tweedie_variance_power,
+        max_delta_step=params.max_delta_step,
+    )
+
+
+def early_stopping(spec: JobSpec) -> EarlyStopping | None:
+    """The judge of the validation rows, where the job's rule watches them."""
+    if spec.stopping.rule != "early":
+        return None
+    objective = spec.algorithm.objective
+    name = spec.stopping.metric or default_metric(objective)
+    metric = metric_of(name, objective, tweedie_variance_power=spec.algorithm.tweedie_variance_power)
+    return EarlyStopping(metric, spec.stopping.patience, spec.stopping.min_delta)
+
+
+def sealing_of(keys: Keys) -> Sealing:
+    """A session's sealing as training takes it."""
+    return Sealing(keys.seal_to_roster, keys.seal_to, keys.unseal)
 
 
 def make_answerer(shard: Shard, keys: Keys, bins: NDArray[np.uint8], mapper: BinMapper) -> Answerer:

@@ -11,8 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fedchain.data.label import LabelType
 from fedchain.errors import ConfigError, MessageError
 from fedchain.messages.base import require_shallow_json
+from fedchain.model.link import ObjectiveName
+from fedchain.training.boosting.metrics import metric_of
 from fedchain.training.boosting.params import BoostingParams
 from fedchain.types import PartyId, Role
 
@@ -23,6 +26,13 @@ else:
 
 MAX_SPEC_BYTES = 65_536
 NAME = re.compile(r"[a-z0-9_-]{1,64}\Z")
+LABEL_TYPES: dict[ObjectiveName, LabelType] = {
+    "binary": "binary",
+    "multiclass": "classes",
+    "squared_error": "number",
+    "poisson": "count",
+    "tweedie": "number",
+}
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -38,6 +48,7 @@ class PartySpec(_Section):
         role: `active` (holds the labels; exactly one) or `passive`.
         id: column that holds the customers' ids.
         label: label column, active party only.
+        weight: column of row weights, active party only; they stay with it.
         positive: label value that counts as 1, where labels are not 0/1 or yes/no.
         features: columns to train on; empty: all but id and label.
         categorical: columns to read as categories though they look numeric.
@@ -48,6 +59,7 @@ class PartySpec(_Section):
     id: ColumnName = "id"
     label: ColumnName | None = None
     positive: str | None = None
+    weight: ColumnName | None = None
     features: Annotated[tuple[ColumnName, ...], Field(max_length=4096)] = ()
     categorical: Annotated[tuple[ColumnName, ...], Field(max_length=4096)] = ()
 
@@ -62,9 +74,9 @@ class PartySpec(_Section):
     def _label_fits_role(self) -> PartySpec:
         if self.role is Role.ACTIVE and self.label is None:
             raise ValueError(f"active party '{self.name}' needs label = \"column\"")
-        if self.role is Role.PASSIVE and (self.label is not None or self.positive is not None):
-            raise ValueError(f"passive party '{self.name}' has no label; remove label and positive")
-        for column in (self.id, self.label):
+        if self.role is Role.PASSIVE and any(one is not None for one in (self.label, self.positive, self.weight)):
+            raise ValueError(f"passive party '{self.name}' has no label; remove label, positive and weight")
+        for column in (self.id, self.label, self.weight):
             if column is not None and column in self.features:
                 raise ValueError(f"party '{self.name}': column '{column}' cannot be a feature")
         return self
@@ -85,9 +97,26 @@ class Alignment(_Section):
 
 
 class Stopping(_Section):
-    """`[stopping]`: the rule by which every party knows that training is over."""
+    """`[stopping]`: the rule by which training is over; the active party judges and announces it.
 
-    rule: Literal["trees"] = "trees"
+    Attributes:
+        rule: `trees` (all rounds of the job) or `early` (no improvement on validation rows).
+        metric: what `early` watches; default: the objective's own loss.
+        patience: rounds without improvement before it stops; the model keeps the rounds up to the best.
+        min_delta: improvements up to this do not count.
+        validation_fraction: of the aligned rows, drawn from those that are not held out; they do not train.
+    """
+
+    rule: Literal["trees", "early"] = "trees"
+    metric: str | None = None
+    patience: Annotated[int, Field(strict=True, ge=1, le=1000)] = 10
+    min_delta: Annotated[float, Field(strict=True, ge=0)] = 0.0
+    validation_fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.1
+
+    @property
+    def validates(self) -> float:
+        """Share of rows that validate: 0 unless the rule watches them."""
+        return self.validation_fraction if self.rule == "early" else 0.0
 
 
 class PolicySpec(_Section):
@@ -125,7 +154,21 @@ class JobSpec(_Section):
             raise ValueError("two parties have the same name")
         if sum(party.role is Role.ACTIVE for party in self.parties) != 1:
             raise ValueError('exactly one party has role = "active"')
+        if self.active.positive is not None and self.algorithm.objective != "binary":
+            raise ValueError("positive goes with objective 'binary' alone")
+        if self.holdout.fraction + self.stopping.validates >= 1:
+            raise ValueError("holdout fraction and validation_fraction leave no row to train on")
+        if self.stopping.metric is not None:
+            try:
+                metric_of(self.stopping.metric, self.algorithm.objective)
+            except ConfigError as error:
+                raise ValueError(f"stopping.metric: {error}") from error
         return self
+
+    @property
+    def label_type(self) -> LabelType:
+        """How the label column is read."""
+        return LABEL_TYPES[self.algorithm.objective]
 
     @property
     def active(self) -> PartySpec:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from fedchain.errors import DataError, ProtocolViolationError, SealError
 from fedchain.inference.scoring import margins
 from fedchain.messages import PredictAnswer, PredictRequest
-from fedchain.model.leaf_mask import Bits, leaf_count, pack_bits, unpack_bits
-from fedchain.model.logistic import sigmoid
+from fedchain.model.leaf_mask import Bits, bit_count, pack_bits, unpack_bits, whole_bits
+from fedchain.model.link import predictions
 from fedchain.model.shard import Shard
 from fedchain.protocol import Party, Send, Stage, gather, receive
 from fedchain.types import PartyId
 
 REQUEST, ANSWER, SCORES = 0, 1, 2
+MAX_OUTPUTS = 64
 Positions = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
@@ -93,17 +94,20 @@ class Answerer:
         """
         passive = self.roster[1:]
         answers = yield from gather(PredictAnswer, ANSWER, passive, to_me=True)
-        leaves = leaf_count(self.shard)
-        collected = [self.bits(positions)]
+        collected = [whole_bits(self.shard, 0, self.bits(positions))]
         for party in passive:
             if answers[party].rows != len(positions):
                 raise ProtocolViolationError(party, "answered another number of rows than was asked")
             packed = self._open(answers[party].sealed, f"{purpose}/bits", party)
-            collected.append(unpack_bits(packed, len(positions), leaves, party))
+            index = self.roster.index(party)
+            bits = unpack_bits(packed, len(positions), bit_count(self.shard, index), party)
+            collected.append(whole_bits(self.shard, index, bits))
         return collected
 
     def predict(self, requester: PartyId, positions: Positions | None, request_id: int) -> Party[Scores | None]:
-        """One whole request; scores (float64 probabilities in the order of positions) at the requester, else None.
+        """One whole request; predictions in the order of positions at the requester, else None.
+
+        Shape (rows,), or (rows, classes) with several classes; float64.
 
         Args:
             requester: who asks.
@@ -124,7 +128,7 @@ class Answerer:
             reply = yield from receive(PredictAnswer, SCORES, self.active, to_me=True)
             return self._scores(self._open(reply.sealed, f"{purpose}/scores", self.active), len(positions))
         bits = yield from self.collect(positions, purpose)
-        scores = sigmoid(margins(self.shard, bits, ", ".join(self.roster[1:])))
+        scores = predictions(self.shard.objective, margins(self.shard, bits, ", ".join(self.roster[1:])))
         sealed = self.seal_to(requester, scores.astype("<f8").tobytes(), f"{purpose}/scores")
         yield Send(PredictAnswer(len(scores), sealed), SCORES, requester)
         yield Stage("predict", 1, 1)
@@ -143,6 +147,9 @@ class Answerer:
             raise ProtocolViolationError(sender, f"answer: {error}") from error
 
     def _scores(self, raw: bytes, rows: int) -> NDArray[np.float64]:
-        if len(raw) != 8 * rows:
+        outputs, rest = divmod(len(raw), 8 * rows)
+        several = self.shard.objective == "multiclass"
+        if rest or not 1 <= outputs <= MAX_OUTPUTS or (outputs > 1) != several:
             raise ProtocolViolationError(self.active, "returned another number of scores than was asked")
-        return np.frombuffer(raw, dtype="<f8").astype(np.float64)
+        scores = np.frombuffer(raw, dtype="<f8").astype(np.float64)
+        return scores if outputs == 1 else scores.reshape(rows, outputs)

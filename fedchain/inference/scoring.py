@@ -1,4 +1,4 @@
-"""Scores from leaf bits. Pure numpy."""
+"""Margins from leaf bits. Pure numpy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ def margins(shard: Shard, bits_by_party: Sequence[Bits], culprits: str) -> NDArr
 
     Args:
         shard: the active party's.
-        bits_by_party: shape (rows, leaves) each, all parties of the roster.
+        bits_by_party: shape (rows, leaves of all trees) each, all parties of the roster (`whole_bits`).
         culprits: who is named when the bits do not lead to one leaf of each tree.
+
+    Returns:
+        Shape (rows, outputs).
 
     Raises:
         ProtocolViolationError: see `culprits`.
     """
-    assert shard.base_margin is not None, "only the active party's shard has weights"
     reached = np.logical_and.reduce(list(bits_by_party))
     require_one_leaf(reached, shard, culprits)
-    weights, result, start = leaf_weights(shard), np.full(len(reached), shard.base_margin), 0
+    weights, start = leaf_weights(shard), 0
+    result = np.tile(np.asarray(shard.base_margins), (len(reached), 1))
     for tree in shard.trees:
         stop = start + len(tree.weights)
-        result += weights[start:stop][np.argmax(reached[:, start:stop], axis=1)]
+        result[:, tree.output] += weights[start:stop][np.argmax(reached[:, start:stop], axis=1)]
         start = stop
     return result

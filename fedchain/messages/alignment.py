@@ -20,6 +20,7 @@ class PublicKey(Message, frozen=True):
         sealing_key: X25519 public key that others seal to.
         salt: this party's share of the session salt.
         gradient_keys: the active party's ElGamal public keys (33-byte SEC1 each, joined), empty for passive ones.
+        has_features: whether the party brings feature columns, so that all know whose turn a tree is.
     """
 
     kind: ClassVar[Kind] = Kind.PUBLIC_KEY
@@ -27,6 +28,7 @@ class PublicKey(Message, frozen=True):
     sealing_key: Bytes32
     salt: Bytes32
     gradient_keys: Annotated[bytes, msgspec.Meta(max_length=33 * 64)]
+    has_features: bool
 
 
 class BlindedIds(Message, frozen=True):

@@ -15,34 +15,42 @@ NodeId = Annotated[int, msgspec.Meta(ge=0, le=2**20)]
 
 
 class Gradients(Message, frozen=True):
-    """The active party's encrypted gradients and hessians of one tree. Reveals which rows train.
+    """The active party's encrypted gradients and hessians of one round. Reveals which rows train and which are routed.
 
     Attributes:
-        row_bits: packed bits (little-endian bit order), one per aligned row: does the row train this tree.
-        rows: number of set bits.
+        routed_bits: packed bits (little-endian bit order), one per aligned row: is the row led down the trees.
+        row_bits: the same: does the row enter histograms; such rows are routed, too.
+        rows: number of set bits of `row_bits`.
         ciphertexts: `CipherRows` of (gradient, hessian) for those rows, in aligned order.
     """
 
     kind: ClassVar[Kind] = Kind.GRADIENTS
 
+    routed_bits: Blob
     row_bits: Blob
     rows: Annotated[int, msgspec.Meta(ge=1)]
     ciphertexts: Blob
 
 
+FeatureGroups = tuple[Annotated[bytes, msgspec.Meta(max_length=127)], Annotated[int, msgspec.Meta(ge=0, le=2)]]
+"""Sizes of the groups in the parent's groups (one byte each), and what became of the missing bin (`merging`)."""
+
+
 class Histogram(Message, frozen=True):
-    """A passive party's re-randomised encrypted histogram of a level. Reveals its number of features and bins.
+    """A passive party's re-randomised encrypted histogram of a level. Reveals how many features and groups of bins.
 
     Attributes:
         nodes: node ids in ascending order, those whose rows were summed (smaller siblings, or the root).
-        bins: per feature, number of value bins and whether a missing bin follows (0 or 1).
-        sums: `CipherSums`, nodes x (sum of bins) rows.
+        groups: per node and feature, how its groups of bins follow from the parent's (at the root: from the bins).
+        sums: `CipherSums`, node after node, feature after feature, group after group, the missing bin last.
     """
 
     kind: ClassVar[Kind] = Kind.HISTOGRAM
 
     nodes: Annotated[tuple[NodeId, ...], msgspec.Meta(max_length=2**16)]
-    bins: Annotated[tuple[tuple[int, int], ...], msgspec.Meta(max_length=2**16)]
+    groups: Annotated[
+        tuple[Annotated[tuple[FeatureGroups, ...], msgspec.Meta(max_length=2**16)], ...], msgspec.Meta(max_length=2**16)
+    ]
     sums: Blob
 
 
@@ -53,7 +61,7 @@ class SplitNode(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
         node: its id.
         owner: roster index of the party that owns the split, -1 for a leaf.
         feature: position of the feature at its owner, -1 where the owner is the active party or the node a leaf.
-        bin: rows with a bin <= this go left; -1 as above.
+        bin: rows in this group of bins or a lower one go left; -1 as above.
         missing_left: whether rows without a value go left; False as above.
     """
 
@@ -73,7 +81,7 @@ class Split(Message, frozen=True):
 
 
 class Partition(Message, frozen=True):
-    """Which rows of each split node go left, sealed to the job's roster.
+    """Which rows of each split node go left; sealed to the roster in standard mode, else to the active party.
 
     Attributes:
         nodes: node ids in ascending order, those whose splits the sender owns.
@@ -87,12 +95,13 @@ class Partition(Message, frozen=True):
 
 
 class LeafWeights(Message, frozen=True):
-    """The active party's leaf weights of one tree, for itself alone. It closes the tree.
+    """The active party's leaf weights of one round, for itself alone. It closes the round.
 
     Attributes:
         commitment: SHA-256 over salt and weights.
         sealed: the weights, sealed to the active party itself.
-        last: whether the active party's stopping rule is met with this tree.
+        last: whether the active party's stopping rule is met with this round.
+        keep: with the last round, how many rounds the finished model has; else 0.
     """
 
     kind: ClassVar[Kind] = Kind.LEAF_WEIGHTS
@@ -100,3 +109,4 @@ class LeafWeights(Message, frozen=True):
     commitment: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     sealed: Blob
     last: bool
+    keep: Annotated[int, msgspec.Meta(ge=0, le=2**20)]

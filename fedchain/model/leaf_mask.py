@@ -2,7 +2,8 @@
 
 A row reaches the one leaf that every party finds compatible, so the product of all parties' bits is the prediction
 path (SecureBoost inference in one round). The receiver of a party's bits learns that party's decision at every node
-that is compatible with the party's own path.
+that is compatible with the party's own path. A party that knows only the part of a tree that it split itself sends bits
+for the leaves of that part; of a tree in which it has no split, none.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.errors import ProtocolViolationError
-from fedchain.model.shard import Shard, Tree
+from fedchain.model.shard import Shard, Tree, TreeShape
 
 Bits = NDArray[np.bool_]
-ROWS_PER_CHUNK = 65_536
 
 
-def leaf_count(shard: Shard) -> int:
-    """Leaves of all trees: bits per row."""
-    return sum(len(tree.shape.leaves()) for tree in shard.trees)
+def view_of(shard: Shard, tree: Tree, party: int) -> TreeShape:
+    """The shape of a tree as a party on the roster knows it, from the active party's shard."""
+    return tree.shape if shard.shares_shapes or party == 0 else tree.shape.seen_by(party)
+
+
+def bit_count(shard: Shard, party: int) -> int:
+    """Bits per row that a party answers with, from the active party's shard or from the party's own."""
+    return sum(view_of(shard, tree, party).bit_count for tree in shard.trees)
 
 
 def leaf_bits(shard: Shard, bins: NDArray[np.uint8], n_bins: NDArray[np.int64]) -> Bits:
-    """Bits of every row for every leaf.
+    """Bits of every row for every leaf that this party sends bits for.
 
     Args:
         shard: this party's.
@@ -31,9 +36,9 @@ def leaf_bits(shard: Shard, bins: NDArray[np.uint8], n_bins: NDArray[np.int64]) 
         n_bins: value bins per feature; a bin >= that is missing.
 
     Returns:
-        Shape (rows, leaves of all trees), trees in order, leaves by ascending node id.
+        Shape (rows, `bit_count` of this party), trees in order, leaves by ascending node id.
     """
-    columns = [_tree_bits(tree, bins, n_bins) for tree in shard.trees]
+    columns = [_tree_bits(tree, bins, n_bins) for tree in shard.trees if tree.shape.bit_count]
     return np.concatenate(columns, axis=1) if columns else np.zeros((len(bins), 0), dtype=bool)
 
 
@@ -58,31 +63,58 @@ def _tree_bits(tree: Tree, bins: NDArray[np.uint8], n_bins: NDArray[np.int64]) -
     return np.stack(leaves, axis=1)
 
 
+def whole_bits(shard: Shard, party: int, bits: Bits) -> Bits:
+    """A party's bits spread over all leaves of all trees; the active party's shard only.
+
+    Args:
+        bits: shape (rows, `bit_count` of the party).
+
+    Returns:
+        Shape (rows, leaves of all trees).
+    """
+    columns, start = [], 0
+    for tree in shard.trees:
+        leaves, view = tree.shape.leaves(), view_of(shard, tree, party)
+        if not view.bit_count:
+            columns.append(np.ones((len(bits), len(leaves)), dtype=bool))
+            continue
+        place = {leaf: start + i for i, leaf in enumerate(view.leaves())}
+        columns.append(bits[:, [place[_known_ancestor(leaf, place)] for leaf in leaves]])
+        start += view.bit_count
+    return np.concatenate(columns, axis=1) if columns else np.zeros((len(bits), 0), dtype=bool)
+
+
+def _known_ancestor(leaf: int, known: dict[int, int]) -> int:
+    while leaf not in known:
+        leaf = (leaf - 1) // 2
+    return leaf
+
+
 def pack_bits(bits: Bits) -> bytes:
     """Rows of whole bytes, little-endian bit order."""
     return np.packbits(bits, axis=1, bitorder="little").tobytes()
 
 
-def unpack_bits(packed: bytes, rows: int, leaves: int, sender: str) -> Bits:
-    """Inverse of `pack_bits`.
+def unpack_bits(packed: bytes, rows: int, count: int, sender: str) -> Bits:
+    """Inverse of `pack_bits` for `count` bits per row.
 
     Raises:
         ProtocolViolationError: wrong length; names `sender`.
     """
-    width = (leaves + 7) // 8
+    width = (count + 7) // 8
     if len(packed) != rows * width:
         raise ProtocolViolationError(sender, f"answer has {len(packed)} bytes, {rows * width} expected")
     raw = np.frombuffer(packed, dtype=np.uint8).reshape(rows, width)
-    return np.unpackbits(raw, axis=1, bitorder="little")[:, :leaves].astype(bool)
+    return np.unpackbits(raw, axis=1, bitorder="little")[:, :count].astype(bool)
 
 
 def leaf_weights(shard: Shard) -> NDArray[np.float64]:
-    """Weights of all leaves in bit order; the active party's shard only."""
+    """Weights of all leaves, trees in order; the active party's shard only."""
     return np.concatenate([np.asarray(tree.weights, dtype=np.float64) for tree in shard.trees] or [np.zeros(0)])
 
 
 def tree_starts(shard: Shard) -> NDArray[np.int64]:
-    """Where each tree's leaves start among the bits, and the end."""
+    """Where each tree's leaves start among all leaves, and the end; the active party's shard only."""
     counts = [len(tree.shape.leaves()) for tree in shard.trees]
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts, dtype=np.int64)])
 

@@ -1,7 +1,8 @@
 """One party's shard of a boosted model: what it may know of it, and nothing else.
 
-Everybody knows the shape of each tree and who owns which split. A passive party's shard adds its own splits; the
-active party's adds its own splits, the leaf weights and the training cover of every node. The file is canonical JSON
+In standard mode everybody knows the shape of each tree and who owns which split; in the other modes a passive party
+knows the nodes it split itself, and where its knowledge ends its tree has a leaf. A shard adds the party's own splits;
+the active party's has every shape, the leaf weights and the training cover of every node. The file is canonical JSON
 with a format name and a version: no pickle. Its digest is the same for the same model, whoever trained it where.
 """
 
@@ -11,15 +12,16 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from fedchain.errors import MessageError, ModelFormatError
 from fedchain.messages.base import require_shallow_json
+from fedchain.model.link import ObjectiveName
 
 FORMAT = "fedchain-boosting-shard"
-VERSION = 1
+VERSION = 2
 MAX_SHARD_BYTES = 2**30
 
 
@@ -32,6 +34,26 @@ class TreeShape(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     def leaves(self) -> tuple[int, ...]:
         """Ids of the leaves, ascending: the order of leaf bits."""
         return tuple(node for node, owner in zip(self.nodes, self.owners, strict=True) if owner < 0)
+
+    def seen_by(self, party: int) -> TreeShape:
+        """The part that a passive party splits itself: cut at every node that another owns. May be a lone root."""
+        owner_of = dict(zip(self.nodes, self.owners, strict=True))
+        nodes, owners, open_nodes = [], [], [0]
+        while open_nodes:
+            node = open_nodes.pop()
+            is_own = owner_of[node] == party
+            nodes.append(node)
+            owners.append(party if is_own else -1)
+            if is_own:
+                open_nodes += [2 * node + 1, 2 * node + 2]
+        order = sorted(range(len(nodes)), key=nodes.__getitem__)
+        return TreeShape(tuple(nodes[i] for i in order), tuple(owners[i] for i in order))
+
+    @property
+    def bit_count(self) -> int:
+        """Leaf bits that a party with this view of the tree sends per row: none for a lone root."""
+        leaves = len(self.leaves())
+        return leaves if leaves > 1 else 0
 
 
 class OwnSplit(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -51,12 +73,14 @@ class Tree(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         splits: this party's own.
         covers: training rows per node of `shape.nodes`; active party only, else empty.
         weights: shrunk leaf weight per leaf of `shape.leaves()`; active party only, else empty.
+        output: which margin of a row it adds to (the class, with several).
     """
 
     shape: TreeShape
     splits: tuple[OwnSplit, ...]
     covers: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
+    output: int = 0
 
 
 class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -64,7 +88,9 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     Attributes:
         party, roster: names, roster order (active first).
-        base_margin: margin of an empty model; active party only, else None.
+        mode: `standard` (every party knows all shapes), `layered` or `mix` (a party knows its own nodes alone).
+        objective: what the margins mean.
+        base_margins: margins of an empty model, one per output; active party only, else empty.
         binning: this party's bin mapper in plain values: column names, cuts, categories.
         trees: in training order.
     """
@@ -73,9 +99,16 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     version: int = VERSION
     party: str
     roster: tuple[str, ...]
-    base_margin: float | None
+    mode: Literal["standard", "layered", "mix"]
+    objective: ObjectiveName
+    base_margins: tuple[float, ...]
     binning: dict[str, Any]
     trees: tuple[Tree, ...]
+
+    @property
+    def shares_shapes(self) -> bool:
+        """Whether every party knows every tree's shape."""
+        return self.mode == "standard"
 
     @property
     def index(self) -> int:

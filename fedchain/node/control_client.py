@@ -37,7 +37,7 @@ class Prediction:
     Attributes:
         request_id: its number in the inference router.
         positions: int64 aligned positions, in the order asked for.
-        scores: float64 probabilities, one per position.
+        scores: float64, shape (positions,), or (positions, classes) with several classes: what `predictions` gives.
     """
 
     request_id: int
@@ -103,11 +103,11 @@ class ControlClient:
         if not isinstance(positions, str):
             asked = np.asarray(positions, dtype=np.int64).astype("<i8").tobytes()
         reply = unpack(self._call("Predict", pack(PredictCall(job_id, asked))), PredictReply)
-        return Prediction(
-            reply.request_id,
-            np.frombuffer(reply.positions, dtype="<i8").astype(np.int64),
-            np.frombuffer(reply.scores, dtype="<f8").astype(np.float64),
-        )
+        found = np.frombuffer(reply.positions, dtype="<i8").astype(np.int64)
+        scores = np.frombuffer(reply.scores, dtype="<f8").astype(np.float64)
+        if len(scores) != len(found):
+            scores = scores.reshape(len(found), -1)
+        return Prediction(reply.request_id, found, scores)
 
     def status(self, *, follow: bool = False, job_id: JobId | None = None) -> Iterator[dict[str, Any]]:
         """Status lines, see `fedchain.node.progress`: a snapshot, and with `follow` every later change."""

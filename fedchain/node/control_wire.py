@@ -57,7 +57,7 @@ class PredictReply(_Struct, frozen=True):
     Attributes:
         request_id: the request's number in the inference router.
         positions: little-endian int64, in the order asked for.
-        scores: little-endian float64 probabilities, one per position.
+        scores: little-endian float64, one per position, or one per position and class.
     """
 
     request_id: int

@@ -8,8 +8,6 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fedchain.errors import ConfigError, ModelFormatError
 from fedchain.federation.party import JobOutcome
 from fedchain.federation.session import Session
@@ -94,7 +92,7 @@ def report_of(outcome: JobOutcome) -> dict[str, Any]:
         report["utilities_e6"] = list(outcome.shares.utilities_e6)
     if outcome.holdout_scores is not None:
         report["holdout_positions"] = list(outcome.session.holdout)
-        report["holdout_scores"] = [float(score) for score in np.asarray(outcome.holdout_scores)]
+        report["holdout_scores"] = outcome.holdout_scores.tolist()
     return report
 
 

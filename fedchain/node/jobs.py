@@ -47,6 +47,8 @@ def load_table(config: NodeConfig, spec: JobSpec) -> Table:
         id_column=party.id,
         label_column=party.label,
         positive=party.positive,
+        label_type=spec.label_type,
+        weight_column=party.weight,
         features=party.features or None,
         categorical=party.categorical,
     )

@@ -100,7 +100,7 @@ class Requests:
                 the active party alone knows. The roster learns which positions are asked for.
 
         Returns:
-            Request id, positions as asked, and float64 probabilities in that order.
+            Request id, positions as asked, and scores in that order: shape (n,), or (n, classes) with several classes.
 
         Raises:
             ConfigError: not a completed job of this node, or positions that are not there.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fedchain.data.feature import BinnedFeature
 from fedchain.errors import DataError
+from fedchain.training.boosting.objectives import BinaryLogistic, Objective, Poisson, Softmax, SquaredError, Tweedie
 
 BinMatrix = tuple[NDArray[np.uint8], Sequence[BinnedFeature]]
 """(rows, features) uint8 in aligned order, and what its columns are."""
@@ -30,6 +31,120 @@ def _join(bin_matrices: Sequence[BinMatrix]) -> NDArray[np.float32]:
     return np.hstack(parts)
 
 
+def _check_shapes(
+    bin_matrices: Sequence[BinMatrix],
+    labels: NDArray[np.float64],
+    holdout: NDArray[np.bool_],
+    weights: NDArray[np.float64] | None,
+) -> None:
+    rows = len(labels)
+    if labels.shape != (rows,) or holdout.shape != (rows,) or any(bins.shape[0] != rows for bins, _ in bin_matrices):
+        raise DataError("plaintext reference: labels, held-out mask and bins must have the same rows")
+    if weights is not None and weights.shape != (rows,):
+        raise DataError("plaintext reference: weights and labels must have the same rows")
+    if any(bins.shape[1] != len(features) for bins, features in bin_matrices):
+        raise DataError("plaintext reference: each matrix needs one feature per column")
+    if sum(len(features) for _, features in bin_matrices) == 0:
+        raise DataError("plaintext reference: no features to train on")
+
+
+def xgboost_parameters(objective: Objective) -> dict[str, Any]:
+    """What XGBoost calls an objective and its settings."""
+    if isinstance(objective, BinaryLogistic):
+        return {"objective": "binary:logistic", "scale_pos_weight": objective.scale_pos_weight}
+    if isinstance(objective, Softmax):
+        return {"objective": "multi:softprob", "num_class": objective.classes}
+    if isinstance(objective, SquaredError):
+        return {"objective": "reg:squarederror"}
+    if isinstance(objective, Poisson):
+        return {"objective": "count:poisson", "max_delta_step": objective.max_delta_step}
+    if isinstance(objective, Tweedie):
+        return {"objective": "reg:tweedie", "tweedie_variance_power": objective.variance_power}
+    raise DataError(f"plaintext reference: objective '{objective.name}' has no peer in XGBoost")
+
+
+def predict(
+    bin_matrices: Sequence[BinMatrix],
+    labels: NDArray[np.float64],
+    holdout: NDArray[np.bool_],
+    *,
+    objective: Objective | None = None,
+    weights: NDArray[np.float64] | None = None,
+    trees: int = 30,
+    depth: int = 3,
+    learning_rate: float = 0.3,
+    l1: float = 0.0,
+    l2: float = 1.0,
+    gamma: float = 0.0,
+    min_child_weight: float = 1.0,
+    max_leaves: int = 0,
+) -> NDArray[np.float64]:
+    """Train on the rows that are not held out, and predict all rows.
+
+    XGBoost's histogram method with as many bins as our bins have values, so that every one of ours stays its own and
+    candidate splits are those of the federation. It starts from `objective.base_margin` of the training rows, as a
+    federation does.
+
+    Args:
+        bin_matrices: one per party, of the same rows in the same order.
+        labels: (rows,) float64, as the objective wants them.
+        holdout: (rows,) bool, True = not trained on (held-out and validation rows).
+        objective: what to minimise, with its settings; None: binary log loss.
+        weights: (rows,) float64 row weights; None for all 1.
+        trees: rounds of trees, at least 1; a round has one tree per class for ``multiclass``.
+        depth: levels of splits, at least 1; 0: no bound, where `max_leaves` is one.
+        learning_rate: shrinkage of leaf weights.
+        l1: penalty on absolute leaf weights.
+        l2: penalty on squared leaf weights.
+        gamma: least gain of a split.
+        min_child_weight: least sum of hessians in a leaf (p(1-p) per row for binary).
+        max_leaves: 0: trees grow level by level; else leaf by leaf, best gain first, up to so many.
+
+    Returns:
+        (rows,) float64, or (rows, classes) for ``multiclass``: as `fedchain.model.link.predictions`.
+
+    Raises:
+        DataError: shapes disagree, labels do not fit the objective, or there are no features.
+    """
+    import xgboost  # imported late: it takes a second
+
+    used = objective or BinaryLogistic()
+    _check_shapes(bin_matrices, labels, holdout, weights)
+    values = _join(bin_matrices)
+    train = ~holdout
+    own = None if weights is None else weights[train]
+    used.validate_labels(labels[train])
+    base = used.base_margin(labels[train], own)
+    parameters: dict[str, Any] = {
+        **xgboost_parameters(used),
+        "tree_method": "hist",
+        "max_bin": 256,
+        "max_depth": depth,
+        "learning_rate": learning_rate,
+        "reg_alpha": l1,
+        "reg_lambda": l2,
+        "gamma": gamma,
+        "min_child_weight": min_child_weight,
+        "grow_policy": "lossguide" if max_leaves else "depthwise",
+        "max_leaves": max_leaves,
+        "nthread": 1,  # small tables: threads would spin beside the parties
+        "verbosity": 0,
+    }
+    training = xgboost.DMatrix(values[train], label=labels[train], weight=own)
+    training.set_base_margin(_starts(base, int(train.sum())))
+    booster = xgboost.train(parameters, training, num_boost_round=trees)
+    whole = xgboost.DMatrix(values)
+    whole.set_base_margin(_starts(base, len(labels)))
+    margin = np.asarray(booster.predict(whole, output_margin=True), dtype=np.float64)
+    return used.predictions(margin.reshape(len(labels), used.columns))
+
+
+def _starts(base: NDArray[np.float64], rows: int) -> NDArray[np.float32]:
+    """The base margin of each row, (rows,) or (rows, classes)."""
+    starts = np.tile(base.astype(np.float32), (rows, 1))
+    return starts[:, 0].copy() if len(base) == 1 else starts
+
+
 def predict_proba(
     bin_matrices: Sequence[BinMatrix],
     labels: NDArray[np.float64],
@@ -42,55 +157,18 @@ def predict_proba(
     gamma: float = 0.0,
     min_child_weight: float = 1.0,
 ) -> NDArray[np.float64]:
-    """Train on the rows that are not held out, and score all rows.
-
-    XGBoost's histogram method with as many bins as our bins have values, so that every one of ours stays its own and
-    candidate splits are those of the federation. `base_score` is the mean of the training labels.
-
-    Args:
-        bin_matrices: one per party, of the same rows in the same order.
-        labels: (rows,) float64 of 0 and 1.
-        holdout: (rows,) bool, True = not trained on.
-        trees: number of trees, at least 1.
-        depth: levels of splits, at least 1.
-        learning_rate: shrinkage of leaf weights.
-        l2: penalty on squared leaf weights.
-        gamma: least gain of a split.
-        min_child_weight: least sum of hessians in a leaf (p(1-p) per row).
-
-    Returns:
-        (rows,) float64 probabilities of label 1.
-
-    Raises:
-        DataError: shapes disagree, or there are no features.
-    """
-    import xgboost  # imported late: it takes a second
-
-    rows = len(labels)
-    if labels.shape != (rows,) or holdout.shape != (rows,) or any(bins.shape[0] != rows for bins, _ in bin_matrices):
-        raise DataError("plaintext reference: labels, held-out mask and bins must have the same rows")
-    if any(bins.shape[1] != len(features) for bins, features in bin_matrices):
-        raise DataError("plaintext reference: each matrix needs one feature per column")
-    if sum(len(features) for _, features in bin_matrices) == 0:
-        raise DataError("plaintext reference: no features to train on")
-    values = _join(bin_matrices)
-    train = ~holdout
-    parameters: dict[str, Any] = {
-        "objective": "binary:logistic",
-        "tree_method": "hist",
-        "max_bin": 256,
-        "max_depth": depth,
-        "learning_rate": learning_rate,
-        "reg_lambda": l2,
-        "gamma": gamma,
-        "min_child_weight": min_child_weight,
-        "base_score": float(labels[train].mean()),
-        "nthread": 1,  # small tables: threads would spin beside the parties
-        "verbosity": 0,
-    }
-    booster = xgboost.train(parameters, xgboost.DMatrix(values[train], label=labels[train]), num_boost_round=trees)
-    scores: NDArray[np.float64] = np.asarray(booster.predict(xgboost.DMatrix(values)), dtype=np.float64)
-    return scores
+    """`predict` for binary labels: (rows,) float64 probabilities of label 1; same arguments, same errors."""
+    return predict(
+        bin_matrices,
+        labels,
+        holdout,
+        trees=trees,
+        depth=depth,
+        learning_rate=learning_rate,
+        l2=l2,
+        gamma=gamma,
+        min_child_weight=min_child_weight,
+    )
 
 
 def plaintext_auc(

@@ -18,6 +18,7 @@ PARTIES = tuple(BUILTIN_PARTIES)
 JOB = """
 name = "by-hand"
 [algorithm]
+mode = "standard"
 trees = {trees}
 depth = 3
 bins = {bins}

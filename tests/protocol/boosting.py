@@ -16,8 +16,10 @@ from fedchain.crypto.seal import SealingKey
 from fedchain.federation.session import Keys
 from fedchain.protocol import Party
 from fedchain.simulation.channel import Channel, Tap
-from fedchain.training.boosting.active import ActiveTrainer
-from fedchain.training.boosting.params import BoostingParams
+from fedchain.training.boosting.active import ActiveTrainer, Labelled
+from fedchain.training.boosting.objectives import BinaryLogistic
+from fedchain.training.boosting.params import BoostingParams, Mode
+from fedchain.training.boosting.partition import Sealing
 from fedchain.training.boosting.passive import PassiveTrainer
 from fedchain.training.boosting.splitting import Layout
 from fedchain.types import PartyId
@@ -35,6 +37,10 @@ def job_keys(roster: tuple[PartyId, ...] = ROSTER) -> dict[PartyId, Keys]:
     return {party: Keys(party, b"s" * 32, key.private, public) for party, key in own.items()}
 
 
+def sealing_of(keys: Keys) -> Sealing:
+    return Sealing(keys.seal_to_roster, keys.seal_to, keys.unseal)
+
+
 @dataclass
 class Training:
     """Two trees of depth 2 over three parties, of which both passive ones know something.
@@ -48,7 +54,7 @@ class Training:
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(5)
-        self.params = BoostingParams(trees=2, depth=2, bins=4, min_child_weight=0.5)
+        self.params = BoostingParams(mode=Mode.STANDARD, trees=2, depth=2, bins=4, min_child_weight=0.5)
         self.sealing = job_keys()
         self.layout = Layout((4, 4), (False, True))
         self.bins: dict[PartyId, Bins] = {}
@@ -58,7 +64,7 @@ class Training:
         bank, shop = self.bins[BANK][:, 0].astype(float), self.bins[SHOP][:, 1].astype(float)
         score = (bank - 1.5) + np.where(shop < 4, shop - 1.5, 1.0) + random.normal(size=ROWS) * 0.7
         self.labels = (score > 0).astype(np.float64)
-        self.train_rows = np.flatnonzero(np.arange(ROWS) % 6 != 0).astype(np.int64)
+        self.train_rows = np.arange(ROWS) % 6 != 0
 
     def active(self, **changes: Any) -> ActiveTrainer:
         sealing = self.sealing[OPERATOR]
@@ -68,13 +74,15 @@ class Training:
                 "roster": ROSTER,
                 "bins": self.bins[OPERATOR],
                 "layout": self.layout,
-                "labels": self.labels,
-                "train_rows": self.train_rows,
+                "rows": Labelled(self.labels, None, self.train_rows, np.zeros(ROWS, dtype=bool)),
                 "params": self.params,
+                "seed": 42,
+                "has_features": (True, True, True),
+                "objective": BinaryLogistic(),
+                "stopping": None,
                 "keys": self.keys,
                 "dlog": self.dlog,
-                "seal": sealing.seal_to_roster,
-                "unseal": sealing.unseal,
+                "sealing": sealing_of(sealing),
                 "commit": lambda plaintext, context: (bytes(32), sealing.seal_to(OPERATOR, plaintext, context)),
                 "executor": self.executor,
                 **changes,
@@ -82,7 +90,6 @@ class Training:
         )
 
     def passive(self, me: PartyId, trainer: type[PassiveTrainer] = PassiveTrainer, **changes: Any) -> PassiveTrainer:
-        sealing = self.sealing[me]
         return trainer(
             **{
                 "me": me,
@@ -90,9 +97,10 @@ class Training:
                 "bins": self.bins[me],
                 "layout": self.layout,
                 "params": self.params,
-                "public_key": self.keys.public,
-                "seal": sealing.seal_to_roster,
-                "unseal": sealing.unseal,
+                "seed": 42,
+                "has_features": (True, True, True),
+                "output_keys": (self.keys.public,),
+                "sealing": sealing_of(self.sealing[me]),
                 "executor": self.executor,
                 **changes,
             }

@@ -1,34 +1,43 @@
 """Gradient-boosted trees on joined integers, the slow and obvious way: one node at a time, one mask per split.
 
-Shares no code with `fedchain.training` (but the job's parameters): it is what the federation is measured against.
+Shares no code with `fedchain.training` but the job's parameters and the seeded draws of rows and columns: it is what
+the federation is measured against, in all modes and for all objectives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.data.binning import BinMapper
-from fedchain.data.holdout import stratified_holdout
+from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
+from fedchain.federation.spec import JobSpec, Stopping
 from fedchain.training.boosting.params import BoostingParams
+from fedchain.training.boosting.sampling import column_sample, goss, row_sample
+from tests.protocol.coarser import Groups, every_bin, merged
+from tests.protocol.losses import base_margins, gradients, log_loss, predicted
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """One party's bins: (rows, features) uint8, value bins per feature, whether it has missing values."""
+    """One party's bins: (rows, features) uint8, value bins per feature, whether it has missing values, its name."""
 
     bins: NDArray[np.uint8]
     n_bins: tuple[int, ...]
     has_missing: tuple[bool, ...]
+    party: str = ""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node: who splits it how (owner -1: a leaf), its training rows, its weight if it is a leaf."""
+    """A node: who splits it how (owner -1: a leaf), its sampled rows, its weight if it is a leaf."""
 
     owner: int
     feature: int
@@ -47,106 +56,200 @@ class Joined:
 
     ids: tuple[str, ...]
     matrices: tuple[Matrix, ...]
-    labels: NDArray[np.float64]
-    held_out: NDArray[np.bool_]
+    labels: Floats
+    weights: Floats
+    train: Mask
+    validation: Mask
+    held_out: Mask
 
 
-def join(tables: Sequence[Table], bins: int, fraction: float, seed: int) -> Joined:
-    """What alignment, binning and the hold-out should come to."""
+@dataclass(frozen=True)
+class Boosted:
+    """A model: base margins, trees (output after output in a round), margins of all rows, held-out ones included."""
+
+    base: list[float]
+    trees: list[RefTree]
+    margins: Floats
+    rounds: int
+
+
+def join(tables: Sequence[Table], spec: JobSpec) -> Joined:
+    """What alignment, binning and the split of the rows should come to."""
     common = set.intersection(*(set(table.ids) for table in tables))
     ids = tuple(sorted(common, key=int) if all(one.isdigit() for one in common) else sorted(common))
     matrices = []
-    for table in tables:
+    for name, table in zip(spec.names, tables, strict=True):
         rows = table.rows_of(ids)
-        mapper = BinMapper.from_table(table, rows, bins)
+        weights = None if table.weight is None else table.weight[rows]
+        mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights)
         matrices.append(
             Matrix(
                 mapper.transform(table, rows),
                 tuple(one.n_bins for one in mapper.features),
                 tuple(one.has_missing for one in mapper.features),
+                name,
             )
         )
-    label = tables[0].label
-    assert label is not None
-    labels = label[tables[0].rows_of(ids)]
-    return Joined(ids, tuple(matrices), labels, stratified_holdout(labels, fraction, seed))
+    places = tables[0].rows_of(ids)
+    assert tables[0].label is not None
+    labels = tables[0].label[places]
+    weights = np.ones(len(ids)) if tables[0].weight is None else tables[0].weight[places]
+    stratified = spec.algorithm.objective in ("binary", "multiclass")
+    validates = spec.stopping.validation_fraction if spec.stopping.rule == "early" else 0.0
+    parts = three_way(labels, spec.holdout.fraction, validates, spec.holdout.seed, stratified)
+    return Joined(ids, tuple(matrices), labels, weights, parts.train, parts.validation, parts.holdout)
 
 
-def sigmoid(margin: NDArray[np.float64]) -> NDArray[np.float64]:
-    small = np.exp(-np.abs(margin))
-    return np.where(margin >= 0, 1 / (1 + small), small / (1 + small))
+def boost(joined: Joined, params: BoostingParams, *, seed: int = 42, stopping: Stopping | None = None) -> Boosted:
+    """Train on the training rows; early stopping by log loss of the validation rows."""
+    train = np.flatnonzero(joined.train)
+    labels, weights = joined.labels[train], joined.weights[train]
+    base = base_margins(params, labels, weights)
+    margins = np.tile(np.asarray(base), (len(joined.labels), 1))
+    trees: list[RefTree] = []
+    history, losses = [margins.copy()], [np.inf]
+    for number in range(1, params.trees + 1):
+        derived = gradients(params, margins[train], labels, weights)
+        sampled = joined.train.copy()
+        if params.goss_top is not None and params.goss_other is not None:
+            size = np.abs(derived[:, :, 0]).sum(axis=1)
+            derived *= goss(size, params.goss_top, params.goss_other, seed=seed, tree=number)[1][:, None, None]
+        elif params.row_sample < 1:
+            sampled[train] = row_sample(len(train), params.row_sample, seed=seed, tree=number)
+        inside = sampled[train]
+        for output in range(params.outputs):
+            scales = [4096 / float(np.abs(derived[inside, output, part]).max()) for part in range(2)]
+            values = np.zeros((len(joined.labels), 2), dtype=np.int64)
+            for part in range(2):
+                values[train[inside], part] = np.rint(derived[inside, output, part] * scales[part]).astype(np.int64)
+            tree, weight_of_row = _Grower(joined, params, number, seed, sampled, values, scales).grow()
+            margins[:, output] += weight_of_row
+            trees.append(tree)
+        history.append(margins.copy())
+        if stopping is not None:
+            judged = joined.validation
+            losses.append(log_loss(joined.labels[judged], predicted(params, margins[judged])))
+            if number - int(np.argmin(losses)) >= stopping.patience:
+                break
+    keep = number if stopping is None else int(np.argmin(losses))
+    return Boosted(base, trees[: keep * params.outputs], history[keep], number)
 
 
-def boost(joined: Joined, params: BoostingParams) -> tuple[float, list[RefTree], NDArray[np.float64]]:
-    """Base margin, trees, and margins of all rows, held-out ones included."""
-    train = np.flatnonzero(~joined.held_out)
-    mean = joined.labels[train].mean()
-    base = float(np.log(mean / (1 - mean)))
-    margins = np.full(len(joined.labels), base)
-    trees = []
-    for _ in range(params.trees):
-        probability = sigmoid(margins[train])
-        columns = [probability - joined.labels[train], np.maximum(probability * (1 - probability), 1e-16)]
-        scales = [4096 / float(np.abs(column).max()) for column in columns]
-        values = np.zeros((len(joined.labels), 2), dtype=np.int64)
-        for part in range(2):
-            values[train, part] = np.rint(columns[part] * scales[part]).astype(np.int64)
+@dataclass
+class _Grower:
+    joined: Joined
+    params: BoostingParams
+    number: int
+    seed: int
+    sampled: Mask
+    values: NDArray[np.int64]
+    scales: Sequence[float]
+    groups: dict[tuple[int, int, int], Groups] = field(default_factory=dict)
+
+    def grow(self) -> tuple[RefTree, Floats]:
+        """The tree, and the weight of every row's leaf."""
         tree: RefTree = {}
-        _grow(tree, 0, train, 0, joined, values, scales, params)
-        margins = margins + np.array([_weight_of(tree, joined, row) for row in range(len(joined.labels))])
-        trees.append(tree)
-    return base, trees, margins
+        weights = np.zeros(len(self.sampled))
+        rows = {0: np.arange(len(self.sampled))}
+        waiting: dict[int, NDArray[np.int64]] = {}
+        for level in range(self.params.depth + 1):
+            if level == self.params.depth or self.competitors(level) == [0]:
+                rows, waiting = rows | waiting, {}
+            following: dict[int, NDArray[np.int64]] = {}
+            for node, members in rows.items():
+                inside = members[self.sampled[members]]
+                sums = self.values[inside].sum(axis=0)
+                best = self._best(level, node, inside, rows) if level < self.params.depth else None
+                below = any(0 in self.competitors(lower) for lower in range(level + 1, self.params.depth))
+                if best is None and below and 0 not in self.competitors(level):
+                    waiting[node] = members
+                    continue
+                if best is None:
+                    weight = self.params.learning_rate * self._weight(*self._real(sums))
+                    tree[node] = Node(-1, -1, -1, False, len(inside), weight)
+                    weights[members] = weight
+                    continue
+                tree[node] = replace(best, cover=len(inside))
+                left = self._goes_left(best.owner, members, best.feature, best.bin, best.missing_left)
+                following |= {2 * node + 1: members[left], 2 * node + 2: members[~left]}
+            rows = following
+        return tree, weights
+
+    def competitors(self, level: int) -> list[int]:
+        """Who may split at a level."""
+        able = [owner for owner, matrix in enumerate(self.joined.matrices) if matrix.n_bins]
+        passive = [owner for owner in able if owner > 0]
+        if self.params.mode.value == "standard":
+            return able
+        top = min(self.params.top_levels, self.params.depth - 1)
+        if self.params.mode.value == "layered" and 0 in able and passive and top:
+            return [passive[(self.number - 1) % len(passive)]] if level < top else [0]
+        return [able[(self.number - 1) % len(able)]]
+
+    def _best(
+        self, level: int, node: int, inside: NDArray[np.int64], rows: dict[int, NDArray[np.int64]]
+    ) -> Node | None:
+        total = self.values[inside].sum(axis=0)
+        best: tuple[float, Node] | None = None
+        for owner in self.competitors(level):
+            matrix = self.joined.matrices[owner]
+            share = self.params.column_sample
+            used = column_sample(len(matrix.n_bins), share, seed=self.seed, tree=self.number, party=matrix.party)
+            for feature in np.flatnonzero(used):
+                for split_bin, missing_left in self._cuts(owner, int(feature), node, rows):
+                    goes = self._goes_left(owner, inside, int(feature), split_bin, missing_left)
+                    if owner == 0 and min(goes.sum(), (~goes).sum()) < self.params.least_leaf_rows:
+                        continue
+                    left = self.values[inside[goes]].sum(axis=0)
+                    (gl, hl), (gr, hr) = self._real(left), self._real(total - left)
+                    if min(hl, hr) < max(self.params.min_child_weight, 1e-12):
+                        continue
+                    gain = self._saved(gl, hl) + self._saved(gr, hr) - self._saved(*self._real(total))
+                    if gain > max(self.params.gamma, 1e-6) and (best is None or gain > best[0]):
+                        best = (gain, Node(owner, int(feature), split_bin, missing_left, 0, 0.0))
+        return None if best is None else best[1]
+
+    def _cuts(self, owner: int, feature: int, node: int, rows: dict[int, NDArray[np.int64]]) -> list[tuple[int, bool]]:
+        """Candidate boundaries (last original bin on the left) and directions of missing values."""
+        matrix = self.joined.matrices[owner]
+        n_bins = matrix.n_bins[feature]
+        groups = every_bin(n_bins, matrix.has_missing[feature])
+        if owner > 0:  # passive parties merge bins; parent's groups are known, for parents come first
+            above = self.groups[owner, feature, (node - 1) // 2] if node else groups
+            pair = [node] if node == 0 else [node, node + 1 if node % 2 else node - 1]
+            inside = [rows[one][self.sampled[rows[one]]] for one in pair]
+            columns = [matrix.bins[one, feature] for one in inside]
+            groups = merged(above, columns, n_bins, self.params.least_bin_rows, self.params.least_leaf_rows)
+            self.groups[owner, feature, node] = groups
+        ends = [max(one - {n_bins}) for one in groups.members]
+        return [(end, way) for end in ends for way in ((False, True) if groups.missing_apart else (False,))]
+
+    def _goes_left(self, owner: int, rows: NDArray[np.int64], feature: int, split_bin: int, missing_left: bool) -> Mask:
+        matrix = self.joined.matrices[owner]
+        column = matrix.bins[rows, feature]
+        return np.where(column == matrix.n_bins[feature], missing_left, column <= split_bin)
+
+    def _real(self, sums: NDArray[np.int64]) -> tuple[float, float]:
+        return float(sums[0]) / self.scales[0], float(sums[1]) / self.scales[1]
+
+    def _weight(self, g: float, h: float) -> float:
+        step = self.params.max_delta_step if self.params.objective == "poisson" else np.inf
+        shrunk = np.sign(g) * max(abs(g) - self.params.l1, 0.0)
+        return float(np.clip(-shrunk / (h + self.params.l2), -step, step))
+
+    def _saved(self, g: float, h: float) -> float:
+        if self.params.objective == "poisson":
+            w = self._weight(g, h)
+            return -(2 * g * w + (h + self.params.l2) * w**2) - 2 * self.params.l1 * abs(w)
+        return float(max(abs(g) - self.params.l1, 0.0) ** 2 / (h + self.params.l2))
 
 
-def _grow(
-    tree: RefTree,
-    node: int,
-    rows: NDArray[np.int64],
-    level: int,
-    joined: Joined,
-    values: NDArray[np.int64],
-    scales: Sequence[float],
-    params: BoostingParams,
-) -> None:
-    g, h = (float(values[rows, part].sum()) / scales[part] for part in range(2))
-    best: tuple[float, int, int, int, bool] | None = None
-    if level < params.depth:
-        for owner, matrix in enumerate(joined.matrices):
-            for feature in range(len(matrix.n_bins)):
-                for split_bin in range(matrix.n_bins[feature]):
-                    for missing_left in (False, True) if matrix.has_missing[feature] else (False,):
-                        left = rows[_goes_left(matrix, rows, feature, split_bin, missing_left)]
-                        gl, hl = (float(values[left, part].sum()) / scales[part] for part in range(2))
-                        right = np.setdiff1d(rows, left)
-                        gr, hr = (float(values[right, part].sum()) / scales[part] for part in range(2))
-                        if min(hl, hr) < max(params.min_child_weight, 1e-12):
-                            continue
-                        gain = gl * gl / (hl + params.l2) + gr * gr / (hr + params.l2) - g * g / (h + params.l2)
-                        if gain > max(params.gamma, 1e-6) and (best is None or gain > best[0]):
-                            best = (gain, owner, feature, split_bin, missing_left)
-    if best is None:
-        weight = -params.learning_rate * g / (h + params.l2)
-        tree[node] = Node(-1, -1, -1, False, len(rows), weight)
-        return
-    _, owner, feature, split_bin, missing_left = best
-    tree[node] = Node(owner, feature, split_bin, missing_left, len(rows), 0.0)
-    goes = _goes_left(joined.matrices[owner], rows, feature, split_bin, missing_left)
-    _grow(tree, 2 * node + 1, rows[goes], level + 1, joined, values, scales, params)
-    _grow(tree, 2 * node + 2, rows[~goes], level + 1, joined, values, scales, params)
-
-
-def _goes_left(
-    matrix: Matrix, rows: NDArray[np.int64], feature: int, split_bin: int, missing_left: bool
-) -> NDArray[np.bool_]:
-    column = matrix.bins[rows, feature]
-    missing = column == matrix.n_bins[feature]
-    return np.where(missing, missing_left, column <= split_bin)
-
-
-def _weight_of(tree: RefTree, joined: Joined, row: int) -> float:
-    node = 0
-    while tree[node].owner >= 0:
-        one = tree[node]
-        goes = _goes_left(joined.matrices[one.owner], np.array([row]), one.feature, one.bin, one.missing_left)[0]
-        node = 2 * node + (1 if goes else 2)
-    return tree[node].weight
+def view(tree: RefTree, party: int) -> list[int]:
+    """Nodes of a tree that a passive party knows outside standard mode: its own from the root, and what ends them."""
+    nodes, following = [], [0]
+    while following:
+        node = following.pop()
+        nodes.append(node)
+        if tree[node].owner == party:
+            following += [2 * node + 1, 2 * node + 2]
+    return sorted(nodes)

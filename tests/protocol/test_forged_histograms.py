@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fedchain.crypto.ciphertexts import CipherRows, CipherSums
+from fedchain.crypto.ciphertexts import CipherSums
 from fedchain.crypto.elgamal import public_encrypt
 from fedchain.crypto.points import PointArray
 from fedchain.errors import ForgedHistogramError, ProtocolViolationError, UplinkRejectedError
 from fedchain.messages import Histogram, Partition, Split, decode
 from fedchain.protocol import Party
-from fedchain.training.boosting.passive import PassiveTrainer
+from fedchain.training.boosting.groups import PassiveGroups
+from fedchain.training.boosting.passive import PassiveTrainer, _Round
 from fedchain.training.boosting.steps import split as split_step
 from fedchain.training.boosting.tree import Rows
 from fedchain.types import Kind
@@ -33,7 +35,7 @@ def added(training: Training, message: Histogram, change: NDArray[np.int64]) -> 
 
 
 def replace_sums(message: Histogram, columns: list[PointArray]) -> Histogram:
-    return Histogram(message.nodes, message.bins, CipherSums(columns[0], tuple(columns[1:])).to_bytes())
+    return Histogram(message.nodes, message.groups, CipherSums(columns[0], tuple(columns[1:])).to_bytes())
 
 
 def moved(amount: int) -> NDArray[np.int64]:
@@ -68,13 +70,12 @@ class PermutedTrainer(PassiveTrainer):
     """Sums under the bins of other rows, but partitions by its own."""
 
     def _send_histogram(
-        self, level: int, rows: dict[int, Rows], bins: NDArray[np.uint8], rest: CipherRows
+        self, output: int, level: int, rows: Mapping[int, Rows], begun: _Round, groups: PassiveGroups
     ) -> Party[None]:
-        permuted = np.asfortranarray(bins[np.random.default_rng(level).permutation(len(bins))])
-        node_bins = bins.copy(order="F")
+        node_bins = begun.bins.copy(order="F")
         for members in rows.values():  # permute within nodes, so that every node's total is right
-            node_bins[members] = bins[np.random.default_rng(1).permutation(members)]
-        return super()._send_histogram(level, rows, permuted if level == 0 else node_bins, rest)
+            node_bins[members] = begun.bins[np.random.default_rng(1).permutation(members)]
+        return super()._send_histogram(output, level, rows, replace(begun, bins=node_bins), groups)
 
 
 def test_sums_under_permuted_bins_are_caught_though_totals_hold(training: Training) -> None:
@@ -98,9 +99,10 @@ class ForgetfulTrainer(PassiveTrainer):
     """Leaves a row out of every sum."""
 
     def _send_histogram(
-        self, level: int, rows: dict[int, Rows], bins: NDArray[np.uint8], rest: CipherRows
+        self, output: int, level: int, rows: Mapping[int, Rows], begun: _Round, groups: PassiveGroups
     ) -> Party[None]:
-        return super()._send_histogram(level, {node: members[1:] for node, members in rows.items()}, bins, rest)
+        fewer = {node: members[1:] for node, members in rows.items()}
+        return super()._send_histogram(output, level, fewer, begun, groups)
 
 
 def test_a_dropped_row_is_caught(training: Training) -> None:
@@ -133,7 +135,7 @@ def lying(training: Training, change: Callable[[bytes], bytes]) -> Callable[[Par
                 return message
             first.pop()
             assert message.nodes == (0,)
-            keys, context = training.sealing[SHOP], "partition/1/0"
+            keys, context = training.sealing[SHOP], "partition/1/0/0"
             packed = keys.unseal(message.sealed, context, SHOP)
             assert change(packed) != packed
             return Partition(message.nodes, keys.seal_to_roster(change(packed), context))
@@ -181,9 +183,9 @@ def test_a_rejected_sound_histogram_stops_the_job_before_the_node_is_split(
         training.run(tap=recorder)
     assert caught.value.sender == sender
     announced = [slot.step for slot, _ in recorder.of(Kind.SPLIT)]
-    assert announced == [split_step(earlier) for earlier in range(level)]
+    assert announced == [split_step(0, 2, earlier) for earlier in range(level)]
     partitions = [slot.step for slot, _ in recorder.of(Kind.PARTITION)]
-    assert all(step < split_step(level) for step in partitions)
+    assert all(step < split_step(0, 2, level) for step in partitions)
     assert not recorder.of(Kind.LEAF_WEIGHTS)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from fedchain.compute.executor import Executor
@@ -16,62 +15,29 @@ from fedchain.data.table import Table
 from fedchain.errors import AlignmentError, ConfigError, DataError
 from fedchain.federation.party import JobOutcome
 from fedchain.messages import Histogram, decode
-from fedchain.model.shard import Shard
-from fedchain.simulation.federation import SimulationResult, simulate
+from fedchain.simulation.federation import simulate
 from fedchain.simulation.plaintext import predict_proba
 from fedchain.types import Kind, PartyId
 from tests.protocol.cases import CASES, Case, categorical, make_case, numeric, spec_of
+from tests.protocol.comparing import assert_same_tree, holdout_scores, joined_of, shards_of
 from tests.protocol.conftest import Finished
-from tests.protocol.reference import Joined, RefTree, boost, join, sigmoid
-
-
-def joined_of(case: Case) -> Joined:
-    spec = case.spec
-    tables = [case.tables[name] for name in spec.names]
-    return join(tables, spec.algorithm.bins, spec.holdout.fraction, spec.holdout.seed)
-
-
-def shards_of(result: SimulationResult) -> list[Shard]:
-    return [outcome.shard for outcome in result.outcomes.values()]
-
-
-def holdout_scores(result: SimulationResult) -> NDArray[np.float64]:
-    assert result.active.holdout_scores is not None
-    return result.active.holdout_scores
-
-
-def assert_same_tree(shards: list[Shard], number: int, expected: RefTree) -> None:
-    """Every party's view of one tree against the reference tree."""
-    for index, shard in enumerate(shards):
-        tree = shard.trees[number]
-        assert tree.shape.nodes == tuple(sorted(expected))
-        assert tree.shape.owners == tuple(expected[node].owner for node in sorted(expected))
-        own = {(one.node, one.feature, one.bin, one.missing_left) for one in tree.splits}
-        assert own == {
-            (node, one.feature, one.bin, one.missing_left) for node, one in expected.items() if one.owner == index
-        }
-        if index == 0:
-            assert tree.covers == tuple(expected[node].cover for node in sorted(expected))
-            weights = [expected[node].weight for node in sorted(expected) if expected[node].owner < 0]
-            np.testing.assert_allclose(tree.weights, weights, rtol=1e-12)
-        else:
-            assert tree.covers == ()
-            assert tree.weights == ()
+from tests.protocol.losses import sigmoid
+from tests.protocol.reference import boost
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_federated_trees_are_those_of_plain_integer_boosting(name: str, finished: Finished) -> None:
     case, (result, _) = make_case(name), finished(name)
     joined = joined_of(case)
-    base, trees, margins = boost(joined, case.spec.algorithm)
+    expected = boost(joined, case.spec.algorithm)
     shards = shards_of(result)
     assert all(outcome.session.ids == joined.ids for outcome in result.outcomes.values())
-    assert shards[0].base_margin == pytest.approx(base, rel=1e-14)
-    assert [shard.base_margin for shard in shards[1:]] == [None] * (len(shards) - 1)
-    for number, tree in enumerate(trees):
+    assert shards[0].base_margins == pytest.approx(tuple(expected.base), rel=1e-14)
+    assert [shard.base_margins for shard in shards[1:]] == [()] * (len(shards) - 1)
+    for number, tree in enumerate(expected.trees):
         assert_same_tree(shards, number, tree)
     assert result.active.session.holdout == tuple(np.flatnonzero(joined.held_out))
-    np.testing.assert_allclose(holdout_scores(result), sigmoid(margins[joined.held_out]), rtol=1e-12)
+    np.testing.assert_allclose(holdout_scores(result), sigmoid(expected.margins[joined.held_out, 0]), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -119,7 +85,7 @@ def test_a_passive_party_without_a_usable_feature_sends_empty_histograms(finishe
     _, recorder = finished("four parties, one without a usable feature")
     histograms = [decode(payload, Histogram) for slot, payload in recorder.of(Kind.HISTOGRAM) if slot.sender == "idle"]
     assert len(histograms) >= 3
-    assert all(one.bins == () and one.sums == b"" and one.nodes for one in histograms)
+    assert all(set(one.groups) == {()} and one.sums == b"" and one.nodes for one in histograms)
 
 
 def test_all_parties_end_with_the_same_model_digest(finished: Finished) -> None:
@@ -180,7 +146,7 @@ def test_contribution_shares_add_up_and_the_grand_coalition_is_the_model(finishe
         labels = joined.labels[joined.held_out]
         brier = float(np.mean((outcome.holdout_scores - labels) ** 2))
         assert outcome.shares.utilities_e6[-1] == pytest.approx(-brier * 1e6, abs=1)
-        prior = 1 / (1 + np.exp(-(outcome.shard.base_margin or 0.0)))
+        prior = 1 / (1 + np.exp(-outcome.shard.base_margins[0]))
         assert abs(outcome.shares.utilities_e6[0] / 1e6 + np.mean((prior - labels) ** 2)) < 0.05
         assert sum(outcome.shares.shares_e6) == outcome.shares.utilities_e6[-1] - outcome.shares.utilities_e6[0]
     shares = finished("four parties, one without a usable feature")[0].active.shares
@@ -209,10 +175,10 @@ def test_the_built_in_case_reaches_the_auc_of_xgboost(
     assert result.active.aligned_rows == 488
     labels, scores = joined.labels[joined.held_out], holdout_scores(result)
     assert roc_auc_score(labels, scores) > 0.95
-    _, trees, margins = boost(joined, case.spec.algorithm)
-    for number, tree in enumerate(trees):
+    expected = boost(joined, case.spec.algorithm)
+    for number, tree in enumerate(expected.trees):
         assert_same_tree(shards_of(result), number, tree)
-    np.testing.assert_allclose(scores, sigmoid(margins[joined.held_out]), rtol=1e-12)
+    np.testing.assert_allclose(scores, sigmoid(expected.margins[joined.held_out, 0]), rtol=1e-12)
 
 
 def test_a_job_of_balanced_labels_survives_sums_of_exactly_zero(executor: Executor, dlog: DlogTable) -> None:
@@ -233,14 +199,14 @@ def test_a_job_of_balanced_labels_survives_sums_of_exactly_zero(executor: Execut
     tables = {PartyId("operator"): operator, PartyId("partner"): partner}
     case = Case(spec_of(list(tables), trees=2, min_child_weight=0.0), tables)
     joined = joined_of(case)
-    base, trees, margins = boost(joined, case.spec.algorithm)
-    assert base == 0.0
+    expected = boost(joined, case.spec.algorithm)
+    assert expected.base == [0.0]
     train = np.flatnonzero(~joined.held_out)
     assert (joined.labels[train] - 0.5).sum() == 0.0
     result = simulate(case.spec, tables, executor=executor, dlog=dlog)
-    for number, tree in enumerate(trees):
+    for number, tree in enumerate(expected.trees):
         assert_same_tree(shards_of(result), number, tree)
-    np.testing.assert_allclose(holdout_scores(result), sigmoid(margins[joined.held_out]), rtol=1e-12)
+    np.testing.assert_allclose(holdout_scores(result), sigmoid(expected.margins[joined.held_out, 0]), rtol=1e-12)
 
 
 def test_a_job_in_which_no_split_passes_the_rules_ends_with_stumps(executor: Executor, dlog: DlogTable) -> None:

@@ -60,6 +60,9 @@ def test_bytes_that_are_no_canonical_message_name_their_sender(
     assert caught.value.culprit == recorder.of(kind)[0][0].sender
 
 
+FIVE = (b"\1" * 4, 1)
+
+
 def histogram_faults() -> list[tuple[str, Callable[[Histogram], Histogram], str]]:
     def with_(message: Histogram, **changes: Any) -> Histogram:
         return STRUCT_REPLACE(message, **changes)
@@ -74,10 +77,17 @@ def histogram_faults() -> list[tuple[str, Callable[[Histogram], Histogram], str]
         ("another node", lambda m: with_(m, nodes=(m.nodes[0] + 1,)), "exactly the smaller siblings"),
         ("no node", lambda m: with_(m, nodes=(), sums=b""), "exactly the smaller siblings"),
         ("a node twice", lambda m: with_(m, nodes=m.nodes * 2, sums=m.sums * 2), "exactly the smaller siblings"),
-        ("no bin", lambda m: with_(m, bins=((0, 1), (4, 1))), "no bin or over"),
-        ("too many bins", lambda m: with_(m, bins=((128, 0), (4, 1))), "no bin or over"),
-        ("two missing bins", lambda m: with_(m, bins=((4, 2), (4, 1))), "no bin or over"),
-        ("no features, but sums", lambda m: with_(m, bins=()), "sums of no feature"),
+        ("no groups of its node", lambda m: with_(m, groups=()), "exactly the smaller siblings"),
+        ("groups of a node more", lambda m: with_(m, groups=m.groups * 2), "exactly the smaller siblings"),
+        ("an empty group", lambda m: with_(m, groups=(((b"\1\0\1\1", 0), FIVE),)), "feature 0 has an empty group"),
+        ("no bin but a missing one", lambda m: with_(m, groups=(((b"", 1), FIVE),)), "feature 0 has an empty group"),
+        ("no bin but a folded one", lambda m: with_(m, groups=(((b"", 2), FIVE),)), "feature 0 has an empty group"),
+        ("too many bins", lambda m: with_(m, groups=(((b"\1" * 128, 0), FIVE),)), "payload is not a valid Histogram"),
+        ("two missing bins", lambda m: with_(m, groups=(((b"\1" * 4, 3), FIVE),)), "payload is not a valid Histogram"),
+        ("groups for more sums", lambda m: with_(m, groups=(((b"\1" * 5, 0), FIVE),)), "ciphertexts of 2 columns"),
+        ("groups for fewer sums", lambda m: with_(m, groups=(((b"\1" * 3, 0), FIVE),)), "ciphertexts of 2 columns"),
+        ("no features, but sums", lambda m: with_(m, groups=((),)), "sums of no feature"),
+        ("absent features, but sums", lambda m: with_(m, groups=(((b"", 0),) * 2,)), "sums of no feature"),
     ]
 
 
@@ -92,11 +102,28 @@ def test_a_histogram_out_of_shape_names_its_sender(
     assert caught.value.culprit == SHOP
 
 
-def test_a_histogram_whose_bins_change_in_the_middle_of_a_job_is_refused(training: Training) -> None:
+@pytest.mark.parametrize(
+    ("groups", "says"),
+    [
+        ((((b"\1" * 5, 0), (b"\1" * 3, 1)),), "feature 0 do not follow from the parent's"),
+        ((((b"\1" * 4, 0), (b"\1" * 3, 1)),), "feature 1 do not follow from the parent's"),
+        ((((b"\1" * 4, 0), (b"\2\1\2", 1)),), "feature 1 do not follow from the parent's"),
+        ((((b"\1" * 4, 1), (b"\1" * 4, 1)),), "feature 0 do not follow from the parent's"),
+        ((((b"\1" * 4, 2), (b"\1" * 4, 1)),), "feature 0 do not follow from the parent's"),
+        ((((b"\1" * 4, 0), (b"\1" * 4, 0)),), "feature 1 do not follow from the parent's"),
+        ((((b"", 0), (b"\1" * 4, 1)),), "feature 0 do not follow from the parent's"),
+        ((((b"\1" * 4, 0),),), "changed its number of features"),
+        ((((b"\1" * 4, 0), (b"\1" * 4, 1), (b"\1" * 4, 1)),), "changed its number of features"),
+        (((),), "changed its number of features"),
+    ],
+)
+def test_groups_that_do_not_follow_from_the_parent_s_name_their_sender(
+    training: Training, groups: Any, says: str
+) -> None:
     def change(message: Histogram) -> Histogram:
-        return STRUCT_REPLACE(message, bins=((5, 0), (3, 1)))
+        return STRUCT_REPLACE(message, groups=groups)
 
-    with pytest.raises(ProtocolViolationError, match="changed its features or bins") as caught:
+    with pytest.raises(ProtocolViolationError, match=says) as caught:
         training.run(wrap={BANK: lambda party: changing(party, Histogram, change, after=1)})
     assert caught.value.culprit == BANK
 
@@ -115,6 +142,11 @@ def test_sums_beyond_the_agreed_range_are_refused_not_guessed(
     assert caught.value.culprit == BANK
 
 
+def beyond(bits: bytes) -> bytes:
+    """90 rows leave six bits of the last byte unused."""
+    return bits[:-1] + bytes([bits[-1] | 0x80])
+
+
 def gradient_faults() -> list[tuple[str, Callable[[Gradients], Gradients], str]]:
     def with_(message: Gradients, **changes: Any) -> Gradients:
         return STRUCT_REPLACE(message, **changes)
@@ -128,12 +160,15 @@ def gradient_faults() -> list[tuple[str, Callable[[Gradients], Gradients], str]]
         ("row bits too short", lambda m: with_(m, row_bits=m.row_bits[:-1]), "row bits do not cover"),
         ("row bits too long", lambda m: with_(m, row_bits=m.row_bits + b"\0"), "row bits do not cover"),
         ("no row bits", lambda m: with_(m, row_bits=b""), "row bits do not cover"),
+        ("routed bits too short", lambda m: with_(m, routed_bits=m.routed_bits[:-1]), "row bits do not cover"),
+        ("a sampled row that is not routed", lambda m: with_(m, routed_bits=bytes(len(m.row_bits))), "do not match"),
+        ("routed beyond the table", lambda m: with_(m, routed_bits=beyond(m.routed_bits)), "row bits do not cover"),
         ("no row set", lambda m: with_(m, row_bits=bytes(len(m.row_bits))), "do not match the number"),
         ("another number of rows", lambda m: with_(m, rows=m.rows + 1), "do not match the number"),
         (
             "a row beyond the table",
-            lambda m: with_(m, rows=m.rows + 1, row_bits=m.row_bits[:-1] + bytes([m.row_bits[-1] | 0x80])),
-            "do not match the number",
+            lambda m: with_(m, rows=m.rows + 1, row_bits=beyond(m.row_bits)),
+            "row bits do not cover",
         ),
     ]
 
@@ -158,10 +193,13 @@ def with_nodes(change: Callable[[list[SplitNode]], list[SplitNode]]) -> Callable
         (lambda nodes: nodes + nodes, "exactly the open nodes"),
         (lambda nodes: [STRUCT_REPLACE(nodes[0], node=nodes[0].node + 7)], "exactly the open nodes"),
         (lambda nodes: [STRUCT_REPLACE(nodes[0], owner=3)], "not on the roster"),
-        (lambda nodes: [SplitNode(0, 1, 2, 0, False)], "on no bin of 'bank'"),
-        (lambda nodes: [SplitNode(0, 1, -1, 0, False)], "on no bin of 'bank'"),
-        (lambda nodes: [SplitNode(0, 1, 0, 4, False)], "on no bin of 'bank'"),
-        (lambda nodes: [SplitNode(0, 1, 0, -1, True)], "on no bin of 'bank'"),
+        (lambda nodes: [SplitNode(0, 1, 2, 0, False)], "on none of my bins"),
+        (lambda nodes: [SplitNode(0, 1, -1, 0, False)], "on none of my bins"),
+        (lambda nodes: [SplitNode(0, 1, 0, 4, False)], "on none of my bins"),
+        (lambda nodes: [SplitNode(0, 1, 0, -1, True)], "on none of my bins"),
+        (lambda nodes: [SplitNode(0, 1, 0, 3, False)], "with nothing on a side"),
+        (lambda nodes: [SplitNode(0, 1, 1, 3, True)], "with nothing on a side"),
+        (lambda nodes: [SplitNode(0, 1, 0, 2, True)], "sends missing values of node 0 left, there are none"),
     ],
 )
 def test_a_split_announcement_out_of_shape_names_the_active_party(
@@ -181,12 +219,25 @@ def test_split_nodes_in_another_order_are_refused(training: Training) -> None:
     assert caught.value.culprit == OPERATOR
 
 
-@pytest.mark.parametrize("after", [0, 1])
-def test_a_wrong_announcement_of_the_last_tree_is_refused(training: Training, after: int) -> None:
+@pytest.mark.parametrize(
+    ("after", "last", "keep", "says"),
+    [
+        (0, True, 0, "keeps 0 of 1 rounds"),
+        (0, True, 2, "keeps 2 of 1 rounds"),
+        (0, True, 2**20, "keeps 1048576 of 1 rounds"),
+        (0, False, 1, "keeps 1 rounds before the last"),
+        (1, True, 0, "keeps 0 of 2 rounds"),
+        (1, True, 3, "keeps 3 of 2 rounds"),
+        (1, False, 0, "did not announce the end of training"),
+    ],
+)
+def test_a_wrong_announcement_of_the_last_tree_is_refused(
+    training: Training, after: int, last: bool, keep: int, says: str
+) -> None:
     def change(message: LeafWeights) -> LeafWeights:
-        return STRUCT_REPLACE(message, last=not message.last)
+        return STRUCT_REPLACE(message, last=last, keep=keep)
 
-    with pytest.raises(ProtocolViolationError, match="end of training wrongly") as caught:
+    with pytest.raises(ProtocolViolationError, match=says) as caught:
         training.run(wrap={OPERATOR: lambda party: changing(party, LeafWeights, change, after=after)})
     assert caught.value.culprit == OPERATOR
 
@@ -228,7 +279,7 @@ def test_a_partition_that_another_party_sealed_is_refused(training: Training) ->
     recorder = Recorder()
     training.run(tap=recorder)
     slot, _ = next(one for one in recorder.of(Kind.PARTITION) if one[0].sender == SHOP)
-    context = f"partition/{slot.round}/{(slot.step - 3) // 3}"
+    context = f"partition/{slot.round}/0/{(slot.step - 3) // 3}"
 
     def change(message: Partition) -> Partition:
         packed = training.sealing[SHOP].unseal(message.sealed, context, SHOP)

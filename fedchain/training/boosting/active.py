@@ -1,16 +1,17 @@
-"""The active party's side of vertical boosting (SecureBoost, arXiv:1901.08755), standard mode.
+"""The active party's side of vertical boosting (SecureBoost, arXiv:1901.08755), in all modes.
 
-Per tree: 1. gradients of the current scores, encrypted row by row; per level: 2. decrypt the passive parties' sums,
-subtract siblings, check totals; 3. announce the best split of every open node; 4. recompute the left sums of what the
-owners announce; last: 5. leaf weights, sealed to itself.
+Per round: 1. gradients of the current scores, encrypted row by row, to the passive parties that take part. Per tree
+(one for each output) and level: 2. decrypt the competing passive parties' sums, subtract siblings, check totals;
+3. announce the best split of every open node; 4. recompute the left sums of what the owners announce. Levels at which
+the active party alone competes need no message. Last: 5. leaf weights, sealed to itself.
 
-It sees every bin sum of every passive party (feature positions, not names), and the partitions.
+It sees every group sum of the passive parties that take part (feature positions, not names), and the partitions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +19,54 @@ from numpy.typing import NDArray
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair
-from fedchain.errors import ForgedHistogramError
-from fedchain.messages import Gradients, LeafWeights, Split
-from fedchain.messages.training import SplitNode
-from fedchain.model.shard import OwnSplit, Tree, TreeShape
+from fedchain.messages import Gradients, LeafWeights
+from fedchain.model.shard import Tree
 from fedchain.protocol import BeginRound, DeclareStop, Party, Send, Stage
 from fedchain.training.boosting import steps
-from fedchain.training.boosting.gradients import base_margin, logistic_gradients, quantise
-from fedchain.training.boosting.histogram import plain_histogram
+from fedchain.training.boosting.gradients import quantise
+from fedchain.training.boosting.grower import Grower, Grown
+from fedchain.training.boosting.metrics import EarlyStopping
+from fedchain.training.boosting.objectives import Objective
 from fedchain.training.boosting.params import BoostingParams
-from fedchain.training.boosting.partition import Masks, exchange_partitions
-from fedchain.training.boosting.received import ReceivedHistograms
-from fedchain.training.boosting.splitting import Candidate, Layout, Regularisation, best_split, leaf_weight
-from fedchain.training.boosting.tree import Rows, children_rows, goes_left, summed_nodes
+from fedchain.training.boosting.partition import Sealing
+from fedchain.training.boosting.plan import TreePlan, plan_tree
+from fedchain.training.boosting.received import Opener
+from fedchain.training.boosting.sampling import column_sample, goss, row_sample
+from fedchain.training.boosting.splitting import Layout, Regularisation, leaf_weight
 from fedchain.types import PartyId
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+NO_ROWS = np.zeros(0, dtype=bool)
 
 
 @dataclass(frozen=True)
 class ActiveModel:
-    """What the active party ends training with: its trees (with weights and covers) and the base margin."""
+    """What the active party ends training with.
 
-    base_margin: float
+    Attributes:
+        base_margins: one per output.
+        trees: of the rounds kept, output after output within a round; with weights and covers.
+    """
+
+    base_margins: tuple[float, ...]
     trees: tuple[Tree, ...]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What the label holder knows of the aligned rows.
+
+    Attributes:
+        labels: shape (aligned rows,), valid for the objective.
+        weights: shape (aligned rows,), or None for all 1; they stay with the active party.
+        train, validation: masks, disjoint; rows in neither never enter training.
+    """
+
+    labels: Floats
+    weights: Floats | None
+    train: Mask
+    validation: Mask
 
 
 @dataclass
@@ -50,12 +77,15 @@ class ActiveTrainer:
         me, roster: names; the active party is first on the roster.
         bins: shape (aligned rows, own features), uint8; may have no column.
         layout: bins per own feature.
-        labels: shape (aligned rows,), 0.0 or 1.0.
-        train_rows: ascending positions of the rows that train.
+        rows: labels, weights, and which rows train.
         params: the job's.
-        keys: gradient key pair of this job (two columns).
+        seed: the job's, for sampling.
+        has_features: per party, as announced.
+        objective: the loss.
+        stopping: judges the validation rows after each round; None trains all rounds.
+        keys: gradient key pair of this job, two columns for each output.
         dlog: table for decryption.
-        seal, unseal: seal for the roster; open what a party sealed.
+        sealing: of this job.
         commit: seal for this party alone: bytes and context to (commitment, sealed).
         executor: where encryption and decryption run.
     """
@@ -64,179 +94,150 @@ class ActiveTrainer:
     roster: tuple[PartyId, ...]
     bins: NDArray[np.uint8]
     layout: Layout
-    labels: NDArray[np.float64]
-    train_rows: Rows
+    rows: Labelled
     params: BoostingParams
+    seed: int
+    has_features: tuple[bool, ...]
+    objective: Objective
+    stopping: EarlyStopping | None
     keys: KeyPair
     dlog: DlogTable
-    seal: Callable[[bytes, str], bytes]
-    unseal: Callable[[bytes, str, PartyId], bytes]
+    sealing: Sealing
     commit: Callable[[bytes, str], tuple[bytes, bytes]]
     executor: Executor
-    _layouts: dict[PartyId, Layout] = field(default_factory=dict)
 
     def train(self) -> Party[ActiveModel]:
-        """All trees of the job, then the declaration that the stopping rule is met.
+        """All rounds until the stopping rule is met, then the declaration that it is.
 
         Raises:
             ForgedHistogramError: a passive party's sums contradict its rows; names it.
             ProtocolViolationError: a peer sent something out of shape; names it.
+            TrainingError: margins diverge, or no party has a feature.
         """
-        base = base_margin(self.labels[self.train_rows])
-        margin = np.full(len(self.labels), base)
-        trees: list[Tree] = []
+        train, weights = self.rows.train, self.rows.weights
+        base = self.objective.base_margin(self.rows.labels[train], None if weights is None else weights[train])
+        margin = np.tile(base, (len(self.rows.labels), 1))
+        rounds: list[list[Tree]] = []
+        keep = number = 0
         yield Stage("train", 0, self.params.trees)
-        for number in range(1, self.params.trees + 1):
+        while not keep:
+            number += 1
             yield BeginRound(number)
-            trees.append((yield from self._tree(number, margin, last=number == self.params.trees)))
+            trees, packed = yield from self._round(number, margin)
+            rounds.append(trees)
+            keep = self._rounds_to_keep(number, margin)
+            commitment, sealed = self.commit(packed, f"leaf_weights/{number}")
+            closing = LeafWeights(commitment, sealed, keep > 0, keep)
+            yield Send(closing, steps.leaf_weights(self.objective.columns, self.params.depth))
             yield Stage("train", number, self.params.trees)
-        yield DeclareStop(len(trees))
-        return ActiveModel(base, tuple(trees))
+        yield DeclareStop(number)
+        return ActiveModel(tuple(float(one) for one in base), tuple(tree for trees in rounds[:keep] for tree in trees))
 
-    def _tree(self, number: int, margin: NDArray[np.float64], *, last: bool) -> Party[Tree]:
-        gradients_q, scales = quantise(logistic_gradients(margin[self.train_rows], self.labels[self.train_rows]))
-        values_q = np.zeros((len(self.labels), 2), dtype=np.int64)
-        values_q[self.train_rows] = gradients_q
-        yield from self._send_gradients(gradients_q)
+    def _rounds_to_keep(self, number: int, margin: Floats) -> int:
+        """0 while training goes on, else how many rounds the model keeps."""
+        if self.stopping is not None:
+            judged = self.rows.validation
+            predictions = self.objective.predictions(margin[judged])
+            weights = None if self.rows.weights is None else self.rows.weights[judged]
+            value = self.stopping.metric.value(self.rows.labels[judged], predictions, weights)
+            if self.stopping.update(value) or number == self.params.trees:
+                return self.stopping.best_tree
+        return number if number == self.params.trees else 0
 
-        grower = _Grower(self, values_q, scales)
-        rows: dict[int, Rows] = {0: self.train_rows}
-        nodes: dict[int, tuple[int, int]] = {}  # node -> (owner, cover)
-        own_splits: list[OwnSplit] = []
-        leaves: dict[int, Rows] = {}
-        for level in range(self.params.depth):
-            received = yield from grower.received.gather_level(level, rows)
-            decisions, candidates = grower.decide(rows, received)
-            yield Send(
-                Split(tuple(grower.announced(decisions[node]) for node in sorted(decisions))), steps.split(level)
+    def _round(self, number: int, margin: Floats) -> Party[tuple[list[Tree], bytes]]:
+        plan = plan_tree(self.params, number, self.has_features)
+        routed = self.rows.train | self.rows.validation
+        values, sampled = self._gradients(number, margin)
+        outputs = self.objective.columns
+        values_q = np.zeros((len(margin), outputs, 2), dtype=np.int64)
+        scales = []
+        for output in range(outputs):
+            values_q[sampled, output], output_scales = quantise(values[sampled, output])
+            scales.append(output_scales)
+        if plan.passive:
+            yield from self._send_gradients(plan, routed, sampled, values_q)
+        trees, packed = [], b""
+        for output in range(outputs):
+            opener = Opener(self.keys, (2 * output, 2 * output + 1), self.dlog, self.executor)
+            grower = Grower(
+                self.me,
+                self.roster,
+                self.bins,
+                self.layout,
+                self.params,
+                plan,
+                number,
+                output,
+                regularisation(self.params, self.objective),
+                self._used_columns(number),
+                values_q[:, output],
+                scales[output],
+                sampled,
+                opener,
+                self.sealing,
             )
-            left = self._own_masks(rows, decisions)
-            own_splits += [
-                OwnSplit(node, one.feature, one.bin, one.missing_left)
-                for node, one in decisions.items()
-                if one.owner == 0
-            ]
-            left = yield from exchange_partitions(
-                self.me, self.roster, number, level, rows, decisions, left, self.seal, self.unseal
-            )
-            self._check_left_sums(rows, left, decisions, candidates, values_q)
-            for node, decision in decisions.items():
-                nodes[node] = (decision.owner, len(rows[node]))
-                if decision.owner < 0:
-                    leaves[node] = rows[node]
-            rows = children_rows(rows, decisions, left)
-            if not rows:
-                break
-        for node, members in rows.items():
-            nodes[node], leaves[node] = (-1, len(members)), members
-        return (yield from self._close(number, nodes, leaves, own_splits, values_q, scales, margin, last=last))
+            grown = yield from grower.grow(np.flatnonzero(routed).astype(np.int64))
+            weights = self._leaf_weights(grown, values_q[:, output], scales[output], sampled)
+            for leaf, weight in weights.items():
+                margin[grown.leaves[leaf], output] += weight
+            trees.append(grown.tree(tuple(weights.values()), output))
+            packed += np.asarray(list(weights.values()), dtype="<f8").tobytes()
+        return trees, packed
 
-    def _send_gradients(self, gradients_q: NDArray[np.int64]) -> Party[None]:
-        trains = np.zeros(len(self.labels), dtype=bool)
-        trains[self.train_rows] = True
-        ciphertexts = self.keys.encrypt_rows(gradients_q, executor=self.executor)
-        row_bits = np.packbits(trains, bitorder="little").tobytes()
-        yield Send(Gradients(row_bits, len(gradients_q), ciphertexts.to_bytes()), steps.GRADIENTS)
+    def _used_columns(self, number: int) -> Mask:
+        share = self.params.column_sample
+        return column_sample(len(self.layout.n_bins), share, seed=self.seed, tree=number, party=self.me)
 
-    def _own_masks(self, rows: Mapping[int, Rows], decisions: Mapping[int, SplitNode]) -> Masks:
-        return {
-            node: goes_left(
-                self.bins[rows[node], one.feature], one.bin, self.layout.n_bins[one.feature], one.missing_left
-            )
-            for node, one in decisions.items()
-            if one.owner == 0
-        }
+    def _gradients(self, number: int, margin: Floats) -> tuple[Floats, Mask]:
+        """Gradients and hessians, shape (aligned rows, outputs, 2), and which rows enter histograms.
 
-    def _check_left_sums(
-        self,
-        rows: Mapping[int, Rows],
-        left: Masks,
-        decisions: Mapping[int, SplitNode],
-        candidates: Mapping[int, Candidate],
-        values_q: NDArray[np.int64],
-    ) -> None:
-        """The announced left rows must sum to exactly what the winning histogram said (crypto-level honesty check)."""
-        for node, mask in left.items():
-            sums = values_q[rows[node][mask]].sum(axis=0)
-            if (int(sums[0]), int(sums[1])) != candidates[node].left:
-                raise ForgedHistogramError(
-                    self.roster[decisions[node].owner],
-                    f"rows announced left of node {node} do not sum to its decrypted histogram",
-                )
+        With GOSS all training rows enter, the unsampled as zeros: the sampled set would show large gradients.
+        """
+        train = np.flatnonzero(self.rows.train)
+        weights = None if self.rows.weights is None else self.rows.weights[train]
+        gradient, hessian = self.objective.gradients(margin[train], self.rows.labels[train], weights)
+        sampled = self.rows.train.copy()
+        if self.params.goss_top is not None and self.params.goss_other is not None:
+            size = np.abs(gradient).sum(axis=1)
+            _, factor = goss(size, self.params.goss_top, self.params.goss_other, seed=self.seed, tree=number)
+            gradient, hessian = gradient * factor[:, None], hessian * factor[:, None]
+        elif self.params.row_sample < 1:
+            sampled[train] = row_sample(len(train), self.params.row_sample, seed=self.seed, tree=number)
+        values = np.zeros((len(margin), self.objective.columns, 2))
+        values[train, :, 0], values[train, :, 1] = gradient, hessian
+        return values, sampled
 
-    def _close(
-        self,
-        number: int,
-        nodes: Mapping[int, tuple[int, int]],
-        leaves: Mapping[int, Rows],
-        own_splits: list[OwnSplit],
-        values_q: NDArray[np.int64],
-        scales: tuple[float, float],
-        margin: NDArray[np.float64],
-        *,
-        last: bool,
-    ) -> Party[Tree]:
-        ordered = sorted(nodes)
-        shape = TreeShape(tuple(ordered), tuple(nodes[node][0] for node in ordered))
-        weights = []
-        for leaf in shape.leaves():
-            sums = values_q[leaves[leaf]].sum(axis=0)
-            weight = leaf_weight((int(sums[0]), int(sums[1])), scales, self.params.l2, self.params.learning_rate)
-            margin[leaves[leaf]] += weight
-            weights.append(weight)
-        packed = np.asarray(weights, dtype="<f8").tobytes()
-        commitment, sealed = self.commit(packed, f"leaf_weights/{number}")
-        yield Send(LeafWeights(commitment, sealed, last), steps.leaf_weights(self.params.depth))
-        return Tree(
-            shape,
-            tuple(sorted(own_splits, key=lambda one: one.node)),
-            tuple(nodes[node][1] for node in ordered),
-            tuple(weights),
-        )
+    def _send_gradients(self, plan: TreePlan, routed: Mask, sampled: Mask, values_q: NDArray[np.int64]) -> Party[None]:
+        plain = values_q[sampled].reshape(int(sampled.sum()), -1)
+        ciphertexts = self.keys.encrypt_rows(plain, executor=self.executor).to_bytes()
+        packed = [np.packbits(mask, bitorder="little").tobytes() for mask in (routed, sampled)]
+        message = Gradients(packed[0], packed[1], len(plain), ciphertexts)
+        if plan.shared:
+            yield Send(message, steps.GRADIENTS)
+            return
+        for index in plan.passive:
+            yield Send(message, steps.GRADIENTS, self.roster[index])
+
+    def _leaf_weights(
+        self, grown: Grown, values_q: NDArray[np.int64], scales: tuple[float, float], sampled: Mask
+    ) -> Mapping[int, float]:
+        """Weight per leaf, ascending by node id."""
+        rules = regularisation(self.params, self.objective)
+        weights = {}
+        for leaf in sorted(grown.leaves):
+            members = grown.leaves[leaf]
+            sums = values_q[members[sampled[members]]].sum(axis=0)
+            weights[leaf] = leaf_weight((int(sums[0]), int(sums[1])), scales, rules, self.params.learning_rate)
+        return weights
 
 
-class _Grower:
-    """Histograms of one tree and the decisions that follow."""
-
-    def __init__(self, trainer: ActiveTrainer, values_q: NDArray[np.int64], scales: tuple[float, float]) -> None:
-        self.trainer, self.values_q, self.scales = trainer, values_q, scales
-        params = trainer.params
-        self.rules = Regularisation(params.l2, params.gamma, params.min_child_weight)
-        self.received = ReceivedHistograms(
-            trainer.roster[1:], values_q, trainer.keys, trainer.dlog, trainer.executor, trainer._layouts
-        )
-        self.own: dict[int, NDArray[np.int64]] = {}
-
-    def decide(
-        self, rows: Mapping[int, Rows], received: Mapping[PartyId, dict[int, NDArray[np.int64]]]
-    ) -> tuple[dict[int, SplitNode], dict[int, Candidate]]:
-        """Best split of every open node over all parties; the earlier party on the roster wins ties."""
-        trainer = self.trainer
-        computed = {
-            node: plain_histogram(trainer.bins, rows[node], self.values_q, trainer.layout)
-            for node in summed_nodes(rows)
-        }
-        own = self.received.with_siblings(computed, self.own, rows)
-        self.own = own
-        decisions: dict[int, SplitNode] = {}
-        candidates: dict[int, Candidate] = {}
-        for node in sorted(rows):
-            best, owner = best_split(own[node], trainer.layout, self.scales, self.rules), 0
-            for index, party in enumerate(trainer.roster[1:], start=1):
-                layout = trainer._layouts[party]
-                candidate = best_split(received[party][node], layout, self.scales, self.rules)
-                if candidate is not None and (best is None or candidate.gain > best.gain):
-                    best, owner = candidate, index
-            if best is None:
-                decisions[node] = SplitNode(node, -1, -1, -1, False)
-            else:
-                decisions[node] = SplitNode(node, owner, best.feature, best.bin, best.missing_left)
-                candidates[node] = best
-        return decisions, candidates
-
-    @staticmethod
-    def announced(decision: SplitNode) -> SplitNode:
-        """What the consortium is told: the active party's own feature and bin stay with it."""
-        if decision.owner > 0:
-            return decision
-        return SplitNode(decision.node, decision.owner, -1, -1, False)
+def regularisation(params: BoostingParams, objective: Objective | None = None) -> Regularisation:
+    """The fields of the hyperparameters that splitting and leaf weights need."""
+    return Regularisation(
+        params.l2,
+        params.gamma,
+        params.min_child_weight,
+        params.l1,
+        params.least_leaf_rows,
+        0.0 if objective is None else objective.max_delta_step,
+    )

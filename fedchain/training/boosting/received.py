@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,89 +14,159 @@ from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair
 from fedchain.errors import DecryptionRangeError, ForgedHistogramError, InvalidPointError, ProtocolViolationError
 from fedchain.messages import Histogram
+from fedchain.messages.training import FeatureGroups
 from fedchain.protocol import Party, gather
-from fedchain.training.boosting import steps
+from fedchain.training.boosting.merging import FOLDED_MISSING, NO_MISSING, OWN_MISSING
 from fedchain.training.boosting.splitting import Layout
 from fedchain.training.boosting.tree import Rows, parent, sibling, summed_nodes
 from fedchain.types import PartyId
 
 SUM_BOUND = 2**30
 COLUMNS = 2
-MAX_VALUE_BINS = 127
 Sums = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class NodeHistogram:
+    """Decrypted sums of one node at one party.
+
+    Attributes:
+        layout: its groups of bins.
+        sums: shape (layout.total, 2), int64.
+    """
+
+    layout: Layout
+    sums: Sums
+
+
+@dataclass(frozen=True)
+class Opener:
+    """What decryption needs: the job's key pair and which of its columns, and the table of logarithms."""
+
+    keys: KeyPair
+    columns: tuple[int, int]
+    dlog: DlogTable
+    executor: Executor
+
+    def open(self, raw: bytes, count: int, sender: PartyId) -> Sums:
+        """Parse and decrypt `count` sums.
+
+        Raises:
+            ProtocolViolationError: no points, or sums out of range; names the sender.
+        """
+        try:
+            sums = CipherSums.from_bytes(raw, count, COLUMNS, culprit=sender, executor=self.executor)
+            return self.keys.decrypt_sums(sums, SUM_BOUND, self.dlog, self.executor, columns=self.columns)
+        except (InvalidPointError, DecryptionRangeError) as error:
+            raise ProtocolViolationError(sender, f"histogram: {error}") from error
+
+
 class ReceivedHistograms:
-    """One tree's histograms of all passive parties."""
+    """One tree's histograms of the passive parties that take part."""
 
-    def __init__(
-        self,
-        passive: tuple[PartyId, ...],
-        values_q: Sums,
-        keys: KeyPair,
-        dlog: DlogTable,
-        executor: Executor,
-        layouts: dict[PartyId, Layout],
-    ) -> None:
-        """`layouts` is filled from each party's first histogram of the job and fixed from then on."""
-        self.passive, self.values_q = passive, values_q
-        self.keys, self.dlog, self.executor, self.layouts = keys, dlog, executor, layouts
-        self.parents: dict[PartyId, dict[int, Sums]] = {party: {} for party in passive}
+    def __init__(self, values_q: Sums, sampled: NDArray[np.bool_], opener: Opener) -> None:
+        """For a tree.
 
-    def gather_level(self, level: int, rows: Mapping[int, Rows]) -> Party[dict[PartyId, dict[int, Sums]]]:
-        """Sums of every open node of a level, by party.
+        Args:
+            values_q: shape (aligned rows, 2): integer gradients and hessians.
+            sampled: which aligned rows enter histograms.
+            opener: decrypts.
+        """
+        self.values_q, self.sampled, self.opener = values_q, sampled, opener
+        self._above: dict[PartyId, dict[int, NodeHistogram]] = {}
+
+    def gather_level(
+        self, step: int, rows: Mapping[int, Rows], passive: Sequence[PartyId]
+    ) -> Party[dict[PartyId, dict[int, NodeHistogram]]]:
+        """Histograms of every open node of a level, by party.
 
         Raises:
             ProtocolViolationError: out of shape, no points, or sums out of range; names the sender.
             ForgedHistogramError: a feature's total is not the node's; names the sender.
         """
-        messages = yield from gather(Histogram, steps.histogram(level), self.passive, to_me=True)
-        for party in self.passive:
-            computed = self._decrypt(party, messages[party], rows)
-            self.parents[party] = self.with_siblings(computed, self.parents[party], rows)
-        return self.parents
+        messages = yield from gather(Histogram, step, passive, to_me=True)
+        sizes = {node: int(self.sampled[members].sum()) for node, members in rows.items()}
+        nodes = summed_nodes(sizes)
+        result = {}
+        for party in passive:
+            above = self._above.get(party, {})
+            result[party] = self._level(party, messages[party], nodes, rows, above)
+        self._above = result
+        return result
 
-    @staticmethod
-    def with_siblings(
-        computed: Mapping[int, Sums], parents: Mapping[int, Sums], rows: Mapping[int, Rows]
-    ) -> dict[int, Sums]:
-        """Sums of all open nodes: those computed, and parent minus computed sibling for the rest."""
-        return {
-            node: computed[node] if node in computed else parents[parent(node)] - computed[sibling(node)]
-            for node in rows
-        }
-
-    def _decrypt(self, party: PartyId, message: Histogram, rows: Mapping[int, Rows]) -> dict[int, Sums]:
-        nodes = summed_nodes(rows)
-        if message.nodes != nodes:
+    def _level(
+        self,
+        party: PartyId,
+        message: Histogram,
+        nodes: tuple[int, ...],
+        rows: Mapping[int, Rows],
+        above: Mapping[int, NodeHistogram],
+    ) -> dict[int, NodeHistogram]:
+        if message.nodes != nodes or len(message.groups) != len(nodes):
             raise ProtocolViolationError(party, "histogram does not cover exactly the smaller siblings")
-        layout = self._layout(party, message)
-        if layout.total == 0:
-            if message.sums:
-                raise ProtocolViolationError(party, "sent sums of no feature")
-            return {node: np.zeros((0, COLUMNS), dtype=np.int64) for node in nodes}
-        try:
-            sums = CipherSums.from_bytes(
-                message.sums, len(nodes) * layout.total, COLUMNS, culprit=party, executor=self.executor
-            )
-            plain = self.keys.decrypt_sums(sums, SUM_BOUND, self.dlog, executor=self.executor)
-        except (InvalidPointError, DecryptionRangeError) as error:
-            raise ProtocolViolationError(party, f"histogram: {error}") from error
-        by_node = dict(zip(nodes, plain.reshape(len(nodes), layout.total, COLUMNS), strict=True))
-        for node, node_sums in by_node.items():
-            expected = self.values_q[rows[node]].sum(axis=0)
-            totals = np.add.reduceat(node_sums, layout.offsets[:-1], axis=0)
-            wrong = np.flatnonzero((totals != expected).any(axis=1))
-            if len(wrong):
-                raise ForgedHistogramError(
-                    party, f"histogram of node {node}, feature {wrong[0]}: its total is not that of the node's rows"
-                )
-        return by_node
+        features = {len(groups) for groups in message.groups} | {
+            len(one.layout.n_bins) for one in list(above.values())[:1]
+        }
+        if len(features) > 1:
+            raise ProtocolViolationError(party, "changed its number of features in the middle of a tree")
+        layouts = [
+            _layout(party, groups, above[parent(node)].layout if node else None)
+            for node, groups in zip(nodes, message.groups, strict=True)
+        ]
+        total = sum(layout.total for layout in layouts)
+        if total == 0 and message.sums:
+            raise ProtocolViolationError(party, "sent sums of no feature")
+        plain = self.opener.open(message.sums, total, party) if total else np.zeros((0, COLUMNS), dtype=np.int64)
+        histograms: dict[int, NodeHistogram] = {}
+        start = 0
+        for node, groups, layout in zip(nodes, message.groups, layouts, strict=True):
+            sums = plain[start : start + layout.total]
+            start += layout.total
+            self._check_totals(party, node, rows[node], layout, sums)
+            histograms[node] = NodeHistogram(layout, sums)
+            if node:
+                whole = _coarsened(above[parent(node)], groups, layout)
+                histograms[sibling(node)] = NodeHistogram(layout, whole - sums)
+        return histograms
 
-    def _layout(self, party: PartyId, message: Histogram) -> Layout:
-        if any(not (1 <= n <= MAX_VALUE_BINS and m in (0, 1)) for n, m in message.bins):
-            raise ProtocolViolationError(party, f"announces a feature of no bin or over {MAX_VALUE_BINS} bins")
-        layout = Layout(tuple(n for n, _ in message.bins), tuple(bool(m) for _, m in message.bins))
-        if self.layouts.setdefault(party, layout) != layout:
-            raise ProtocolViolationError(party, "changed its features or bins in the middle of a job")
-        return layout
+    def _check_totals(self, party: PartyId, node: int, members: Rows, layout: Layout, sums: Sums) -> None:
+        inside = members[self.sampled[members]]
+        expected = self.values_q[inside].sum(axis=0)
+        running = np.concatenate([np.zeros((1, COLUMNS), dtype=np.int64), np.cumsum(sums, axis=0)])
+        totals = running[layout.offsets[1:]] - running[layout.offsets[:-1]]
+        wrong = np.flatnonzero((totals != expected).any(axis=1) & (layout.widths > 0))
+        if len(wrong):
+            raise ForgedHistogramError(
+                party, f"histogram of node {node}, feature {wrong[0]}: its total is not that of the node's rows"
+            )
+
+
+def _layout(party: PartyId, groups: tuple[FeatureGroups, ...], above: Layout | None) -> Layout:
+    """Layout of a node from what its party says of its groups, checked against the parent's."""
+    for feature, (sizes, missing) in enumerate(groups):
+        if 0 in sizes or (not sizes and missing != NO_MISSING):
+            raise ProtocolViolationError(party, f"histogram: feature {feature} has an empty group")
+        if above is None:
+            continue
+        if sum(sizes) != above.n_bins[feature] or (missing != NO_MISSING) != above.has_missing[feature]:
+            raise ProtocolViolationError(
+                party, f"histogram: groups of feature {feature} do not follow from the parent's"
+            )
+    return Layout(tuple(len(sizes) for sizes, _ in groups), tuple(missing == OWN_MISSING for _, missing in groups))
+
+
+def _coarsened(above: NodeHistogram, groups: tuple[FeatureGroups, ...], layout: Layout) -> Sums:
+    """The parent's sums in its children's groups."""
+    sums = np.zeros((layout.total, COLUMNS), dtype=np.int64)
+    for feature, (sizes, missing) in enumerate(groups):
+        source, target = int(above.layout.offsets[feature]), int(layout.offsets[feature])
+        if not sizes:
+            continue
+        starts = source + np.concatenate([[0], np.cumsum(np.frombuffer(sizes, dtype=np.uint8), dtype=np.int64)[:-1]])
+        end = source + above.layout.n_bins[feature]
+        sums[target : target + len(sizes)] = np.add.reduceat(above.sums[:end], starts, axis=0)
+        if missing == OWN_MISSING:
+            sums[target + len(sizes)] = above.sums[end]
+        elif missing == FOLDED_MISSING:
+            sums[target + len(sizes) - 1] += above.sums[end]
+    return sums

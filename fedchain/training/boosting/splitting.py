@@ -49,6 +49,9 @@ class Regularisation:
     l2: float
     gamma: float
     min_child_weight: float
+    l1: float = 0.0
+    min_leaf_rows: int = 0
+    max_delta_step: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,13 @@ class Candidate:
     left: tuple[int, int]
 
 
-def best_split(sums: Sums, layout: Layout, scales: tuple[float, float], rules: Regularisation) -> Candidate | None:
+def best_split(
+    sums: Sums,
+    layout: Layout,
+    scales: tuple[float, float],
+    rules: Regularisation,
+    counts: NDArray[np.int64] | None = None,
+) -> Candidate | None:
     """The split of highest gain, or None if none passes the rules.
 
     Args:
@@ -76,39 +85,38 @@ def best_split(sums: Sums, layout: Layout, scales: tuple[float, float], rules: R
         layout: how the bins lie.
         scales: integer value per unit of gradient and of hessian.
         rules: regularisation.
+        counts: rows per bin, shape (layout.total,), where they are known: then `min_leaf_rows` is enforced here
+            (a passive party enforces it by merging its bins).
 
     Ties go to the first feature, then the lowest bin, then missing to the right.
     """
-    if layout.total == 0:
+    if layout.total == 0 or max(layout.n_bins) == 0:
         return None
-    offsets, widths = layout.offsets, layout.widths
-    n_bins = np.asarray(layout.n_bins, dtype=np.int64)
-    features, width = len(n_bins), int(n_bins.max())
-    index = offsets[:-1, None] + np.arange(width)
-    inside = np.arange(width) < n_bins[:, None]
-    values = np.where(inside[:, :, None], sums[np.where(inside, index, 0)], 0)
-    missing = np.where((widths > n_bins)[:, None], sums[np.minimum(offsets[:-1] + n_bins, len(sums) - 1)], 0)
-    total = values.sum(axis=1) + missing  # (features, 2), equal for all features of a node
-
-    left_without = np.cumsum(values, axis=1)
-    left = np.stack([left_without, left_without + missing[:, None, :]], axis=2)  # (features, bins, 2 ways, 2)
+    columns = sums if counts is None else np.concatenate([sums, counts[:, None]], axis=1)
+    left, total = _left_sums(columns, layout)
     right = total[:, None, None, :] - left
     g_left, h_left = left[..., 0] / scales[0], left[..., 1] / scales[1]
     g_right, h_right = right[..., 0] / scales[0], right[..., 1] / scales[1]
-    g, h = total[:, 0] / scales[0], total[:, 1] / scales[1]
 
-    floor = max(rules.min_child_weight, 1e-12)
+    n_bins, width = np.asarray(layout.n_bins), left.shape[1]
+    has_missing = np.asarray(layout.has_missing)
     last = np.arange(width) == (n_bins - 1)[:, None]
+    inside = np.arange(width) < n_bins[:, None]
+    floor = max(rules.min_child_weight, 1e-12)
     valid = inside[:, :, None] & (h_left >= floor) & (h_right >= floor)
-    valid[:, :, 1] &= ~last & (widths > n_bins)[:, None]
-    valid[:, :, 0] &= ~(last & (widths == n_bins)[:, None])
+    valid[:, :, 1] &= ~last & has_missing[:, None]
+    valid[:, :, 0] &= ~(last & ~has_missing[:, None])
+    if counts is not None:
+        valid &= (left[..., 2] >= rules.min_leaf_rows) & (right[..., 2] >= rules.min_leaf_rows)
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = (
-            g_left**2 / (h_left + rules.l2) + g_right**2 / (h_right + rules.l2) - (g**2 / (h + rules.l2))[:, None, None]
+            score(g_left, h_left, rules)
+            + score(g_right, h_right, rules)
+            - score(total[:, 0] / scales[0], total[:, 1] / scales[1], rules)[:, None, None]
         )
     gain = np.where(valid, gain, -np.inf)
     best = int(np.argmax(gain))
-    feature, split_bin, way = np.unravel_index(best, (features, width, 2))
+    feature, split_bin, way = np.unravel_index(best, gain.shape)
     value = float(gain[feature, split_bin, way])
     if not value > max(MIN_GAIN, rules.gamma):
         return None
@@ -116,7 +124,43 @@ def best_split(sums: Sums, layout: Layout, scales: tuple[float, float], rules: R
     return Candidate(value, int(feature), int(split_bin), bool(way), (int(chosen[0]), int(chosen[1])))
 
 
-def leaf_weight(sums: tuple[int, int], scales: tuple[float, float], l2: float, learning_rate: float) -> float:
-    """Shrunk leaf weight of integer sums (gradient, hessian)."""
-    hessian = sums[1] / scales[1] + l2
-    return 0.0 if hessian <= 0 else -learning_rate * (sums[0] / scales[0]) / hessian
+def _left_sums(columns: Sums, layout: Layout) -> tuple[Sums, Sums]:
+    """Sums left of every boundary, (features, bins, missing right or left, columns); totals, (features, columns)."""
+    offsets, widths = layout.offsets[:-1], layout.widths
+    n_bins = np.asarray(layout.n_bins, dtype=np.int64)
+    width = int(n_bins.max())
+    inside = np.arange(width) < n_bins[:, None]
+    index = np.where(inside, offsets[:, None] + np.arange(width), 0)
+    values = np.where(inside[:, :, None], columns[index], 0)
+    at_missing = columns[np.minimum(offsets + n_bins, len(columns) - 1)]
+    missing = np.where((widths > n_bins)[:, None], at_missing, 0)
+    left = np.cumsum(values, axis=1)
+    return np.stack([left, left + missing[:, None, :]], axis=2), values.sum(axis=1) + missing
+
+
+def score(gradient: NDArray[np.float64], hessian: NDArray[np.float64], rules: Regularisation) -> NDArray[np.float64]:
+    """Twice the loss reduction of leaves with these sums, at their best weights."""
+    if not rules.max_delta_step:
+        shrunk = np.sign(gradient) * np.maximum(np.abs(gradient) - rules.l1, 0.0)
+        return np.asarray(shrunk**2 / (hessian + rules.l2))
+    weight = best_weight(gradient, hessian, rules)
+    return np.asarray(-(2 * gradient * weight + (hessian + rules.l2) * weight**2) - 2 * rules.l1 * np.abs(weight))
+
+
+def best_weight(
+    gradient: NDArray[np.float64], hessian: NDArray[np.float64], rules: Regularisation
+) -> NDArray[np.float64]:
+    """Leaf weight before shrinkage: soft-thresholded, bounded by `max_delta_step` where that is above 0."""
+    shrunk = np.sign(gradient) * np.maximum(np.abs(gradient) - rules.l1, 0.0)
+    weight = -shrunk / (hessian + rules.l2)
+    return np.clip(weight, -rules.max_delta_step, rules.max_delta_step) if rules.max_delta_step else weight
+
+
+def leaf_weight(
+    sums: tuple[int, int], scales: tuple[float, float], rules: Regularisation, learning_rate: float
+) -> float:
+    """Shrunk leaf weight of integer sums (gradient, hessian); 0 for an empty leaf without regularisation."""
+    gradient, hessian = np.asarray([sums[0] / scales[0]]), np.asarray([sums[1] / scales[1]])
+    if hessian[0] + rules.l2 <= 0:
+        return 0.0
+    return float(learning_rate * best_weight(gradient, hessian, rules)[0])

@@ -1,25 +1,25 @@
-"""Step numbers within the round of one tree: 0 gradients; 3 per level; one more for the leaf weights."""
+"""Step numbers within a round: 0 gradients; then 3 per level and tree; last the leaf weights."""
 
 from __future__ import annotations
 
 GRADIENTS = 0
 
 
-def histogram(level: int) -> int:
-    """Passive parties' histograms of a level."""
-    return 1 + 3 * level
+def histogram(tree: int, depth: int, level: int) -> int:
+    """Passive parties' histograms of a level of the round's tree number `tree` (from 0)."""
+    return 1 + 3 * (tree * depth + level)
 
 
-def split(level: int) -> int:
+def split(tree: int, depth: int, level: int) -> int:
     """The active party's split announcement of a level."""
-    return 2 + 3 * level
+    return histogram(tree, depth, level) + 1
 
 
-def partition(level: int) -> int:
+def partition(tree: int, depth: int, level: int) -> int:
     """The split owners' partitions of a level."""
-    return 3 + 3 * level
+    return histogram(tree, depth, level) + 2
 
 
-def leaf_weights(depth: int) -> int:
-    """The active party's leaf weights, which close the tree."""
-    return 1 + 3 * depth
+def leaf_weights(trees: int, depth: int) -> int:
+    """The active party's leaf weights, which close a round of so many trees."""
+    return 1 + 3 * trees * depth

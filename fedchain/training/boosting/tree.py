@@ -36,19 +36,22 @@ def sibling(node: int) -> int:
     return node + 1 if node % 2 else node - 1
 
 
-def summed_nodes(rows: Mapping[int, Rows]) -> tuple[int, ...]:
+def summed_nodes(sizes: Mapping[int, int]) -> tuple[int, ...]:
     """Nodes whose rows a passive party sums: the root, else the smaller sibling (the left one if equal).
 
-    Every party can tell them from the partitions, and the active party derives the others by subtraction in
-    plaintext (histogram subtraction, as in LightGBM).
+    Every party that takes part can tell them, and the active party derives the others by subtraction in plaintext
+    (histogram subtraction, as in LightGBM).
+
+    Args:
+        sizes: rows that enter histograms, per open node.
     """
     chosen = []
-    for node in sorted(rows):
+    for node in sorted(sizes):
         if node == 0:
             chosen.append(node)
         elif node % 2:  # left children stand for their pair
             other = sibling(node)
-            chosen.append(node if len(rows[node]) <= len(rows[other]) else other)
+            chosen.append(node if sizes[node] <= sizes[other] else other)
     return tuple(sorted(chosen))
 
 

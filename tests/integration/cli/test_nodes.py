@@ -25,6 +25,7 @@ FEDCHAIN = (sys.executable, "-m", "fedchain.cli.main")
 JOB = """\
 name = "by-hand"
 [algorithm]
+mode = "standard"
 trees = 2
 depth = 2
 bins = 8

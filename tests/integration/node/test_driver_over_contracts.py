@@ -60,8 +60,9 @@ pytestmark = pytest.mark.timeout(60)
 ORDER = b"\x0a" * 32
 BIG = bytes(range(256)) * 1200  # 300 KiB: by reference
 SHARES = (300_000, 200_000, 100_000)
-KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"")
-HISTOGRAM = Histogram((0,), ((4, 1),), b"sums")
+KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True)
+GROUPS = (((b"\x04", 1),),)
+HISTOGRAM = Histogram((0,), GROUPS, b"sums")
 
 
 def whole_job(trio: Trio, seen: dict[str, Any]) -> Callable[[Rig], Party[str]]:
@@ -81,15 +82,15 @@ def whole_job(trio: Trio, seen: dict[str, Any]) -> Callable[[Rig], Party[str]]:
         yield DeclareAligned(ORDER, 5)
         yield BeginRound(1)
         if me == active:
-            yield Send(Gradients(b"\x1f", 5, BIG), 0)
+            yield Send(Gradients(b"\x1f", b"\x1f", 5, BIG), 0)
             seen[me].append((yield from gather(Histogram, 1, others, to_me=True)))
             yield Send(Split((SplitNode(0, 1, 0, 2, False),)), 2)
             yield from receive(Partition, 3, names[1])
-            yield Send(LeafWeights(b"\x03" * 32, b"sealed", True), 4, active)
+            yield Send(LeafWeights(b"\x03" * 32, b"sealed", True, 1), 4, active)
         else:
             gradients = yield from receive(Gradients, 0, active)
             seen[me].append(gradients.ciphertexts)
-            yield Send(Histogram((0,), ((4, 1),), b"sums of " + me.encode()), 1, active)
+            yield Send(Histogram((0,), GROUPS, b"sums of " + me.encode()), 1, active)
             yield from receive(Split, 2, active)
             if me == names[1]:
                 yield Send(Partition((0,), b"sealed"), 3)
@@ -114,7 +115,7 @@ def test_small_and_large_messages_reach_everybody_and_the_job_completes(trio: Tr
     assert trio.phase(job_id) == Phase.COMPLETED
     alpha, beta, gamma = trio.names
     assert seen[beta] == [BIG + alpha.encode(), BIG + gamma.encode(), BIG]
-    assert seen[alpha][2] == {name: Histogram((0,), ((4, 1),), b"sums of " + name.encode()) for name in (beta, gamma)}
+    assert seen[alpha][2] == {name: Histogram((0,), GROUPS, b"sums of " + name.encode()) for name in (beta, gamma)}
     record = trio.rigs[0].consortium.contribution(job_id)
     assert record is not None
     assert record.shares_e6 == SHARES
@@ -369,7 +370,7 @@ def test_what_was_sent_is_sent_again_byte_for_byte_after_a_restart_and_changes_n
     assert rig.consortium.verdict(again).known
     assert rig.consortium.counts(job_id) == (2, 0)
     with pytest.raises(TrainingError, match="two digests"):
-        rig.exchange.publisher.publish(PublicKey(b"\x09" * 32, b"\x02" * 32, b""), deadline=deadline, **arguments)
+        rig.exchange.publisher.publish(PublicKey(b"\x09" * 32, b"\x02" * 32, b"", True), deadline=deadline, **arguments)
     inbox = rig.exchange.subscriber.resume(job_id, 0)
     assert inbox.phase == Phase.ALIGNING
     parties = rig.exchange.channel(inbox, trio.parties, deadline_seconds=5.0)

@@ -27,10 +27,12 @@ from fedchain.errors import (
 )
 from fedchain.exchange.records import OutgoingUplink
 from fedchain.exchange.state import NodeState
+from fedchain.federation.spec import JobSpec
 from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
 from fedchain.node.runtime import Node, run_node
+from fedchain.simulation.federation import read_party_table, simulate
 from fedchain.types import JobId, Kind, Phase, Status
 
 pytestmark = pytest.mark.timeout(120)
@@ -111,15 +113,22 @@ def write_tables(folder: Path, names: list[str]) -> dict[str, Path]:
     return paths
 
 
-def job_toml(names: list[str], *, name: str = "churn", deadline: float = 30.0, label: str = "churn") -> bytes:
-    """A small job."""
+def job_toml(
+    names: list[str],
+    *,
+    name: str = "churn",
+    deadline: float = 30.0,
+    label: str = "churn",
+    algorithm: str = 'mode = "standard"\ndepth = 2',
+) -> bytes:
+    """A small job; `algorithm` are further lines of its table."""
     parties = "".join(
         f'[[parties]]\nname = "{party}"\nrole = "{"passive" if index else "active"}"\n'
         + ("" if index else f'label = "{label}"\n')
         for index, party in enumerate(names)
     )
     return (
-        f'schema = 1\nname = "{name}"\n[algorithm]\ntrees = 2\ndepth = 2\nbins = 8\n'
+        f'schema = 1\nname = "{name}"\n[algorithm]\n{algorithm}\ntrees = 2\nbins = 8\n'
         f"[alignment]\nmin_rows = 20\n[policy]\ndeadline_seconds = {deadline}\n{parties}"
     ).encode()
 
@@ -214,6 +223,37 @@ def test_a_job_runs_from_proposal_to_scores_and_survives_restarts(members: list[
             client.predict(job_id, [10**6])
         with pytest.raises(ConfigError, match="unknown"):
             client.predict(JobId("0x" + "00" * 32), [1])
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        "",  # the defaults: layered
+        'mode = "mix"\ndepth = 2\nobjective = "multiclass"\nclasses = 2',
+        'mode = "standard"\ndepth = 2\nobjective = "poisson"\ngoss_top = 0.3\ngoss_other = 0.3',
+    ],
+    ids=["layered binary", "mix multiclass", "standard poisson GOSS"],
+)
+def test_nodes_train_the_simulation_s_model_in_every_mode(members: list[Member], algorithm: str) -> None:
+    for member in members:
+        member.start()
+    toml = job_toml([member.name for member in members], algorithm=algorithm)
+    with members[0].client() as client:
+        job_id = client.submit(toml)
+        for member in members:
+            end = member.wait(job_id)
+            assert end["status"] == "completed", end["error"]
+        scores = client.predict(job_id, "holdout").scores
+    spec = JobSpec.from_toml_text(toml.decode())
+    tables = {
+        party: read_party_table(member.config.data.path, spec.party(party), spec.label_type)
+        for party, member in zip(spec.names, members, strict=True)
+    }
+    simulated = simulate(spec, tables).active
+    report = json.loads((members[0].config.state.folder / "jobs" / job_id / "report.json").read_text())
+    assert report["model_digest"] == simulated.model_digest
+    np.testing.assert_array_equal(scores, simulated.holdout_scores)
+    np.testing.assert_array_equal(np.asarray(report["holdout_scores"]), simulated.holdout_scores)
 
 
 def test_a_table_without_the_jobs_column_aborts_the_job_and_tells_no_details(members: list[Member]) -> None:

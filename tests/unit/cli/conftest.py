@@ -18,6 +18,7 @@ ROWS = 160
 JOB = """\
 name = "small"
 [algorithm]
+mode = "standard"
 trees = 2
 depth = 2
 bins = 8

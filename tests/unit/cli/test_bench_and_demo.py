@@ -46,3 +46,26 @@ def test_demo_with_a_typo_in_its_job_is_one_line(invoke: Invoke, case: Case) -> 
 def test_shares_of_the_gain_sum_to_one_and_are_zero_without_a_gain() -> None:
     assert gain_shares({"a": 250_000, "b": 750_000}) == {"a": 0.25, "b": 0.75}
     assert gain_shares({"a": -5, "b": 5}) == {"a": 0.0, "b": 0.0}
+
+
+def test_demo_of_another_objective_than_binary_is_one_line(invoke: Invoke, case: Case) -> None:
+    case.edit_job('mode = "standard"', 'objective = "poisson"')
+    result = invoke("demo", "--data", case.data, "--job", case.job)
+    assert_one_line(result, 2, "objective 'poisson'", "'binary'", "fedchain simulate")
+
+
+def test_bench_of_made_up_columns_takes_modes_and_seeds(invoke: Invoke) -> None:
+    source = ("--rows", 400, "--active-features", 2, "--passive-features", 2, "--passive-features", 1)
+    shape = ("--mode", "layered", "--trees", 2, "--depth", 3, "--bins", 8, "--seeds", "1,2")
+    result = invoke("bench", "boosting", *source, *shape, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["settings"]["seeds"], report["settings"]["passive_features"]) == ([1, 2], [2, 1])
+    assert report["settings"]["min_leaf_rows"] == 20
+    assert {"auc_parity", "auc_federated_seed_2", "floor_ratio", "encrypt_us_per_row"} <= set(report["metrics"])
+
+
+def test_bench_without_tables_or_with_a_typo_in_its_seeds_is_one_line(invoke: Invoke) -> None:
+    assert_one_line(invoke("bench", "boosting"), 2, "--active FILE", "--rows N")
+    assert_one_line(invoke("bench", "leakage", "--seeds", "1;2"), 2, "--seeds is '1;2'")
+    assert_one_line(invoke("bench", "leakage", "--passive-features", "0"), 2, "a column or more")

@@ -47,7 +47,8 @@ def test_every_option_of_every_command_has_a_help_text(path: tuple[str, ...]) ->
 def test_all_commands_of_the_manual_are_there() -> None:
     wanted = (
         "demo", "simulate", "chain start", "deploy", "steward accredit", "steward suspend", "steward reinstate",
-        "node init", "node run", "job submit", "job status", "job watch", "predict", "contributions", "bench boosting",
+        "node init", "node run", "job submit", "job status", "job watch", "predict", "contributions", "model show",
+        "bench boosting",
     )  # fmt: skip
     assert {tuple(one.split()) for one in wanted} <= set(LEAVES)
 

@@ -57,3 +57,9 @@ def test_scores_survive_the_csv_exactly(pairs: list[tuple[int, float]]) -> None:
     rows = list(csv.reader(io.StringIO(to_csv(prediction))))
     assert rows[0] == ["position", "score"]
     assert [(int(position), float(score)) for position, score in rows[1:]] == pairs
+
+
+def test_several_classes_have_a_column_of_scores_each() -> None:
+    scores = np.asarray([[0.25, 0.5, 0.25], [0.125, 0.375, 0.5]])
+    text = to_csv(Prediction(1, np.asarray([4, 2], dtype=np.int64), scores))
+    assert text == "position,score_0,score_1,score_2\n4,0.25,0.5,0.25\n2,0.125,0.375,0.5\n"

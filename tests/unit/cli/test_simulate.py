@@ -115,3 +115,33 @@ def test_tables_named_wrongly_are_an_error(
     invoke: Invoke, case: Case, arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     assert_one_line(invoke("simulate", case.job, *arguments), 2, *words)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "label", "metric", "words"),
+    [
+        ('objective = "squared_error"', "films", "rmse", "RMSE, held-out rows"),
+        ('objective = "poisson"', "films", "poisson_deviance", "Poisson deviance, held-out rows"),
+        ('objective = "multiclass"\nclasses = 3', "news", "mlogloss", "log loss, held-out rows"),
+    ],
+)
+def test_other_objectives_show_a_metric_of_their_own(
+    invoke: Invoke, case: Case, algorithm: str, label: str, metric: str, words: str
+) -> None:
+    case.edit_job('mode = "standard"', f'mode = "standard"\n{algorithm}')
+    case.edit_job('label = "churned"', f'label = "{label}"')
+    files = ("--table", f"operator={case.table('partner')}", "--table", f"partner={case.table('operator')}")
+    result = invoke("simulate", case.job, *files, "--threads", 2, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["metric"] == metric
+    assert report[metric] > 0
+    assert "auc" not in report
+    assert words in invoke("simulate", case.job, *files, "--threads", 2).stdout
+
+
+def test_the_default_mode_is_layered(invoke: Invoke, case: Case) -> None:
+    case.edit_job('mode = "standard"\n', "")
+    result = invoke("simulate", case.job, "--data", case.data, "--threads", 2, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["mode"] == "layered"

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from itertools import permutations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 
 from fedchain.contribution.leaf_mask import Shares, absent_factors, leaf_mask_shapley, shapley_e6
 from fedchain.inference.scoring import margins
-from fedchain.model.leaf_mask import leaf_bits, leaf_count
-from fedchain.model.logistic import sigmoid
+from fedchain.model.leaf_mask import leaf_bits, whole_bits
+from fedchain.model.link import predictions
 from fedchain.model.shard import OwnSplit, Shard, Tree, TreeShape
 from tests.strategies import shards, utilities
 
@@ -82,7 +83,15 @@ def small_model() -> Shard:
     """Root: party 0, cover 10 = 4 + 6; node 2: party 1, cover 6 = 1 + 5. Leaves 1, 5, 6."""
     shape = TreeShape((0, 1, 2, 5, 6), (0, -1, 1, -1, -1))
     tree = Tree(shape, (OwnSplit(0, 0, 0, False),), (10, 4, 6, 1, 5), (1.0, -2.0, 0.5))
-    return Shard(party="a", roster=("a", "b"), base_margin=0.1, binning={}, trees=(tree,))
+    return Shard(
+        party="a",
+        roster=("a", "b"),
+        mode="standard",
+        objective="binary",
+        base_margins=(0.1,),
+        binning={},
+        trees=(tree,),
+    )
 
 
 def test_absent_parties_count_by_the_share_of_training_rows() -> None:
@@ -117,21 +126,89 @@ def test_the_grand_coalition_is_the_model_and_a_party_without_splits_has_no_shar
 ) -> None:
     rows = data.draw(st.integers(1, 5))
     row = st.lists(st.integers(0, 4), min_size=3, max_size=3)
+    active = msgspec.structs.replace(model[0], base_margins=tuple(0.1 * i for i in range(len(model[0].base_margins))))
     n_bins = np.full(3, 4)
     bits = [
-        leaf_bits(shard, np.array(data.draw(st.lists(row, min_size=rows, max_size=rows)), dtype=np.uint8), n_bins)
-        for shard in model
+        whole_bits(
+            active,
+            index,
+            leaf_bits(shard, np.array(data.draw(st.lists(row, min_size=rows, max_size=rows)), dtype=np.uint8), n_bins),
+        )
+        for index, shard in enumerate(model)
     ]
     labels = np.array(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=rows, max_size=rows)))
-    shares = leaf_mask_shapley(model[0], bits, labels)
-    brier = float(np.mean((sigmoid(margins(model[0], bits, "nobody")) - labels) ** 2))
-    assert abs(shares.utilities_e6[-1] + brier * 1e6) <= 1
+    shares = leaf_mask_shapley(active, bits, labels)
+    found = predictions(active.objective, margins(active, bits, "nobody"))
+    squares = [
+        float(np.sum((one - np.eye(len(one))[int(label)]) ** 2)) if found.ndim == 2 else (float(one) - label) ** 2
+        for one, label in zip(found, labels, strict=True)
+    ]
+    unit = 1.0 if active.objective in ("binary", "multiclass") else float(np.var(labels)) or 1.0
+    assert shares.utilities_e6[-1] == pytest.approx(-np.mean(squares) / unit * 1e6, rel=1e-9, abs=1)
     assert sum(shares.shares_e6) == shares.utilities_e6[-1] - shares.utilities_e6[0]
-    assert leaf_count(model[0]) == bits[0].shape[1]
     for party in range(3):
         if not any(party in tree.shape.owners for tree in model[0].trees):
             assert shares.shares_e6[party] == 0
             assert (absent_factors(model[0], party) == 1).all()
+
+
+def test_with_several_classes_the_utility_is_the_brier_score_over_classes() -> None:
+    """Three classes; the only row's leaf in the second tree is worth log 2, so probabilities are 1/4, 1/2, 1/4."""
+    shape = TreeShape((0, 1, 2), (1, -1, -1))
+    trees = tuple(
+        Tree(shape, (), (4, 2, 2), (weight, 0.0), output) for output, weight in enumerate((0.0, np.log(2), 0))
+    )
+    shard = Shard(
+        party="a",
+        roster=("a", "b"),
+        mode="mix",
+        objective="multiclass",
+        base_margins=(0.0, 0.0, 0.0),
+        binning={},
+        trees=trees,
+    )
+    bits = [np.ones((1, 6), dtype=bool), np.array([[True, False] * 3])]
+    shares = leaf_mask_shapley(shard, bits, np.array([2.0]))
+    root = 2**0.5  # half of the rows go left: without the owner the leaf counts for half of log 2
+    absent = -((1 / (2 + root)) ** 2 + (root / (2 + root)) ** 2 + (1 - 1 / (2 + root)) ** 2)
+    present = -(0.25**2 + 0.5**2 + 0.75**2)
+    assert shares.utilities_e6 == (round(absent * 1e6),) * 2 + (round(present * 1e6),) * 2
+    assert shares.shares_e6 == (0, round(present * 1e6) - round(absent * 1e6))
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e9])
+def test_shares_of_a_regression_do_not_depend_on_the_labels_unit(unit: float) -> None:
+    """Cents or millions: utilities are in units of the labels' variance, and fit the wire's 64 bits."""
+    tree = Tree(TreeShape((0, 1, 2), (1, -1, -1)), (), (4, 2, 2), (unit, -unit))
+    shard = Shard(
+        party="a",
+        roster=("a", "b"),
+        mode="mix",
+        objective="squared_error",
+        base_margins=(0.0,),
+        binning={},
+        trees=(tree,),
+    )
+    bits = [np.ones((2, 2), dtype=bool), np.array([[True, False], [False, True]])]
+    shares = leaf_mask_shapley(shard, bits, np.array([2 * unit, -2 * unit]))
+    assert shares.utilities_e6 == (-1_000_000, -1_000_000, -250_000, -250_000)
+    assert shares.shares_e6 == (0, 750_000)
+
+
+@pytest.mark.parametrize("margin", [60.0, 800.0])
+def test_a_diverged_model_has_a_utility_that_fits_the_wire(margin: float) -> None:
+    shard = Shard(
+        party="a",
+        roster=("a", "b"),
+        mode="mix",
+        objective="poisson",
+        base_margins=(margin,),
+        binning={},
+        trees=(),
+    )
+    shares = leaf_mask_shapley(shard, [np.ones((2, 0), dtype=bool)] * 2, np.array([0.0, 1.0]))
+    assert shares.utilities_e6 == (-(10**15),) * 4
+    assert shares.statistic_e6 < 50_000_000
 
 
 def test_the_declared_statistic_is_the_log_norm_of_the_utilities() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import coincurve
 import numpy as np
 import pytest
@@ -9,10 +11,17 @@ from hypothesis import strategies as st
 from fedchain.crypto import tables
 from fedchain.crypto.curve import ORDER, random_scalars
 from fedchain.crypto.points import PointArray, generator
-from fedchain.crypto.tables import OFFSETS, WINDOWS, FixedBaseTable, generator_table, window_members
+from fedchain.crypto.tables import (
+    FixedBaseTable,
+    generator_table,
+    offset_of,
+    widen_generator_table,
+    window_members,
+    windows_of,
+)
 from fedchain.errors import InvalidPointError
 
-OFFSET = OFFSETS[12]
+OFFSET = offset_of(12)
 EDGES = [1, 2, 4095, 4096, 4097, OFFSET, OFFSET - 1, OFFSET + 1, ORDER - 1, ORDER + 1, -1, 2**252, 2**256 - 1]
 
 
@@ -21,7 +30,7 @@ def table(request: pytest.FixtureRequest) -> FixedBaseTable:
     return generator_table() if request.param == 12 else FixedBaseTable(generator(), window_bits=request.param)
 
 
-@pytest.mark.parametrize("scalar", [*EDGES, OFFSETS[8], OFFSETS[8] - 1, OFFSETS[8] + 1, 255, 256, 2**248])
+@pytest.mark.parametrize("scalar", [*EDGES, offset_of(8), offset_of(8) - 1, offset_of(8) + 1, 255, 256, 2**248])
 def test_windowed_multiply_equals_coincurve_at_the_edges(table: FixedBaseTable, scalar: int) -> None:
     expected = coincurve.PrivateKey((scalar % ORDER).to_bytes(32, "big")).public_key.format(False)
     assert table.multiply_base([scalar]).to_sec1() == expected
@@ -55,7 +64,7 @@ def test_the_digits_stand_for_the_scalar_and_stay_inside_the_table(scalar: int) 
         assert members.max() < entries
         value = sum((int(m) - (i << bits) + 1) << (bits * i) for i, m in enumerate(members))
         assert (value - scalar) % ORDER == 0
-        assert (members >> bits == np.arange(WINDOWS[bits])).all()
+        assert (members >> bits == np.arange(windows_of(bits))).all()
 
 
 def test_every_table_has_its_size_and_no_entry_is_infinity(table: FixedBaseTable) -> None:
@@ -63,9 +72,39 @@ def test_every_table_has_its_size_and_no_entry_is_infinity(table: FixedBaseTable
     assert not table.entries.infinity.any()
 
 
-def test_another_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="asked for 9"):
-        FixedBaseTable(generator(), window_bits=9)
+@pytest.mark.parametrize("bits", [4, 7, 10, 11])
+def test_a_table_of_any_width_multiplies(bits: int) -> None:
+    table, scalars = FixedBaseTable(generator(), window_bits=bits), [*random_scalars(20), *EDGES]
+    assert table.multiply_base(scalars).to_sec1() == generator_table().multiply_base(scalars).to_sec1()
+
+
+@pytest.mark.parametrize("bits", [3, 17])
+def test_a_width_out_of_range_is_refused(bits: int) -> None:
+    with pytest.raises(ValueError, match=f"asked for {bits}"):
+        FixedBaseTable(generator(), window_bits=bits)
+
+
+def test_the_table_of_g_can_be_widened_and_is_never_narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "_generator_tables", [FixedBaseTable(generator(), window_bits=5)])
+    narrow, scalars = generator_table(), random_scalars(5)
+    expected = narrow.multiply_base(scalars).to_sec1()
+    widen_generator_table(4)
+    assert generator_table() is narrow
+    widen_generator_table(9)
+    assert generator_table().window_bits == 9
+    assert generator_table().multiply_base(scalars).to_sec1() == expected
+
+
+def test_tables_reach_other_processes_whole_and_that_of_g_by_its_width() -> None:
+    scalars = random_scalars(5)
+    for table, bytes_at_most in (
+        (generator_table(), 300),
+        (FixedBaseTable(generator().multiply(7), window_bits=5), 10**6),
+    ):
+        encoded = pickle.dumps(table)
+        assert len(encoded) < bytes_at_most
+        again = pickle.loads(encoded)
+        assert again.multiply_base(scalars).to_sec1() == table.multiply_base(scalars).to_sec1()
 
 
 def test_a_table_needs_exactly_one_finite_point() -> None:

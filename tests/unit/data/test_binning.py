@@ -121,25 +121,118 @@ def test_nan_on_a_feature_without_missing_bin_has_the_missing_bins_index() -> No
     assert mapper.transform(later, all_rows(later)).tolist() == [[2]]
 
 
-def test_many_categories_keep_the_most_frequent_and_share_other() -> None:
-    values: list[str | None] = [f"k{place:03}" for place in range(70)]
-    values += ["k069", "k068"]
-    table = table_of(categorical("c", values))
-    mapper = fit(table)
-    assert len(mapper.features) == 64
-    kept = {feature.category for feature in mapper.features if feature.kind == "category"}
-    assert kept == {f"k{place:03}" for place in range(61)} | {"k068", "k069"}
-    assert mapper.features[-1].name == "c=(other)"
-    later = table_of(categorical("c", ["k065", "unseen", "k000", None]))
-    assert mapper.transform(later, all_rows(later))[:, -1].tolist() == [1, 1, 0, 2]
-    assert (mapper.transform(table, all_rows(table)).sum(axis=1) == 1).all()
-
-
-@pytest.mark.parametrize("count", [64, 65])
-def test_the_number_of_features_of_a_categorical_column_is_bounded(count: int) -> None:
+@pytest.mark.parametrize("count", [16, 17])
+def test_up_to_sixteen_categories_get_a_feature_each_and_more_share_one(count: int) -> None:
     mapper = fit(table_of(categorical("c", [f"k{place}" for place in range(count)])))
-    assert len(mapper.features) == 64
-    assert (mapper.features[-1].kind == "other") == (count > 64)
+    assert [feature.kind for feature in mapper.features] == (["category"] * 16 if count == 16 else ["grouped"])
+
+
+def many(counts: dict[str, int]) -> Table:
+    return table_of(categorical("c", [value for value, times in counts.items() for _ in range(times)]))
+
+
+def test_many_categories_become_bins_by_descending_frequency() -> None:
+    counts = {f"k{place:02}": 3 + place % 3 for place in range(20)}
+    table = many(counts)
+    mapper = fit(table)
+    (feature,) = mapper.features
+    assert (feature.name, feature.kind, feature.n_bins) == ("c", "grouped", 20)
+    ranked = sorted(counts, key=lambda value: (-counts[value], value))
+    assert [group[0] for group in feature.groups] == ranked[:-1]
+    later = table_of(categorical("c", [*ranked, "unseen", None]))
+    assert mapper.transform(later, all_rows(later))[:, 0].tolist() == [*range(20), 19, 20]
+    assert mapper.categorical_columns == ("c",)
+
+
+def test_a_frequent_category_keeps_its_bin_and_rare_ones_share_theirs_in_equal_parts() -> None:
+    mapper = fit(many({"often": 900, "sometimes": 300, **{f"rare{place:02}": 2 for place in range(60)}}), max_bins=8)
+    (feature,) = mapper.features
+    assert feature.n_bins == 8
+    assert feature.groups[:2] == (("often",), ("sometimes",))
+    assert [len(group) for group in feature.groups[2:]] == [10] * 5
+
+
+def test_grouping_hangs_on_the_fitted_rows_and_on_their_weights() -> None:
+    names = [f"k{place:02}" for place in range(20)]
+    table = table_of(categorical("c", [*names, *["k19"] * 5]))
+    rows = np.arange(20, dtype=np.int64)
+    assert BinMapper.from_table(table, rows, 32).features[0].groups[0] == ("k00",)
+    assert BinMapper.from_table(table, all_rows(table), 32).features[0].groups[0] == ("k19",)
+    weights = np.ones(20)
+    weights[7] = 2.0
+    assert BinMapper.from_table(table, rows, 32, weights).features[0].groups[0] == ("k07",)
+
+
+def test_a_column_of_countless_categories_stays_one_feature_of_bounded_size() -> None:
+    table = table_of(categorical("c", [f"k{place // 2 if place < 2000 else place}" for place in range(7000)]))
+    mapper = fit(table, 127)
+    (feature,) = mapper.features
+    assert feature.n_bins <= 127
+    assert sum(map(len, feature.groups)) <= 4096
+    bins = mapper.transform(table, all_rows(table))[:, 0]
+    assert set(bins) == set(range(feature.n_bins))
+    assert BinMapper.from_json(json.loads(json.dumps(mapper.to_json()))) == mapper
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.integers(1, 40), min_size=17, max_size=80), st.integers(2, 127), st.booleans(), st.integers(0, 2**32)
+)
+def test_grouped_bins_are_ordered_by_frequency_none_empty_and_the_same_in_any_order(
+    counts: list[int], max_bins: int, weighted: bool, seed: int
+) -> None:
+    names = {f"c{place}": times for place, times in enumerate(counts)}
+    cells: list[str | None] = [*names, *[None] * 3]
+    weights = np.array([*counts, 1, 1, 1], dtype=np.float64)
+    if not weighted:
+        cells = [value for value, times in zip(cells, weights, strict=True) for _ in range(int(times))]
+    table = table_of(categorical("c", cells))
+    order = np.random.default_rng(seed).permutation(len(cells))
+    used = weights if weighted else None
+    mapper = BinMapper.from_table(table, all_rows(table), max_bins, used)
+    assert BinMapper.from_table(table, order, max_bins, None if used is None else used[order]) == mapper
+    (feature,) = mapper.features
+    assert feature.n_bins == min(max_bins, len(names))
+    later = table_of(categorical("c", list(names)))
+    bins = mapper.transform(later, all_rows(later))[:, 0].astype(int)
+    assert set(bins) == set(range(feature.n_bins))
+    frequency = np.array(list(names.values()))
+    for place in range(feature.n_bins - 1):
+        assert frequency[bins == place].min() >= frequency[bins == place + 1].max()
+    assert (mapper.transform(table, all_rows(table))[[value is None for value in cells], 0] == feature.n_bins).all()
+
+
+def test_rows_of_weight_zero_do_not_fit_and_others_count_by_weight() -> None:
+    table = table_of(numeric("x", [1.0, 2.0, 3.0, 4.0, np.nan, 9.0]), categorical("c", ["a", "b", "a", "b", "a", "z"]))
+    weights = np.array([1.0, 1.0, 1.0, 9.0, 1.0, 0.0])
+    mapper = BinMapper.from_table(table, all_rows(table), 2, weights)
+    assert mapper.features[0].cuts == (3.5,)
+    assert [feature.category for feature in mapper.features[1:]] == ["b"]
+    assert bin_table(table, all_rows(table), 2, weights).features == mapper.features
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([1.0], r"shape \(1,\), expected \(2,\)"),
+        ([1.0, -1.0], "from 0 to"),
+        ([1.0, np.nan], "from 0 to"),
+        ([1.0, 1e300], "from 0 to"),
+        ([0.0, 0.0], "weights of all rows are 0"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weights: list[float], said: str) -> None:
+    table = table_of(numeric("x", [1.0, 2.0]))
+    with pytest.raises(DataError, match=said):
+        BinMapper.from_table(table, all_rows(table), 2, np.array(weights))
+
+
+def test_a_mapper_of_the_first_version_with_other_still_bins() -> None:
+    features = [{**CATEGORY, "category": "a"}, {"column": "c", "kind": "other", "has_missing": True}]
+    mapper = BinMapper.from_json({"features": features})
+    assert mapper.features[-1].name == "c=(other)"
+    later = table_of(categorical("c", ["a", "unseen", None]))
+    assert mapper.transform(later, all_rows(later)).tolist() == [[1, 0], [0, 1], [2, 2]]
 
 
 def test_columns_that_cannot_split_are_dropped() -> None:
@@ -205,6 +298,9 @@ NUMERIC: dict[str, Any] = {"column": "x", "kind": "numeric", "has_missing": Fals
 CATEGORY: dict[str, Any] = {"column": "c", "kind": "category", "has_missing": False, "category": "a"}
 
 
+GROUPED: dict[str, Any] = {"column": "c", "kind": "grouped", "has_missing": False, "groups": [["a"], ["b", "c"]]}
+
+
 def test_whole_cuts_may_come_back_as_integers() -> None:
     mapper = BinMapper.from_json({"features": [{**NUMERIC, "cuts": [1, 2]}]})
     assert mapper == BinMapper.from_json({"features": [NUMERIC]})
@@ -236,6 +332,17 @@ def test_whole_cuts_may_come_back_as_integers() -> None:
         {"features": [NUMERIC, NUMERIC]},
         {"features": [CATEGORY, CATEGORY]},
         {"features": [NUMERIC, {**CATEGORY, "column": "x"}]},
+        {"features": [GROUPED, GROUPED]},
+        {"features": [GROUPED, CATEGORY]},
+        {"features": [{**GROUPED, "groups": []}]},
+        {"features": [{**GROUPED, "groups": None}]},
+        {"features": [{**GROUPED, "groups": ["ab"]}]},
+        {"features": [{**GROUPED, "groups": [["a"], []]}]},
+        {"features": [{**GROUPED, "groups": [["a"], ["a"]]}]},
+        {"features": [{**GROUPED, "groups": [["a", 1]]}]},
+        {"features": [{**GROUPED, "groups": [[["a"]]]}]},
+        {"features": [{**GROUPED, "groups": [[str(each)] for each in range(127)]}]},
+        {"features": [{**GROUPED, "groups": [[str(each) for each in range(4097)]]}]},
     ],
 )
 def test_a_damaged_mapper_is_refused(document: Any) -> None:

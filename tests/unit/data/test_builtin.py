@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from fedchain.data.table import Table
 def tables(tmp_path_factory: pytest.TempPathFactory) -> list[Table]:
     folder: Path = tmp_path_factory.mktemp("builtin") / "new"
     write_breast_cancer(folder)
-    label = {"operator": {"label_column": BUILTIN_LABEL, "positive": BUILTIN_POSITIVE}}
+    label: dict[str, Any] = {"operator": {"label_column": BUILTIN_LABEL, "positive": BUILTIN_POSITIVE}}
     return [read_table(folder / f"{name}.csv", id_column=BUILTIN_ID, **label.get(name, {})) for name in BUILTIN_PARTIES]
 
 

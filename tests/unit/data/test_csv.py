@@ -181,6 +181,41 @@ def test_an_endless_quoted_field_is_an_error(path: Path) -> None:
     assert "not valid CSV: field larger than field limit" in refusal(path, 'id,a\n1,"' + "x\n" * 70_000)
 
 
+def test_labels_may_be_classes_numbers_or_counts(path: Path) -> None:
+    write(path, "id,y,n,k\n1,late,0.5,0\n2,early,-1,3\n")
+    classes = read_table(path, id_column="id", label_column="y", label_type="classes", features=[])
+    assert classes.classes == ("early", "late")
+    assert classes.label is not None
+    assert list(classes.label) == [1.0, 0.0]
+    number = read_table(path, id_column="id", label_column="n", label_type="number", features=[])
+    assert number.label is not None
+    assert list(number.label) == [0.5, -1.0]
+    assert number.classes is None
+    count = read_table(path, id_column="id", label_column="k", label_type="count", features=[])
+    assert count.label is not None
+    assert list(count.label) == [0.0, 3.0]
+
+
+def test_a_weight_column_becomes_weights_and_no_feature(path: Path) -> None:
+    write(path, "id,w,a,y\n1,2,3,0\n,bad,3,1\n2,0.5,4,1\n")
+    table = read_table(path, id_column="id", label_column="y", weight_column="w")
+    assert table.weight is not None
+    assert list(table.weight) == [2.0, 0.5]
+    assert [column.name for column in table.columns] == ["a"]
+    assert read_table(path, id_column="id", label_column="y", features=["a"]).weight is None
+    passive = read_table(path, id_column="id", weight_column="w", features=["a"])
+    assert passive.label is None
+    assert passive.weight is not None
+
+
+def test_weight_faults_are_named_by_line(path: Path) -> None:
+    text = "id,w,y\n1,2,0\n2,-1,1\n"
+    assert "weight column 'w', line 3: '-1' is out of range" in refusal(path, text, weight_column="w")
+    assert "no weight column 'v'" in refusal(path, text, weight_column="v")
+    assert "'w' is asked for more than once" in refusal(path, text, weight_column="w", features=["w"])
+    assert "'y' is asked for more than once" in refusal(path, text, weight_column="y", label_column="y")
+
+
 CELLS = st.one_of(
     st.text(max_size=6),
     st.sampled_from(["", "NA", "1", "1.0", "0", "yes", "no", "-2.5e3", "inf", '"', "a,b", "x\ny", "\x00", "é"]),

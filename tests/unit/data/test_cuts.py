@@ -83,3 +83,43 @@ def test_new_values_fall_into_the_outer_bins_and_nan_into_the_missing_one() -> N
 def test_a_frequent_highest_value_leaves_the_lower_ones_all_bins_there_are() -> None:
     values = np.array([0.0, 1.0, 2.0] + [3.0] * 97)
     assert quantile_cuts(values, 3) == (1.5, 2.5)
+
+
+@given(st.lists(st.tuples(st.integers(-8, 8), st.integers(0, 6)), min_size=1, max_size=60), st.integers(2, 12))
+def test_a_value_of_weight_k_counts_as_k_rows(rows: list[tuple[int, int]], max_bins: int) -> None:
+    values, times = np.array([float(v) for v, _ in rows]), np.array([k for _, k in rows])
+    repeated = np.repeat(values, times)
+    weighted = quantile_cuts(values, max_bins, times.astype(np.float64))
+    assert weighted == (quantile_cuts(repeated, max_bins) if len(repeated) else ())
+
+
+WEIGHTED = st.lists(
+    st.tuples(VALUES.map(lambda values: values[0]), st.one_of(st.just(0.0), st.floats(1e-6, 1e12))),
+    min_size=1,
+    max_size=60,
+)
+
+
+@given(WEIGHTED, st.integers(2, 40), st.randoms())
+def test_weighted_cuts_hang_on_neither_order_nor_unit_and_leave_no_bin_empty(
+    rows: list[tuple[float, float]], max_bins: int, shuffler: object
+) -> None:
+    values, weights = (np.array(column) for column in zip(*rows, strict=True))
+    cuts = quantile_cuts(values, max_bins, weights)
+    mixed = list(rows)
+    shuffler.shuffle(mixed)  # type: ignore[attr-defined]
+    mixed_values, mixed_weights = (np.array(column) for column in zip(*mixed, strict=True))
+    assert quantile_cuts(mixed_values, max_bins, mixed_weights) == cuts
+    assert quantile_cuts(values, max_bins, weights * 4) == cuts
+    counted = values[weights > 0]
+    assert len(cuts) == max(0, min(max_bins, len(np.unique(counted))) - 1)
+    assert set(apply_cuts(counted, cuts)) == set(range(len(cuts) + 1) if len(counted) else ())
+
+
+def test_weighted_bins_hold_about_equal_weight() -> None:
+    random = np.random.default_rng(1)
+    values, weights = random.normal(size=5000), random.exponential(size=5000)
+    bins = apply_cuts(values, quantile_cuts(values, 10, weights))
+    shares = np.bincount(bins, weights=weights) / weights.sum()
+    assert len(shares) == 10
+    assert np.abs(shares - 0.1).max() < 0.002

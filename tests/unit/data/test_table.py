@@ -73,3 +73,15 @@ def test_its_repr_shows_neither_ids_nor_values() -> None:
 def test_missing_cells_are_marked_in_both_kinds_of_columns(table: Table) -> None:
     assert list(table.column("age").missing) == [False, True, False]
     assert list(table.column("city").missing) == [False, True, False]
+
+
+def test_weights_and_class_names_come_along() -> None:
+    weighted = Table(
+        ("c", "a", "b"), (), np.array([1.0, 0.0, 2.0]), classes=("x", "y", "z"), weight=np.array([1.0, 2.0, 3.0])
+    )
+    taken = weighted.take(["b", "c"])
+    assert taken.weight is not None
+    assert list(taken.weight) == [3.0, 1.0]
+    assert taken.classes == ("x", "y", "z")
+    with pytest.raises(DataError, match="weight has shape"):
+        Table(("a",), (), None, weight=np.zeros(2))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from fedchain.chain.artifacts import CONTRACT_NAMES
 from fedchain.crypto.merkle import CHUNK_BYTES, payload_digest
+from fedchain.training.boosting.params import BoostingParams, Mode
 from fedchain.types import INLINE_LIMIT, REQUEST_BASE, SCHEMA_VERSION, Kind, Phase, Reason
 from tests.unit.docs.markdown import ROOT, section, table
 
@@ -77,3 +80,29 @@ def test_every_kind_is_in_the_message_table_and_in_the_privacy_table() -> None:
     assert {row[2].strip("`") for row in table(section(PROTOCOL, "Messages"))} == kinds
     revealed = {row[0].strip("`") for row in table(section(PRIVACY, "What each message reveals"))}
     assert revealed == kinds | {"spec"}
+
+
+def test_every_mode_has_its_column_of_what_it_reveals_and_its_row_in_the_protocol() -> None:
+    modes = {mode.value for mode in Mode}
+    header = next(line for line in section(PRIVACY, "What each mode reveals").splitlines() if line.startswith("|"))
+    plan = section(PROTOCOL, "Flow 2: training (rounds 1, 2, …)")
+
+    assert set(re.findall(r"`(\w+)`", header)) == modes
+    assert {row[0].strip("`") for row in table(plan)} == modes
+    assert f"`{BoostingParams().mode.value}` (default)" in header
+
+
+def test_the_private_defaults_are_those_of_the_code() -> None:
+    text, defaults = section(PRIVACY, "Private by default"), BoostingParams()
+
+    assert f'`mode = "{defaults.mode.value}"`, `top_levels = {defaults.top_levels}`' in text
+    assert f"0 or ≥ {defaults.least_bin_rows} rows" in text
+    assert defaults.least_bin_rows == defaults.least_leaf_rows
+    assert f"no more than {defaults.bins} value bins" in text
+
+
+def test_the_glossary_has_every_mode() -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+
+    for mode in Mode:
+        assert f"| {mode.value} mode |" in glossary

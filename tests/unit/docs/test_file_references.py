@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field
 
+from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
+from fedchain.model.link import OBJECTIVES
 from fedchain.node.config import NodeConfig, load_config
+from fedchain.training.boosting.metrics import METRICS
+from fedchain.training.boosting.params import BoostingParams, Mode
 from tests.unit.docs.markdown import ROOT, code_blocks, section, table
 from tests.unit.docs.models import Key, sections
 
@@ -17,9 +22,19 @@ REFERENCE = ROOT / "docs" / "reference"
 MODELS: dict[str, type[BaseModel]] = {"job.md": JobSpec, "node.md": NodeConfig}
 SECTIONS = [(page, title, keys) for page, model in MODELS.items() for title, keys in sections(model)]
 
+EXCLUDED_BY_OTHERS = {"classes"}
+"""Keys that cannot stand in an example beside all others."""
+
 
 def text_of(page: str) -> str:
     return (REFERENCE / page).read_text(encoding="utf-8")
+
+
+def after(line: str) -> str:
+    """The job reference from a line on."""
+    _, found, rest = text_of("job.md").partition(line)
+    assert found, line
+    return line + rest
 
 
 @pytest.mark.parametrize(("page", "title", "keys"), SECTIONS, ids=[f"{page} {title}" for page, title, _ in SECTIONS])
@@ -60,7 +75,34 @@ def test_the_complete_job_example_is_a_job_and_leaves_no_key_out() -> None:
     assert spec.names == ("operator", "media_partner", "bank_partner")
     for title, keys in sections(JobSpec):
         for key in keys:
-            assert f"\n{key.name} = " in f"\n{example}", f"{title} {key.name}"
+            mark = "# " if key.name in EXCLUDED_BY_OTHERS else ""
+            assert f"\n{mark}{key.name} = " in f"\n{example}", f"{title} {key.name}"
+
+
+@pytest.mark.parametrize("key", sorted(EXCLUDED_BY_OTHERS))
+def test_a_key_that_the_job_example_leaves_behind_a_mark_cannot_stand_there(key: str) -> None:
+    example = code_blocks(text_of("job.md"), "toml")[-1]
+
+    with pytest.raises(ConfigError, match=key):
+        JobSpec.from_toml_text(example.replace(f"\n# {key} = ", f"\n{key} = "))
+
+
+def test_metrics_and_objectives_are_those_of_the_code() -> None:
+    listed = {
+        row[0].strip("`"): tuple(re.findall(r"`(\w+)`", row[1])) for row in table(after("| objective | metrics |"))
+    }
+    described = [row[0].strip("`") for row in table(after("| objective | label column | prediction |"))]
+
+    assert listed == METRICS
+    assert tuple(described) == OBJECTIVES
+
+
+def test_the_row_minima_without_a_key_are_as_documented() -> None:
+    rows = {row[0].strip("`"): row[4] for row in table(section(text_of("job.md"), "`[algorithm]`"))}
+
+    for key, value in (("min_leaf_rows", "least_leaf_rows"), ("min_bin_rows", "least_bin_rows")):
+        assert f"without it {getattr(BoostingParams(), value)}, in `standard` none" in rows[key]
+        assert getattr(BoostingParams(mode=Mode.STANDARD), value) == 0
 
 
 def test_the_complete_node_example_is_a_node_and_leaves_no_key_out(tmp_path: Path) -> None:

@@ -21,10 +21,12 @@ ROSTER = (PartyId("operator"), PartyId("bank"), PartyId("shop"))
 Change = Callable[[PublicKey], PublicKey]
 
 
-def run(change: dict[str, Change] | None = None, recorder: Recorder | None = None) -> dict[PartyId, JobKeys]:
+def run(
+    change: dict[str, Change] | None = None, recorder: Recorder | None = None, outputs: int = 1
+) -> dict[PartyId, JobKeys]:
     parties: dict[PartyId, Party[JobKeys]] = {}
     for party in ROSTER:
-        generator = exchange_keys(party, ROSTER)
+        generator = exchange_keys(party, ROSTER, outputs=outputs, has_features=party != "bank")
         parties[party] = changing(generator, PublicKey, change[party]) if change and party in change else generator
     return Channel(tap=recorder).run(parties)
 
@@ -35,8 +37,30 @@ def test_all_parties_end_with_the_same_salt_and_public_keys_but_own_private_keys
     assert len({tuple(one.sealing.public.items()) for one in keys.values()}) == 1
     assert list(keys[ROSTER[0]].sealing.public) == list(ROSTER)
     assert len({one.sealing.private for one in keys.values()}) == 3
-    assert len({one.gradient_public.to_bytes() for one in keys.values()}) == 1
+    assert len({tuple(key.to_bytes() for key in one.gradient_public) for one in keys.values()}) == 1
     assert [one.gradient_pair is not None for one in keys.values()] == [True, False, False]
+
+
+def test_every_party_learns_who_brings_features() -> None:
+    assert {one.has_features for one in run().values()} == {(True, False, True)}
+
+
+def test_each_output_has_keys_of_its_own_and_one_pair_opens_them_all() -> None:
+    keys = run(outputs=3)
+    pair = keys[ROSTER[0]].gradient_pair
+    assert pair is not None
+    assert pair.columns == 6
+    for one in keys.values():
+        assert [key.columns for key in one.gradient_public] == [2, 2, 2]
+        assert b"".join(key.to_bytes() for key in one.gradient_public) == pair.public.to_bytes()
+
+
+def test_keys_of_another_number_of_outputs_name_the_active_party() -> None:
+    wrong = KeyPair.generate(4).public.to_bytes()
+    for outputs in (1, 3):
+        with pytest.raises(ProtocolViolationError, match="gradient keys") as caught:
+            run({"operator": lambda message: msgspec.structs.replace(message, gradient_keys=wrong)}, outputs=outputs)
+        assert caught.value.culprit == "operator"
 
 
 def test_every_job_has_fresh_keys_and_a_fresh_salt_and_sends_no_private_key() -> None:
@@ -44,7 +68,7 @@ def test_every_job_has_fresh_keys_and_a_fresh_salt_and_sends_no_private_key() ->
     first, second = run(recorder=recorder), run()
     operator = ROSTER[0]
     assert first[operator].sealing.salt != second[operator].sealing.salt
-    assert first[operator].gradient_public.to_bytes() != second[operator].gradient_public.to_bytes()
+    assert first[operator].gradient_public[0].to_bytes() != second[operator].gradient_public[0].to_bytes()
     everything = b"".join(payload for _, payload in recorder.seen)
     for one in first.values():
         assert one.sealing.private not in everything

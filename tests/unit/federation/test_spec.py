@@ -98,7 +98,7 @@ def test_a_job_file_says_what_it_says() -> None:
     assert spec.names == ("operator", "bank"), "the active party is first, wherever it stands in the file"
     assert spec.active.label == "churn"
     assert (spec.algorithm.trees, spec.max_rounds, spec.algorithm.learning_rate) == (5, 5, 0.25)
-    assert (spec.algorithm.depth, spec.algorithm.bins, spec.seed) == (3, 32, 7)
+    assert (spec.algorithm.depth, spec.algorithm.bins, spec.seed) == (5, 32, 7)
     assert spec.party("bank").categorical == ("region",)
     assert spec.party("bank").id == "id"
     with pytest.raises(ConfigError, match="no party 'shop'; it names operator, bank"):
@@ -106,7 +106,7 @@ def test_a_job_file_says_what_it_says() -> None:
 
 
 def test_defaults_written_out_make_no_difference_on_chain() -> None:
-    explicit = JOB.replace("trees = 5", 'trees = 5\ndepth = 3\nmode = "standard"').replace(
+    explicit = JOB.replace("trees = 5", 'trees = 5\ndepth = 5\nmode = "layered"\ntop_levels = 2').replace(
         'role = "passive"', 'role = "passive"\nid = "id"'
     )
     assert JobSpec.from_toml_text(explicit).to_bytes() == JobSpec.from_toml_text(JOB).to_bytes()
@@ -163,7 +163,21 @@ def test_a_typo_is_reported_with_where_to_look() -> None:
         ("trees = 5", "gamma = nan", "algorithm.gamma"),
         ("trees = 5", "min_child_weight = -1", "algorithm.min_child_weight"),
         ("trees = 5", "name = 'linear'", "algorithm.name"),
-        ("trees = 5", "mode = 'layered'", "algorithm.mode"),
+        ("trees = 5", "mode = 'fast'", "algorithm.mode"),
+        ("trees = 5", "top_levels = 0", "algorithm.top_levels"),
+        ("trees = 5", "top_levels = 8", "algorithm.top_levels"),
+        ("trees = 5", "l1 = -0.1", "algorithm.l1"),
+        ("trees = 5", "min_leaf_rows = -1", "algorithm.min_leaf_rows"),
+        ("trees = 5", "min_bin_rows = 1.5", "algorithm.min_bin_rows"),
+        ("trees = 5", "objective = 'ranking'", "algorithm.objective"),
+        ("trees = 5", "objective = 'multiclass'\nclasses = 1", "algorithm.classes"),
+        ("trees = 5", "objective = 'multiclass'\nclasses = 33", "algorithm.classes"),
+        ("trees = 5", "tweedie_variance_power = 2.0", "algorithm.tweedie_variance_power"),
+        ("trees = 5", "max_delta_step = 0.0", "algorithm.max_delta_step"),
+        ("trees = 5", "row_sample = 0.0", "algorithm.row_sample"),
+        ("trees = 5", "column_sample = 1.1", "algorithm.column_sample"),
+        ("trees = 5", "goss_top = 1.0\ngoss_other = 0.1", "algorithm.goss_top"),
+        ("trees = 5", "scale_pos_weight = 0.0", "algorithm.scale_pos_weight"),
         ("learning_rate = 0.25", "learning_rate = 0", "algorithm.learning_rate"),
         ("learning_rate = 0.25", "learning_rate = 1.5", "algorithm.learning_rate"),
         ("learning_rate = 0.25", "learning_rate = nan", "algorithm.learning_rate"),
@@ -206,6 +220,58 @@ def test_a_bad_value_is_an_error_that_names_its_key(old: str, new: str, key: str
 def test_parties_that_do_not_fit_together_are_an_error(old: str, new: str, says: str) -> None:
     assert old in JOB
     assert says in problem(JOB.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("trees = 5", "mode = 'standard'\nmin_leaf_rows = 20", "mode 'standard' has no row minima"),
+        ("trees = 5", "mode = 'standard'\nmin_bin_rows = 1", "mode 'standard' has no row minima"),
+        ("trees = 5", "objective = 'multiclass'", "classes = K goes with objective 'multiclass'"),
+        ("trees = 5", "classes = 3", "classes = K goes with objective 'multiclass'"),
+        ("trees = 5", "goss_top = 0.2", "goss_top and goss_other go together"),
+        ("trees = 5", "goss_other = 0.2", "goss_top and goss_other go together"),
+        ("trees = 5", "goss_top = 0.6\ngoss_other = 0.5", "at most 1 together"),
+        ("trees = 5", "goss_top = 0.2\ngoss_other = 0.1\nrow_sample = 0.5", "exclude each other"),
+        ("trees = 5", "objective = 'poisson'", "positive goes with objective 'binary' alone"),
+        ("[policy]", "[stopping]\nrule = 'never'\n[policy]", "key 'stopping.rule'"),
+        ("[policy]", "[stopping]\npatience = 0\n[policy]", "key 'stopping.patience'"),
+        ("[policy]", "[stopping]\nmin_delta = -1.0\n[policy]", "key 'stopping.min_delta'"),
+        ("[policy]", "[stopping]\nmetric = 'rmse'\n[policy]", "stopping.metric: metric 'rmse' does not fit"),
+        ("[policy]", "[stopping]\nrule = 'early'\nvalidation_fraction = 0.7\n[policy]", "leave no row to train on"),
+        ('role = "passive"', 'role = "passive"\nweight = "w"', "passive party 'bank' has no label"),
+        ('["tenure", "plan"]', '["tenure"]\nweight = "tenure"', "column 'tenure' cannot be a feature"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_an_error(old: str, new: str, says: str) -> None:
+    assert old in JOB
+    assert says in problem(JOB.replace(old, new, 1))
+
+
+def test_row_minima_default_to_twenty_except_in_standard_mode() -> None:
+    minima = {}
+    for mode in ("layered", "mix", "standard"):
+        params = JobSpec.from_toml_text(JOB.replace("trees = 5", f"mode = '{mode}'")).algorithm
+        minima[mode] = (params.least_bin_rows, params.least_leaf_rows)
+    assert minima == {"layered": (20, 20), "mix": (20, 20), "standard": (0, 0)}
+    params = JobSpec.from_toml_text(JOB.replace("trees = 5", "min_leaf_rows = 0\nmin_bin_rows = 7")).algorithm
+    assert (params.least_bin_rows, params.least_leaf_rows) == (7, 0)
+
+
+def test_labels_are_read_as_the_objective_needs_them() -> None:
+    text = JOB.replace('positive = "yes"\n', "")
+    found = {}
+    for objective in ("binary", "multiclass", "squared_error", "poisson", "tweedie"):
+        classes = "\nclasses = 3" if objective == "multiclass" else ""
+        spec = JobSpec.from_toml_text(text.replace("trees = 5", f"objective = '{objective}'{classes}"))
+        found[objective] = (spec.label_type, spec.algorithm.outputs)
+    assert found == {
+        "binary": ("binary", 1),
+        "multiclass": ("classes", 3),
+        "squared_error": ("number", 1),
+        "poisson": ("count", 1),
+        "tweedie": ("number", 1),
+    }
 
 
 def test_a_roster_of_one_or_of_nine_is_an_error() -> None:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from fedchain.errors import ProtocolViolationError
 from fedchain.inference.scoring import margins
-from fedchain.model.leaf_mask import leaf_bits, leaf_count, pack_bits, require_one_leaf, tree_starts, unpack_bits
+from fedchain.model.leaf_mask import (
+    bit_count,
+    leaf_bits,
+    pack_bits,
+    require_one_leaf,
+    tree_starts,
+    unpack_bits,
+    view_of,
+    whole_bits,
+)
 from fedchain.model.shard import Shard, Tree
 from tests.strategies import shards
 
@@ -57,6 +66,12 @@ def compatible(model: list[Shard], index: int, number: int, leaf: int, row: NDAr
     return True
 
 
+def all_bits(model: list[Shard], bins: list[NDArray[np.uint8]]) -> list[NDArray[np.bool_]]:
+    """Every party's bits as the active party spreads them over the leaves of all trees."""
+    pairs = enumerate(zip(model, bins, strict=True))
+    return [whole_bits(model[0], index, leaf_bits(shard, own, N_BINS)) for index, (shard, own) in pairs]
+
+
 @settings(max_examples=60, deadline=None)
 @given(scored())
 def test_a_party_s_bits_are_those_of_climbing_from_every_leaf(
@@ -65,12 +80,14 @@ def test_a_party_s_bits_are_those_of_climbing_from_every_leaf(
     model, bins = case
     for index, shard in enumerate(model):
         bits = leaf_bits(shard, bins[index], N_BINS)
-        assert bits.shape == (len(bins[0]), leaf_count(shard))
+        assert bits.shape == (len(bins[0]), bit_count(shard, index))
+        assert bit_count(model[0], index) == bits.shape[1], "the active party knows how many bits to expect"
         expected = [
             [
                 compatible(model, index, number, leaf, row)
                 for number, tree in enumerate(shard.trees)
                 for leaf in tree.shape.leaves()
+                if len(tree.shape.nodes) > 1
             ]
             for row in bins[index]
         ]
@@ -83,21 +100,20 @@ def test_all_parties_bits_lead_to_the_leaf_of_the_walk_and_its_weight(
     case: tuple[list[Shard], list[NDArray[np.uint8]]],
 ) -> None:
     model, bins = case
-    bits = [leaf_bits(shard, own, N_BINS) for shard, own in zip(model, bins, strict=True)]
+    bits = all_bits(model, bins)
     reached = np.logical_and.reduce(bits)
     require_one_leaf(reached, model[0], "nobody")
     scores = margins(model[0], bits, "nobody")
     starts = tree_starts(model[0])
     for place in range(len(bins[0])):
         rows = [own[place] for own in bins]
-        margin = model[0].base_margin
-        assert margin is not None
+        margin = list(model[0].base_margins)
         for number, tree in enumerate(model[0].trees):
             leaves = tree.shape.leaves()
             leaf = leaf_of(model, number, rows)
             assert reached[place, starts[number] : starts[number + 1]].tolist() == [one == leaf for one in leaves]
-            margin += tree.weights[leaves.index(leaf)]
-        assert scores[place] == margin, "in the order of the trees, so the same to the last bit"
+            margin[tree.output] += tree.weights[leaves.index(leaf)]
+        assert scores[place].tolist() == margin, "in the order of the trees, so the same to the last bit"
 
 
 @given(st.integers(0, 5), st.integers(0, 20), st.data())
@@ -118,7 +134,7 @@ def test_a_row_that_reaches_no_leaf_or_two_is_refused(
     case: tuple[list[Shard], list[NDArray[np.uint8]]], data: st.DataObject
 ) -> None:
     model, bins = case
-    bits = [leaf_bits(shard, own, N_BINS) for shard, own in zip(model, bins, strict=True)]
+    bits = all_bits(model, bins)
     reached = np.logical_and.reduce(bits)
     row = data.draw(st.integers(0, len(reached) - 1))
     column = data.draw(st.integers(0, reached.shape[1] - 1))
@@ -129,7 +145,55 @@ def test_a_row_that_reaches_no_leaf_or_two_is_refused(
 
 
 def test_a_model_without_trees_scores_the_base_margin() -> None:
-    shard = Shard(party="a", roster=("a", "b"), base_margin=0.25, binning={}, trees=())
+    shard = Shard(
+        party="a",
+        roster=("a", "b"),
+        mode="layered",
+        objective="multiclass",
+        base_margins=(0.25, -1.0),
+        binning={},
+        trees=(),
+    )
     bits = leaf_bits(shard, np.zeros((3, 0), dtype=np.uint8), np.zeros(0, dtype=np.int64))
     assert bits.shape == (3, 0)
-    assert margins(shard, [bits, bits], "b").tolist() == [0.25] * 3
+    assert margins(shard, [bits, bits], "b").tolist() == [[0.25, -1.0]] * 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(scored())
+def test_bits_of_a_truncated_view_are_those_of_the_whole_tree_once_spread(
+    case: tuple[list[Shard], list[NDArray[np.uint8]]],
+) -> None:
+    """What a party would answer if it knew every shape: climbing from each leaf of the active party's trees."""
+    model, bins = case
+    spread = all_bits(model, bins)
+    for index, own in enumerate(bins):
+        splits = {(number, one.node): one for number, tree in enumerate(model[index].trees) for one in tree.splits}
+        expected = []
+        for row in own:
+            bits = []
+            for number, tree in enumerate(model[0].trees):
+                owner_of = dict(zip(tree.shape.nodes, tree.shape.owners, strict=True))
+                for leaf in tree.shape.leaves():
+                    node, fits = leaf, True
+                    while node:
+                        up = (node - 1) // 2
+                        if owner_of[up] == index:
+                            split = splits[number, up]
+                            value = int(row[split.feature])
+                            left = value <= split.bin if value < BINS else split.missing_left
+                            fits &= left == (node % 2 == 1)
+                        node = up
+                    bits.append(fits)
+            expected.append(bits)
+        assert spread[index].tolist() == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(shards(parties=3))
+def test_a_party_s_view_is_its_own_shard_s_shape(model: list[Shard]) -> None:
+    for index, shard in enumerate(model):
+        for whole, tree in zip(model[0].trees, shard.trees, strict=True):
+            assert view_of(model[0], whole, index) == tree.shape
+            if index and model[0].mode != "standard":
+                assert set(tree.shape.owners) <= {-1, index}, "no other party's node shows"

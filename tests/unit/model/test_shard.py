@@ -19,7 +19,9 @@ def example() -> Shard:
     return Shard(
         party="bank",
         roster=("operator", "bank"),
-        base_margin=None,
+        mode="standard",
+        objective="binary",
+        base_margins=(),
         binning={"features": [{"column": "age", "kind": "numeric", "has_missing": False, "cuts": [0.1, 2.0]}]},
         trees=(Tree(TreeShape((0, 1, 2), (1, -1, -1)), (OwnSplit(0, 0, 1, False),)),),
     )
@@ -56,7 +58,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys() -> None:
 
 def test_the_digest_is_the_same_in_every_release() -> None:
     """It is on chains: a change of this number is a change of the format, and needs another version."""
-    assert example().digest().hex() == "ad5baf3f2b9c09df0c84b0a731f12333f8aef089ae5f2ac064def1fa28ee7ff9"
+    assert example().digest().hex() == "f988947388420cb2b433ca64bf179bd25251871d0064bf7280a5da27a93a153e"
     assert model_digest([bytes(32), bytes(32)]) == "74eafa3fe01636d2759e220e4ae4fab4db54bc368a25d460c6c04ab5d7685fc5"
     assert model_digest([b"a" * 32, b"b" * 32]) != model_digest([b"b" * 32, b"a" * 32])
 
@@ -67,7 +69,12 @@ def test_every_field_counts_in_the_digest() -> None:
     others = [
         msgspec.structs.replace(shard, party="operator"),
         msgspec.structs.replace(shard, roster=("bank", "operator")),
-        msgspec.structs.replace(shard, base_margin=0.0),
+        msgspec.structs.replace(shard, base_margins=(0.0,)),
+        msgspec.structs.replace(shard, base_margins=(0.0, 0.0)),
+        msgspec.structs.replace(shard, mode="layered"),
+        msgspec.structs.replace(shard, mode="mix"),
+        msgspec.structs.replace(shard, objective="poisson"),
+        msgspec.structs.replace(shard, trees=(msgspec.structs.replace(tree, output=1),)),
         msgspec.structs.replace(shard, binning={"features": []}),
         msgspec.structs.replace(shard, trees=()),
         msgspec.structs.replace(shard, trees=(tree, tree)),
@@ -79,12 +86,12 @@ def test_every_field_counts_in_the_digest() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("version", 2), ("version", 0), ("format", "fedchain-linear-shard"), ("format", "")],
+    [("version", 1), ("version", 3), ("version", 0), ("format", "fedchain-linear-shard"), ("format", "")],
 )
 def test_another_format_or_version_is_refused(key: str, value: object) -> None:
     document = {**json.loads(example().to_bytes()), key: value}
     raw = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-    with pytest.raises(ModelFormatError, match="this fedchain reads fedchain-boosting-shard 1"):
+    with pytest.raises(ModelFormatError, match="this fedchain reads fedchain-boosting-shard 2"):
         Shard.from_bytes(raw)
 
 
@@ -93,8 +100,10 @@ def test_another_format_or_version_is_refused(key: str, value: object) -> None:
     [
         lambda raw: raw + b"\n",
         lambda raw: b" " + raw,
-        lambda raw: raw.replace(b'"base_margin":null', b'"base_margin": null'),
-        lambda raw: raw.replace(b'"base_margin":null,', b""),
+        lambda raw: raw.replace(b'"base_margins":[]', b'"base_margins": []'),
+        lambda raw: raw.replace(b'"base_margins":[],', b""),
+        lambda raw: raw.replace(b'"mode":"standard"', b'"mode":"classic"'),
+        lambda raw: raw.replace(b'"objective":"binary"', b'"objective":"ranking"'),
         lambda raw: raw.replace(b"0.1", b"0.10"),
         lambda raw: raw.replace(b'"party":"bank"', b'"extra":1,"party":"bank"'),
         lambda raw: raw.replace(b'"bank"', b'"b\\u0061nk"'),
@@ -142,7 +151,7 @@ def test_a_missing_or_damaged_file_is_a_typed_error(tmp_path: Path) -> None:
 def test_floats_survive_exactly() -> None:
     values = (0.1, 1 / 3, 5e-324, 1.7976931348623157e308, -0.0, 1e16, 123456789.0)
     tree = Tree(TreeShape((0,), (-1,)), (), (1,), values)
-    shard = msgspec.structs.replace(example(), base_margin=1 / 3, trees=(tree,))
+    shard = msgspec.structs.replace(example(), base_margins=(1 / 3,), trees=(tree,))
     again = Shard.from_bytes(shard.to_bytes())
     assert [one.hex() for one in again.trees[0].weights] == [one.hex() for one in values]
-    assert again.base_margin == 1 / 3
+    assert again.base_margins == (1 / 3,)

@@ -16,7 +16,9 @@ from fedchain.data.holdout import stratified_holdout
 from fedchain.data.ids import sort_ids
 from fedchain.data.table import Table
 from fedchain.errors import DataError
-from fedchain.simulation.plaintext import BinMatrix, plaintext_auc, predict_proba
+from fedchain.simulation.plaintext import BinMatrix, plaintext_auc, predict, predict_proba, xgboost_parameters
+from fedchain.training.boosting.metrics import default_metric, metric_of
+from fedchain.training.boosting.objectives import Objective, objective_of
 from tests.data_folder import real_data
 
 
@@ -123,3 +125,92 @@ def test_rows_without_a_value_may_join_the_low_bins_in_one_split() -> None:
     labels = (bins[:, 0] != 1).astype(np.float64)
     scores = predict_proba([(bins, [feature(2, True)])], labels, np.zeros(120, dtype=bool), trees=1, depth=1)
     assert scores[0] == scores[80] > scores[40]
+
+
+OBJECTIVES = {
+    "binary": objective_of("binary"),
+    "rare positives": objective_of("binary", scale_pos_weight=5.0),
+    "classes": objective_of("multiclass", classes=3),
+    "numbers": objective_of("squared_error"),
+    "counts": objective_of("poisson"),
+    "amounts": objective_of("tweedie", tweedie_variance_power=1.3),
+}
+
+
+def drawn(objective: Objective, rows: int = 400) -> tuple[BinMatrix, NDArray[np.float64], NDArray[np.float64]]:
+    """A matrix with missing values, labels that hang on it, and weights."""
+    random = np.random.default_rng(5)
+    bins = random.integers(0, 8, size=(rows, 3)).astype(np.uint8)
+    signal = bins[:, 0] / 7 - bins[:, 1] / 14
+    bins[random.random(rows) < 0.1, 2] = 8
+    labels = {
+        "binary": (random.random(rows) < 0.2 + 0.5 * signal).astype(np.float64),
+        "multiclass": np.clip(np.floor(3 * (signal + random.normal(size=rows) * 0.2)), 0, 2),
+        "squared_error": 10 * signal + random.normal(size=rows),
+        "poisson": random.poisson(np.exp(2 * signal)).astype(np.float64),
+        "tweedie": random.poisson(np.exp(2 * signal)) * random.exponential(size=rows),
+    }[objective.name]
+    return (bins, [feature(8), feature(8), feature(8, True)]), labels, random.integers(0, 4, rows).astype(np.float64)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_predictions_are_those_of_xgboost_left_to_itself(name: str, weighted: bool) -> None:
+    xgboost = pytest.importorskip("xgboost", minversion="3.1")  # earlier ones start from elsewhere
+    objective = OBJECTIVES[name]
+    (bins, features), labels, drawn_weights = drawn(objective)
+    holdout = np.arange(len(labels)) % 4 == 0
+    weights = drawn_weights if weighted else None
+    found = predict([(bins, features)], labels, holdout, objective=objective, weights=weights, trees=8, l1=0.1)
+
+    values = np.where(bins < 8, bins, np.nan)
+    own = None if weights is None else weights[~holdout]
+    settings = {"max_depth": 3, "learning_rate": 0.3, "reg_alpha": 0.1, "tree_method": "hist", "nthread": 1}
+    data = xgboost.DMatrix(values[~holdout], label=labels[~holdout], weight=own)
+    alone = xgboost.train({**settings, **xgboost_parameters(objective)}, data, num_boost_round=8)
+    np.testing.assert_allclose(found, alone.predict(xgboost.DMatrix(values)), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_trees_predict_held_out_rows_better_than_the_base_margin(name: str) -> None:
+    objective = OBJECTIVES[name]
+    matrix, labels, _ = drawn(objective)
+    holdout = np.arange(len(labels)) % 4 == 0
+    found = predict([matrix], labels, holdout, objective=objective, trees=10, learning_rate=0.1)
+    start = objective.predictions(np.tile(objective.base_margin(labels[~holdout]), (len(labels), 1)))
+    assert found.shape == start.shape
+    judged = "auc" if objective.name == "binary" else default_metric(objective.name)
+    metric = metric_of(judged, objective.name, tweedie_variance_power=1.3)
+    values = [metric.value(labels[holdout], each[holdout]) for each in (found, start)]
+    assert metric.better(*values)
+    assert abs(values[0] - values[1]) > 0.02 * abs(values[1])
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_a_row_of_weight_k_trains_as_k_rows(name: str) -> None:
+    objective = OBJECTIVES[name]
+    (bins, features), labels, weights = drawn(objective, 150)
+    none = np.zeros(len(labels), dtype=bool)
+    weighted = predict([(bins, features)], labels, none, objective=objective, weights=weights, trees=4)
+    again = np.concatenate([np.arange(150), np.repeat(np.arange(150), weights.astype(int))])
+    mask = np.arange(len(again)) < 150
+    repeated = predict([(bins[again], features)], labels[again], mask, objective=objective, trees=4)
+    np.testing.assert_allclose(weighted, repeated[:150], rtol=2e-4, atol=2e-5)
+
+
+def test_growing_by_leaves_uses_no_more_leaves_than_allowed() -> None:
+    matrix, labels, _ = drawn(OBJECTIVES["numbers"])
+    none = np.zeros(len(labels), dtype=bool)
+    options = {"objective": OBJECTIVES["numbers"], "trees": 1}
+    by_leaf = predict([matrix], labels, none, depth=0, max_leaves=5, **options)  # type: ignore[arg-type]
+    assert len(np.unique(by_leaf)) == 5
+    assert len(np.unique(predict([matrix], labels, none, depth=3, **options))) == 8  # type: ignore[arg-type]
+
+
+def test_labels_that_do_not_fit_the_objective_are_errors() -> None:
+    matrix, labels, weights = drawn(OBJECTIVES["numbers"], 40)
+    none = np.zeros(40, dtype=bool)
+    with pytest.raises(DataError, match="expected counts"):
+        predict([matrix], labels, none, objective=OBJECTIVES["counts"])
+    with pytest.raises(DataError, match="weights and labels must have the same rows"):
+        predict([matrix], labels, none, objective=OBJECTIVES["numbers"], weights=weights[:3])

@@ -1,45 +1,21 @@
-"""Gradients of the logistic loss, and the integers that are encrypted."""
+"""Gradients as the integers that are encrypted."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchain.training.boosting.gradients import base_margin, logistic_gradients, quantise
-
-
-def loss(margin: float, label: float) -> float:
-    return float(np.log1p(np.exp(-margin)) + (1 - label) * margin)
-
-
-@given(st.floats(-6, 6), st.sampled_from([0.0, 1.0]))
-def test_gradients_are_the_derivatives_of_the_loss(margin: float, label: float) -> None:
-    step = 1e-4
-    gradient, hessian = logistic_gradients(np.array([margin]), np.array([label]))[0]
-    up, middle, down = (loss(margin + shift, label) for shift in (step, 0, -step))
-    assert gradient == pytest.approx((up - down) / (2 * step), abs=1e-6)
-    assert hessian == pytest.approx((up - 2 * middle + down) / step**2, abs=1e-5)
-
-
-@pytest.mark.parametrize("margin", [-800.0, 800.0])
-def test_extreme_margins_give_finite_gradients_and_positive_hessians(margin: float) -> None:
-    values = logistic_gradients(np.array([margin, margin]), np.array([0.0, 1.0]))
-    assert np.isfinite(values).all()
-    assert (values[:, 1] > 0).all()
-
-
-def test_the_base_margin_is_where_gradients_sum_to_zero() -> None:
-    labels = np.array([1.0, 0.0, 0.0, 0.0])
-    margin = base_margin(labels)
-    assert margin == pytest.approx(np.log(1 / 3))
-    assert logistic_gradients(np.full(4, margin), labels)[:, 0].sum() == pytest.approx(0.0, abs=1e-15)
+from fedchain.training.boosting.gradients import quantise
+from fedchain.training.boosting.objectives import BinaryLogistic
 
 
 def test_balanced_labels_give_integers_that_sum_to_exactly_zero() -> None:
     labels = np.array([0.0, 1.0] * 50)
-    integers, _ = quantise(logistic_gradients(np.full(100, base_margin(labels)), labels))
+    objective = BinaryLogistic()
+    margin = np.tile(objective.base_margin(labels), (100, 1))
+    gradient, hessian = objective.gradients(margin, labels)
+    integers, _ = quantise(np.concatenate([gradient, hessian], axis=1))
     assert integers[:, 0].sum() == 0
     assert set(integers[:, 0].tolist()) == {-4096, 4096}
 

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fedchain.training.boosting.histogram import plain_histogram
-from fedchain.training.boosting.splitting import Candidate, Layout, Regularisation, best_split, leaf_weight
+from fedchain.training.boosting.splitting import (
+    Candidate,
+    Layout,
+    Regularisation,
+    best_split,
+    best_weight,
+    leaf_weight,
+    score,
+)
 from tests.strategies import binned_rows
 
 Rows = tuple[Layout, NDArray[np.uint8], NDArray[np.int64]]
@@ -61,7 +69,7 @@ def naive_best(
 
 def sums_of(rows: Rows) -> NDArray[np.int64]:
     layout, bins, values = rows
-    return plain_histogram(bins, np.arange(len(bins)), values, layout)
+    return plain_histogram(bins, np.arange(len(bins)), values, layout)[0]
 
 
 @settings(max_examples=300, deadline=None)
@@ -103,14 +111,15 @@ def test_plain_histogram_is_that_of_a_loop(rows: Rows) -> None:
 def test_a_sibling_is_the_parent_minus_the_other_child(rows: Rows, data: st.DataObject) -> None:
     layout, bins, values = rows
     goes = np.array(data.draw(st.lists(st.booleans(), min_size=len(bins), max_size=len(bins))))
-    left, right = (plain_histogram(bins, np.flatnonzero(one), values, layout) for one in (goes, ~goes))
+    left, right = (plain_histogram(bins, np.flatnonzero(one), values, layout)[0] for one in (goes, ~goes))
     np.testing.assert_array_equal(sums_of(rows) - left, right)
 
 
 def test_a_histogram_of_large_sums_is_exact() -> None:
     values = np.full((1000, 2), 2**30 - 1, dtype=np.int64)
-    sums = plain_histogram(np.zeros((1000, 1), dtype=np.uint8), np.arange(1000), values, Layout((1,), (False,)))
+    sums, counts = plain_histogram(np.zeros((1000, 1), dtype=np.uint8), np.arange(1000), values, Layout((1,), (False,)))
     assert sums.tolist() == [[1000 * (2**30 - 1)] * 2]
+    assert counts.tolist() == [1000]
 
 
 def sums(*bins: tuple[int, int]) -> NDArray[np.int64]:
@@ -176,6 +185,70 @@ def test_a_child_without_hessian_is_no_split_even_without_rules() -> None:
 
 
 def test_leaf_weight_is_the_shrunk_newton_step() -> None:
-    assert leaf_weight((6, 8), (2.0, 4.0), 1.0, 0.5) == pytest.approx(-0.5 * 3 / 3)
-    assert leaf_weight((5, 0), (1.0, 1.0), 0.0, 0.5) == 0.0
-    assert leaf_weight((0, 5), (1.0, 1.0), 0.0, 0.5) == 0.0
+    assert leaf_weight((6, 8), (2.0, 4.0), NO_RULES, 0.5) == pytest.approx(-0.5 * 3 / 3)
+    free = Regularisation(0.0, 0.0, 0.0)
+    assert leaf_weight((5, 0), (1.0, 1.0), free, 0.5) == 0.0
+    assert leaf_weight((0, 5), (1.0, 1.0), free, 0.5) == 0.0
+
+
+def test_l1_shrinks_a_weight_towards_zero_and_a_step_bound_caps_it() -> None:
+    assert leaf_weight((6, 2), (1.0, 1.0), Regularisation(1.0, 0.0, 0.0, l1=1.5), 1.0) == pytest.approx(-4.5 / 3)
+    assert leaf_weight((-6, 2), (1.0, 1.0), Regularisation(1.0, 0.0, 0.0, l1=1.5), 1.0) == pytest.approx(4.5 / 3)
+    assert leaf_weight((1, 2), (1.0, 1.0), Regularisation(1.0, 0.0, 0.0, l1=1.5), 1.0) == 0.0
+    bounded = Regularisation(1.0, 0.0, 0.0, max_delta_step=0.7)
+    assert leaf_weight((6, 2), (1.0, 1.0), bounded, 0.5) == pytest.approx(-0.35)
+    assert leaf_weight((-6, 2), (1.0, 1.0), bounded, 0.5) == pytest.approx(0.35)
+    assert leaf_weight((1, 9), (1.0, 1.0), bounded, 0.5) == pytest.approx(-0.05)
+
+
+def loss(gradient: float, hessian: float, weight: float, rules: Regularisation) -> float:
+    """What a leaf adds to the objective, doubled (arXiv:1603.02754, equation 4, with an L1 term)."""
+    return 2 * gradient * weight + (hessian + rules.l2) * weight**2 + 2 * rules.l1 * abs(weight)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.floats(-20, 20),
+    st.floats(0.1, 20),
+    st.sampled_from([0.0, 0.5, 3.0]),
+    st.sampled_from([0.0, 1.0, 4.0]),
+    st.sampled_from([0.0, 0.2, 0.7]),
+)
+def test_the_best_weight_minimises_the_loss_and_the_score_is_what_it_saves(
+    gradient: float, hessian: float, l1: float, l2: float, step: float
+) -> None:
+    rules = Regularisation(l2, 0.0, 0.0, l1, 0, step)
+    g, h = np.array([gradient]), np.array([hessian])
+    weight = float(best_weight(g, h, rules)[0])
+    least = loss(gradient, hessian, weight, rules)
+    assert float(score(g, h, rules)[0]) == pytest.approx(-least, rel=1e-9, abs=1e-9)
+    reach = step or 2 * abs(weight) + 1
+    tries = np.linspace(-reach, reach, 401)
+    assert least <= min(loss(gradient, hessian, float(one), rules) for one in tries) + 1e-9
+
+
+@settings(max_examples=100, deadline=None)
+@given(binned_rows(), st.integers(0, 6))
+def test_no_child_of_the_best_split_has_fewer_rows_than_asked(rows: Rows, least: int) -> None:
+    layout, bins, values = rows
+    histogram, counts = plain_histogram(bins, np.arange(len(bins)), values, layout)
+    assert counts.tolist() == [
+        int((bins[:, feature] == one).sum())
+        for feature in range(len(layout.n_bins))
+        for one in range(int(layout.widths[feature]))
+    ]
+    found = best_split(histogram, layout, (1.0, 1.0), Regularisation(1.0, 0.0, 0.0, min_leaf_rows=least), counts)
+    allowed = []
+    for feature in range(len(layout.n_bins)):
+        for split_bin in range(layout.n_bins[feature]):
+            for missing_left in (False, True) if layout.has_missing[feature] else (False,):
+                column = bins[:, feature]
+                goes = (column <= split_bin) | ((column == layout.n_bins[feature]) & missing_left)
+                if min(goes.sum(), (~goes).sum()) >= least:
+                    alone = np.where(goes[:, None], values, 0).sum(axis=0)
+                    allowed.append((feature, split_bin, missing_left, tuple(int(one) for one in alone)))
+    free = naive_best(layout, bins, values, (1.0, 1.0), NO_RULES)
+    if found is not None:
+        assert (found.feature, found.bin, found.missing_left, found.left) in allowed
+    if free is not None and (free.feature, free.bin, free.missing_left, free.left) in allowed:
+        assert found == free

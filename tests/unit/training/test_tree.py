@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedchain.errors import ProtocolViolationError
 from fedchain.messages import Split, SplitNode
 from fedchain.training.boosting import steps
-from fedchain.training.boosting.params import MAX_DEPTH
+from fedchain.training.boosting.params import MAX_CLASSES, MAX_DEPTH
 from fedchain.training.boosting.tree import (
     check_split,
     children_rows,
@@ -70,8 +70,8 @@ def test_partitions_of_another_size_name_the_sender(packed: bytes, says: str) ->
     assert caught.value.culprit == "bank"
 
 
-def rows(**sizes: int) -> dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    return {int(name[1:]): np.arange(size, dtype=np.int64) for name, size in sizes.items()}
+def rows(**sizes: int) -> dict[int, int]:
+    return {int(name[1:]): size for name, size in sizes.items()}
 
 
 def test_the_smaller_sibling_is_summed_and_the_left_one_if_equal() -> None:
@@ -120,9 +120,11 @@ def test_a_split_covers_exactly_the_open_nodes_in_order() -> None:
 
 
 @pytest.mark.parametrize("depth", range(1, MAX_DEPTH + 1))
-def test_no_two_messages_of_a_round_share_a_step(depth: int) -> None:
-    used = [steps.GRADIENTS, steps.leaf_weights(depth)]
-    for level in range(depth):
-        used += [steps.histogram(level), steps.split(level), steps.partition(level)]
+@pytest.mark.parametrize("trees", [1, 2, MAX_CLASSES])
+def test_no_two_messages_of_a_round_share_a_step(depth: int, trees: int) -> None:
+    used = [steps.GRADIENTS, steps.leaf_weights(trees, depth)]
+    for tree in range(trees):
+        for level in range(depth):
+            used += [step(tree, depth, level) for step in (steps.histogram, steps.split, steps.partition)]
     assert len(set(used)) == len(used)
-    assert max(used) == steps.leaf_weights(depth)
+    assert max(used) == steps.leaf_weights(trees, depth)

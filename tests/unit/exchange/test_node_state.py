@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,15 +21,26 @@ JOB = JobId("0x" + "ab" * 32)
 UPLINK = OutgoingUplink(JOB, 1, 0, 3, Kind.SPLIT, "", b"\x05" * 32, 5, 0, b"bytes")
 
 
+_opened: list[NodeState] = []
+
+
 def opened(path: Path, *, chain_id: int = 1337, genesis: bytes = GENESIS) -> NodeState:
-    return NodeState(path / "node.sqlite", chain_id=chain_id, genesis_hash=genesis)
+    """A state that stays open until the end of the test: what another reads was not written by closing it."""
+    _opened.append(NodeState(path / "node.sqlite", chain_id=chain_id, genesis_hash=genesis))
+    return _opened[-1]
+
+
+@pytest.fixture(autouse=True)
+def _close_states() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
 
 
 def test_the_cursor_survives_a_restart(tmp_path: Path) -> None:
     first = opened(tmp_path)
     assert first.cursor() is None
     first.advance(Cursor(7, b"\x07" * 32), [(b"\x07" * 32, 0, 7)])
-    del first  # not closed: as after a kill
     assert opened(tmp_path).cursor() == Cursor(7, b"\x07" * 32)
 
 
@@ -96,7 +109,7 @@ def test_a_file_that_is_no_state_is_a_config_error(tmp_path: Path) -> None:
 
 def test_a_state_of_another_version_is_a_config_error(tmp_path: Path) -> None:
     opened(tmp_path).close()
-    with sqlite3.connect(tmp_path / "node.sqlite") as db:
+    with closing(sqlite3.connect(tmp_path / "node.sqlite")) as db, db:
         db.execute("UPDATE meta SET value = '999' WHERE key = 'version'")
     with pytest.raises(ConfigError, match="999"):
         opened(tmp_path)

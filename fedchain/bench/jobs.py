@@ -13,7 +13,7 @@ from fedchain.bench.synthetic import Synthetic
 from fedchain.data.table import Table
 from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec, first_problem
-from fedchain.simulation.federation import read_party_table
+from fedchain.federation.tables import read_party_table
 from fedchain.types import PartyId
 
 
@@ -44,7 +44,7 @@ class Files:
             DataError: a file does not hold what is asked for.
         """
         files = dict(zip(spec.names, [self.active, *self.passive], strict=True))
-        return {name: read_party_table(files[name], spec.party(name), spec.label_type) for name in spec.names}
+        return {name: read_party_table(files[name], spec, name) for name in spec.names}
 
     def settings(self) -> dict[str, object]:
         """For the report."""

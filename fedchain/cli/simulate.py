@@ -53,12 +53,12 @@ def simulate(
     from fedchain.cli.progress import StageBars
     from fedchain.compute.executor import Executor
     from fedchain.federation.spec import JobSpec
-    from fedchain.simulation.federation import read_party_table
+    from fedchain.federation.tables import read_party_table
     from fedchain.simulation.federation import simulate as run
 
     spec = JobSpec.from_toml(job)
     files = table_files(spec, data, table or ())
-    tables = {name: read_party_table(files[name], spec.party(name), spec.label_type) for name in spec.names}
+    tables = {name: read_party_table(files[name], spec, name) for name in spec.names}
     executor = Executor(threads)
     with StageBars() as bars:
         result = run(spec, tables, executor=executor, on_stage=bars.on_stage)

@@ -30,7 +30,6 @@ class DemoProgress:
         self._align = self._bars.add_task("alignment", total=None, note="", start=False)
         self._trees = self._bars.add_task("trees", total=None, note="", start=False)
         self._chain = self._bars.add_task("blocks", total=None, note="")
-        self._spec: JobSpec | None = None
         self._phase = Phase.NONE
 
     def __enter__(self) -> DemoProgress:
@@ -47,7 +46,6 @@ class DemoProgress:
         parties = len(spec.parties)
         self._bars.update(self._align, total=parties + parties * parties)  # keys, then each set by each party
         self._bars.update(self._trees, total=spec.algorithm.trees)
-        self._spec = spec
 
     def say(self, what: str) -> None:
         """A line of text above the bars."""

@@ -38,10 +38,10 @@ from fedchain.demo.progress import DemoProgress
 from fedchain.demo.report import ChainUse, DemoReport, Seconds
 from fedchain.errors import ConfigError, DeadlineError, FedchainError, JobAbortedError
 from fedchain.federation.spec import JobSpec
+from fedchain.federation.tables import read_party_table
 from fedchain.model.shard import model_digest
 from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
-from fedchain.simulation.federation import read_party_table
 from fedchain.simulation.reference import Reference, plaintext_reference
 from fedchain.types import JobId, PartyId, Phase, Status
 
@@ -88,7 +88,7 @@ def run_demo(options: DemoOptions, progress: DemoProgress) -> DemoReport:
             )
         progress.expect(spec)
         files = options.tables(spec, workdir)
-        tables = {name: read_party_table(files[name], spec.party(name), spec.label_type) for name in spec.names}
+        tables = {name: read_party_table(files[name], spec, name) for name in spec.names}
         federation = _Federation.start(options, spec, files, workdir, stack, progress)
         progress.say("training the plaintext reference while the nodes start")
         reference = plaintext_reference(spec, tables)

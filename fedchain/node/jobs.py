@@ -12,14 +12,13 @@ import structlog
 from fedchain.chain import JobPolicy, JobProposed
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
-from fedchain.data.csv import read_table
-from fedchain.data.table import Table
 from fedchain.errors import ChainError, ConfigError, FedchainError, ProtocolViolationError
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
 from fedchain.exchange.records import JobRecord
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
+from fedchain.federation.tables import read_party_table
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_party
 from fedchain.node.jobfiles import JobFiles
@@ -33,25 +32,6 @@ log = structlog.get_logger(__name__)
 def policy_of(spec: JobSpec) -> JobPolicy:
     """The contract's bounds that a spec asks for."""
     return JobPolicy(spec.policy.max_payload_bytes, spec.max_rounds, spec.policy.max_statistic_e6)
-
-
-def load_table(config: NodeConfig, spec: JobSpec) -> Table:
-    """This node's table with the columns that the spec names for it.
-
-    Raises:
-        DataError: the table does not hold them; the message may name values, so it stays local.
-    """
-    party = spec.party(config.name)
-    return read_table(
-        config.data.path,
-        id_column=party.id,
-        label_column=party.label,
-        positive=party.positive,
-        label_type=spec.label_type,
-        weight_column=party.weight,
-        features=party.features or None,
-        categorical=party.categorical,
-    )
 
 
 class Jobs:
@@ -153,7 +133,7 @@ class Jobs:
         on_stage = self._on_stage(record.job_id, spec.name)
         started = time.monotonic()
         try:
-            table = load_table(self._config, spec)
+            table = read_party_table(self._config.data.path, spec, self._config.name)
             dlog = None
             if spec.party(self._config.name).role is Role.ACTIVE:
                 dlog = DlogTable.load_or_build(executor=self._executor)

@@ -19,11 +19,11 @@ from fedchain.exchange.records import RequestRecord
 from fedchain.federation.party import answerer_of, predict_party
 from fedchain.federation.session import Session
 from fedchain.federation.spec import JobSpec
+from fedchain.federation.tables import read_party_table
 from fedchain.inference.request import Answerer
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_party
 from fedchain.node.jobfiles import JobFiles
-from fedchain.node.jobs import load_table
 from fedchain.node.progress import ProgressBoard
 from fedchain.protocol.actions import Stage
 from fedchain.types import JobId, PartyId, Phase
@@ -210,7 +210,9 @@ class Requests:
             found = self._finished.get(job_id)
             if found is None:
                 spec, shard, session = JobFiles(self._config.state.folder, job_id).load()
-                answerer = answerer_of(shard, session, load_table(self._config, spec))
+                answerer = answerer_of(
+                    shard, session, read_party_table(self._config.data.path, spec, self._config.name)
+                )
                 roster = self._exchange.consortium.job(job_id).roster
                 parties = {self._exchange.directory.name_of(address): address for address in roster}
                 found = self._finished[job_id] = FinishedJob(spec, session, answerer, parties)

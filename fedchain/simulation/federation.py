@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
-from fedchain.data.csv import read_table
-from fedchain.data.label import LabelType
 from fedchain.data.table import Table
 from fedchain.errors import ConfigError
 from fedchain.federation.party import JobOutcome, job_party
-from fedchain.federation.spec import JobSpec, PartySpec
+from fedchain.federation.spec import JobSpec
 from fedchain.protocol import Stage
 from fedchain.simulation.channel import Channel, StageListener, Tap, Traffic
 from fedchain.types import PartyId
@@ -39,20 +36,6 @@ class SimulationResult:
     def active(self) -> JobOutcome:
         """The label holder's outcome."""
         return next(iter(self.outcomes.values()))
-
-
-def read_party_table(path: Path, party: PartySpec, label_type: LabelType = "binary") -> Table:
-    """The columns of a CSV file that a job names for a party; labels are read as `JobSpec.label_type` says."""
-    return read_table(
-        path,
-        id_column=party.id,
-        label_column=party.label,
-        positive=party.positive,
-        label_type=label_type,
-        weight_column=party.weight,
-        features=party.features or None,
-        categorical=party.categorical,
-    )
 
 
 def simulate(

@@ -37,7 +37,6 @@ from fedchain.types import PartyId
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-NO_ROWS = np.zeros(0, dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,12 @@ from fedchain.errors import (
 from fedchain.exchange.records import OutgoingUplink
 from fedchain.exchange.state import NodeState
 from fedchain.federation.spec import JobSpec
+from fedchain.federation.tables import read_party_table
 from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
 from fedchain.node.runtime import Node, run_node
-from fedchain.simulation.federation import read_party_table, simulate
+from fedchain.simulation.federation import simulate
 from fedchain.types import JobId, Kind, Phase, Status
 
 pytestmark = pytest.mark.timeout(120)
@@ -246,7 +247,7 @@ def test_nodes_train_the_simulation_s_model_in_every_mode(members: list[Member],
         scores = client.predict(job_id, "holdout").scores
     spec = JobSpec.from_toml_text(toml.decode())
     tables = {
-        party: read_party_table(member.config.data.path, spec.party(party), spec.label_type)
+        party: read_party_table(member.config.data.path, spec, party)
         for party, member in zip(spec.names, members, strict=True)
     }
     simulated = simulate(spec, tables).active

@@ -2,6 +2,7 @@
 
 FedchainError
 ├── ConfigError               job.toml, node.toml, command line: the user can mend it
+│   └── CheckpointError       a warm start without its checkpoint, with another one, or one that does not fit the job
 ├── DataError                 a table, its columns, its labels
 ├── AlignmentError            ids that cannot be aligned (empty intersection, duplicates …)
 ├── TrainingError             a job that cannot go on for a reason of its own
@@ -40,6 +41,10 @@ class ConfigError(FedchainError):
     """A setting is wrong; the message names file, key, and remedy."""
 
     exit_code = 2
+
+
+class CheckpointError(ConfigError):
+    """A warm start's checkpoint is missing, is not the one that the job names, or does not fit the job."""
 
 
 class DataError(FedchainError):

@@ -116,8 +116,8 @@ class _Inbox:
     output: int
 
     @property
-    def depth(self) -> int:
-        return self.spec.algorithm.depth
+    def turns(self) -> int:
+        return self.spec.algorithm.turns
 
     def routed(self, rows: int) -> Bits | None:
         packed = self._mine(self.recorder.routed, steps.GRADIENTS, self.spec.names[0], Kind.GRADIENTS)
@@ -125,19 +125,19 @@ class _Inbox:
             return None
         return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), bitorder="little")[:rows].astype(np.bool_)
 
-    def decisions(self, level: int) -> dict[int, SplitNode]:
-        step = steps.split(self.output, self.depth, level)
+    def decisions(self, turn: int) -> dict[int, SplitNode]:
+        step = steps.split(self.output, self.turns, turn)
         split = self._mine(self.recorder.splits, step, self.spec.names[0], Kind.SPLIT)
         return {} if split is None else {one.node: one for one in split.nodes}
 
-    def left(self, level: int, owner: int, rows: Mapping[int, Rows]) -> Masks:
-        """Another party's partitions of a level, if this party can open them."""
+    def left(self, turn: int, owner: int, rows: Mapping[int, Rows]) -> Masks:
+        """Another party's partitions of a turn, if this party can open them."""
         sender = self.spec.names[owner]
-        step = steps.partition(self.output, self.depth, level)
+        step = steps.partition(self.output, self.turns, turn)
         message = self._mine(self.recorder.partitions, step, sender, Kind.PARTITION)
         if message is None:
             return {}
-        place = Place(self.round, self.output, level, step, True)
+        place = Place(self.round, self.output, turn, step, True)
         packed = self.keys.unseal(message.sealed, place.context, sender)
         lengths = [len(rows[node]) for node in message.nodes]
         return dict(zip(message.nodes, unpack_left(packed, lengths, sender), strict=True))
@@ -157,19 +157,20 @@ def _walk(
     me = inbox.spec.names.index(inbox.me)
     open_nodes: dict[int, Rows] = {0: np.flatnonzero(routed).astype(np.int64)}
     known: dict[int, Rows] = {}
-    for level in range(inbox.depth):
-        decisions = {node: one for node, one in inbox.decisions(level).items() if one.owner >= 0}
+    for turn in range(inbox.turns):
+        decisions = {node: one for node, one in inbox.decisions(turn).items() if one.owner >= 0}
         left: Masks = {}
         for node in [node for node, one in decisions.items() if one.owner == me]:
             split = splits[node]
             column = own[open_nodes[node], split.feature]
             left[node] = goes_left(column, split.bin, n_bins[split.feature], split.missing_left)
         for owner in sorted({one.owner for one in decisions.values()} - {me}):
-            left.update(inbox.left(level, owner, open_nodes))
+            left.update(inbox.left(turn, owner, open_nodes))
         if set(left) - set(decisions):
             raise ProtocolViolationError(inbox.me, "was told of partitions of nodes that do not split")
-        open_nodes = children_rows(open_nodes, {node: decisions[node] for node in left}, left)
-        known.update(open_nodes)
-        if not open_nodes:
+        children = children_rows(open_nodes, {node: decisions[node] for node in left}, left)
+        known.update(children)
+        open_nodes = open_nodes | children
+        if not children:
             break
     return known

@@ -11,10 +11,8 @@ import time
 from contextlib import ExitStack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedchain.compute.executor import Executor
-from fedchain.crypto.ciphertexts import CipherRows
 from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair, MaskPool, PublicKey
 from fedchain.crypto.seal import SealingKey
@@ -33,20 +31,6 @@ from fedchain.types import PartyId
 
 MOST_TREES = 10
 FILL_SECONDS = 600.0
-
-
-class PooledKeys(KeyPair):
-    """A key pair that takes masks from a pool of its own, once it has one."""
-
-    __slots__ = ("pool",)
-
-    pool: MaskPool | None
-
-    def encrypt_rows(
-        self, values: NDArray[np.integer], executor: Executor | None = None, masks: MaskPool | None = None
-    ) -> CipherRows:
-        """As `KeyPair.encrypt_rows`, with this pair's pool."""
-        return super().encrypt_rows(values, executor, masks or self.pool)
 
 
 class _Clock:
@@ -82,9 +66,7 @@ def seconds_per_tree_warm(spec: JobSpec, joined: Joined, executor: Executor, dlo
     """
     roster, outputs = spec.names, spec.algorithm.outputs
     params = spec.algorithm.model_copy(update={"trees": min(spec.algorithm.trees, MOST_TREES)})
-    pair = PooledKeys.generate(2 * outputs)
-    assert isinstance(pair, PooledKeys)
-    pair.pool = None
+    pair = KeyPair.generate(2 * outputs)
     pair.encrypt_rows(np.zeros((2, 2 * outputs), dtype=np.int64), executor)  # public tables, built once per process
     points = pair.public.points
     public = tuple(PublicKey(points[2 * output : 2 * output + 2]) for output in range(outputs))
@@ -98,9 +80,7 @@ def seconds_per_tree_warm(spec: JobSpec, joined: Joined, executor: Executor, dlo
     def commit(plaintext: bytes, context: str) -> tuple[bytes, bytes]:
         return hashlib.sha256(plaintext).digest(), keys[active].seal_to(active, plaintext, context)
 
-    pool = MaskPool(pair, int(joined.train.sum()))
-    try:
-        pair.pool = pool
+    with MaskPool(pair, int(joined.train.sum())) as pool:
         parties: dict[PartyId, Party[object]] = {
             active: ActiveTrainer(
                 active,
@@ -118,6 +98,7 @@ def seconds_per_tree_warm(spec: JobSpec, joined: Joined, executor: Executor, dlo
                 sealing_of(keys[active]),
                 commit,
                 executor,
+                masks=pool,
             ).train()
         }
         for index in range(1, len(roster)):
@@ -136,8 +117,6 @@ def seconds_per_tree_warm(spec: JobSpec, joined: Joined, executor: Executor, dlo
             ).train()
         clock = _Clock(active, pool)
         Channel(on_stage=clock.on_stage).run(parties)
-    finally:
-        pool.close()
     return clock.seconds / params.trees
 
 

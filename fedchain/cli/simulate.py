@@ -15,6 +15,7 @@ from fedchain.errors import ConfigError
 if TYPE_CHECKING:
     from fedchain.data.table import Table
     from fedchain.federation.spec import JobSpec
+    from fedchain.model.shard import Shard
     from fedchain.simulation.federation import SimulationResult
     from fedchain.types import PartyId
 
@@ -39,6 +40,10 @@ def simulate(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Save each party's shard as DIR/<party name>.shard.json."),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="DIR", help="Shards of the model that the job continues, as of --out."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="Workers; default: one per core.")
     ] = None,
@@ -46,7 +51,8 @@ def simulate(
 ) -> None:
     """Run a job with all parties in this process, without a chain.
 
-    The parties' code is the nodes' code: same tables, same job, same model digest.
+    The parties' code is the nodes' code: same tables, same job, same model digest. A job with [warm_start] needs
+    --checkpoint.
 
     Example: fedchain simulate nodes/examples/telco/job.toml --data data/telco --json
     """
@@ -59,9 +65,10 @@ def simulate(
     spec = JobSpec.from_toml(job)
     files = table_files(spec, data, table or ())
     tables = {name: read_party_table(files[name], spec, name) for name in spec.names}
+    checkpoints = _checkpoints(spec, checkpoint)
     executor = Executor(threads)
     with StageBars() as bars:
-        result = run(spec, tables, executor=executor, on_stage=bars.on_stage)
+        result = run(spec, tables, executor=executor, checkpoints=checkpoints, on_stage=bars.on_stage)
     saved = _save(result, out) if out is not None else None
     report = report_of(spec, tables, result)
     if saved is not None:
@@ -142,12 +149,42 @@ def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationRes
     }
 
 
+def _checkpoints(spec: JobSpec, folder: Path | None) -> dict[PartyId, Shard]:
+    """Every party's shard of the model that the job continues.
+
+    Raises:
+        CheckpointError: the job continues a model and no folder is given, or the other way round.
+        ModelFormatError: a party's file is missing or damaged.
+    """
+    from fedchain.errors import CheckpointError
+    from fedchain.model.shard import Shard, model_digest
+
+    if folder is None:
+        if spec.warm_start.model is not None:
+            raise CheckpointError(
+                f"job '{spec.name}' continues model {spec.warm_start.model}; give --checkpoint DIR with its shards"
+            )
+        return {}
+    shards = {name: Shard.load(shard_path(folder, name)) for name in spec.names}
+    if spec.warm_start.model is None:
+        digest = model_digest([shard.digest() for shard in shards.values()])
+        raise CheckpointError(
+            f"--checkpoint {folder}: job '{spec.name}' continues no model; add [warm_start] model = \"{digest}\" to it"
+        )
+    return shards
+
+
+def shard_path(folder: Path, party: PartyId) -> Path:
+    """A party's file in the folder of `--out` and `--checkpoint`."""
+    return folder / f"{party}.shard.json"
+
+
 def _save(result: SimulationResult, folder: Path) -> dict[str, str]:
     saved = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, outcome in result.outcomes.items():
-            path = folder / f"{name}.shard.json"
+            path = shard_path(folder, name)
             outcome.shard.save(path)
             saved[str(name)] = str(path)
     except OSError as error:

@@ -27,16 +27,20 @@ class JobKeys:
         gradient_pair: at the active party, else None.
         gradient_public: the active party's public gradient keys, one of two columns for each output.
         has_features: per party in roster order.
+        checkpoints: digest of each party's shard of the model that the job continues, or empty; as announced.
     """
 
     sealing: Keys
     gradient_pair: KeyPair | None
     gradient_public: tuple[PublicKey, ...]
     has_features: tuple[bool, ...]
+    checkpoints: dict[PartyId, bytes]
 
 
-def exchange_keys(me: PartyId, roster: tuple[PartyId, ...], *, outputs: int, has_features: bool) -> Party[JobKeys]:
-    """Publish own keys and whether this party brings features, take the others'.
+def exchange_keys(
+    me: PartyId, roster: tuple[PartyId, ...], *, outputs: int, has_features: bool, checkpoint: bytes = b""
+) -> Party[JobKeys]:
+    """Publish own keys, whether this party brings features, and its checkpoint's digest; take the others'.
 
     All secrets are fresh and come from the operating system; public keys and salts are public to the consortium.
 
@@ -47,7 +51,7 @@ def exchange_keys(me: PartyId, roster: tuple[PartyId, ...], *, outputs: int, has
     own = SealingKey.generate()
     pair = KeyPair.generate(COLUMNS * outputs) if me == active else None
     gradient_keys = b"" if pair is None else pair.public.to_bytes()
-    message = PublicKeyMessage(own.public, os.urandom(32), gradient_keys, has_features)
+    message = PublicKeyMessage(own.public, os.urandom(32), gradient_keys, has_features, checkpoint)
     yield Send(message, STEP)
     others = yield from gather(PublicKeyMessage, STEP, tuple(party for party in roster if party != me))
     messages = {party: message if party == me else others[party] for party in roster}
@@ -65,4 +69,10 @@ def exchange_keys(me: PartyId, roster: tuple[PartyId, ...], *, outputs: int, has
     salt = hashlib.sha256(b"fedchain-session-1" + b"".join(each.salt for each in messages.values())).digest()
     sealing = Keys(me, salt, own.private, {str(party): each.sealing_key for party, each in messages.items()})
     by_output = tuple(PublicKey(public.points[COLUMNS * i : COLUMNS * (i + 1)]) for i in range(outputs))
-    return JobKeys(sealing, pair, by_output, tuple(each.has_features for each in messages.values()))
+    return JobKeys(
+        sealing,
+        pair,
+        by_output,
+        tuple(each.has_features for each in messages.values()),
+        {party: each.checkpoint for party, each in messages.items()},
+    )

@@ -1,14 +1,16 @@
 """The whole of one party's part in a job, from its table to its shard, as one generator.
 
 Keys → alignment → training → evaluation on the held-out rows → contribution → shard digest. The same code runs in a
-simulation and in a node; the finished model depends on the tables, the spec and its seeds alone.
+simulation and in a node; the finished model depends on the tables, the spec, its seeds and the checkpoint alone.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +23,12 @@ from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
 from fedchain.errors import DataError
+from fedchain.federation.checkpoint import Checkpoint, checkpoint_of, require_announced
 from fedchain.federation.keys import JobKeys, exchange_keys
+from fedchain.federation.pools import mask_pool, zero_pools
 from fedchain.federation.session import Keys, Session
 from fedchain.federation.spec import JobSpec
+from fedchain.inference.checkpoint import collect_margins, send_leaf_bits
 from fedchain.inference.request import Answerer, Scores
 from fedchain.inference.scoring import margins
 from fedchain.messages import Contribution, ShardDigest
@@ -38,6 +43,7 @@ from fedchain.training.boosting.params import BoostingParams
 from fedchain.training.boosting.partition import Sealing
 from fedchain.training.boosting.passive import PassiveTrainer
 from fedchain.training.boosting.splitting import Layout
+from fedchain.training.boosting.start import ActiveStart, PassiveStart
 from fedchain.types import PartyId, Role
 
 EVALUATION = "evaluation"
@@ -66,7 +72,14 @@ class JobOutcome:
 
 
 def job_party(
-    spec: JobSpec, me: PartyId, table: Table, *, executor: Executor, dlog: DlogTable | None = None
+    spec: JobSpec,
+    me: PartyId,
+    table: Table,
+    *,
+    executor: Executor,
+    dlog: DlogTable | None = None,
+    checkpoint: Shard | None = None,
+    fill_pools: bool = False,
 ) -> Party[JobOutcome]:
     """One party's whole job.
 
@@ -76,23 +89,30 @@ def job_party(
         table: this party's own table (labels at the active party).
         executor: where heavy local work runs.
         dlog: table for decryption; needed by the active party alone.
+        checkpoint: this party's shard of the model that the job continues, where it names one.
+        fill_pools: make masks and encryptions of zero for the next round in idle time (`pools`): worth it for a party
+            that waits for others on a machine of its own.
 
     Raises:
-        DataError: the table does not serve the job.
+        CheckpointError: the checkpoint is missing, is another one, or does not fit the job.
+        DataError: the table does not serve the job, or no longer the checkpoint.
         AlignmentError: too few common rows.
         PeerError: a peer broke the protocol; names it.
     """
     roster = spec.names
     outputs = spec.algorithm.outputs
+    continued = checkpoint_of(spec, me, table, checkpoint)
     usable = BinMapper.from_table(table, np.arange(len(table)), spec.algorithm.bins).features  # constant ones are not
-    keys = yield from exchange_keys(me, roster, outputs=outputs, has_features=bool(usable))
+    digest = b"" if continued is None else continued.shard.digest()
+    keys = yield from exchange_keys(me, roster, outputs=outputs, has_features=bool(usable), checkpoint=digest)
+    require_announced(spec.warm_start.model, keys.checkpoints)
     aligned = yield from align(
         me, roster, table.ids, keys.sealing.salt, min_rows=spec.alignment.min_rows, executor=executor
     )
     rows = table.rows_of(aligned.ids)
     weights = None if table.weight is None else table.weight[rows]  # the active party's own: they reach no other sketch
-    mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights)
-    job = _Job(spec, me, keys, aligned, mapper, mapper.transform(table, rows), executor)
+    mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights) if continued is None else continued.mapper
+    job = _Job(spec, me, keys, aligned, mapper, mapper.transform(table, rows), executor, continued, fill_pools)
     if spec.party(me).role is Role.ACTIVE:
         if table.label is None or dlog is None:
             raise DataError(f"{table.source}: the active party needs labels")
@@ -109,6 +129,8 @@ class _Job:
     mapper: BinMapper
     bins: NDArray[np.uint8]
     executor: Executor
+    checkpoint: Checkpoint | None
+    fill_pools: bool
 
     @property
     def roster(self) -> tuple[PartyId, ...]:
@@ -124,27 +146,35 @@ class _Job:
     ) -> Party[JobOutcome]:
         spec, sealing, pair = self.spec, self.keys.sealing, self.keys.gradient_pair
         assert pair is not None
+        start = None
+        if self.checkpoint is not None:
+            answerer, base_margins = self._answerer(self.checkpoint.shard), self.checkpoint.shard.base_margins
+            start = ActiveStart(self.checkpoint.rounds, base_margins, partial(collect_margins, answerer))
         objective = objective_of_params(spec.algorithm)
         objective.validate_labels(labels)
         stratified = spec.algorithm.objective in ("binary", "multiclass")
         split = three_way(labels, spec.holdout.fraction, spec.stopping.validates, spec.holdout.seed, stratified)
-        model = yield from ActiveTrainer(
-            self.me,
-            self.roster,
-            self.bins,
-            self.layout,
-            Labelled(labels, weights, split.train, split.validation),
-            spec.algorithm,
-            spec.seed,
-            self.keys.has_features,
-            objective,
-            early_stopping(spec),
-            pair,
-            dlog,
-            sealing_of(sealing),
-            self._commit,
-            self.executor,
-        ).train()
+        rows = round(int(split.train.sum()) * spec.algorithm.row_sample)
+        with mask_pool(pair, rows) if self.fill_pools else nullcontext() as masks:
+            model = yield from ActiveTrainer(
+                self.me,
+                self.roster,
+                self.bins,
+                self.layout,
+                Labelled(labels, weights, split.train, split.validation),
+                spec.algorithm,
+                spec.seed,
+                self.keys.has_features,
+                objective,
+                early_stopping(spec),
+                pair,
+                dlog,
+                sealing_of(sealing),
+                self._commit,
+                self.executor,
+                masks=masks,
+                start=start,
+            ).train()
         shard = self._shard(model.trees, model.base_margins)
         holdout = np.flatnonzero(split.holdout).astype(np.int64)
         answerer = self._answerer(shard)
@@ -162,18 +192,25 @@ class _Job:
 
     def run_passive(self) -> Party[JobOutcome]:
         sealing, active = self.keys.sealing, self.roster[0]
-        trees = yield from PassiveTrainer(
-            self.me,
-            self.roster,
-            self.bins,
-            self.layout,
-            self.spec.algorithm,
-            self.spec.seed,
-            self.keys.has_features,
-            self.keys.gradient_public,
-            sealing_of(sealing),
-            self.executor,
-        ).train()
+        start = None
+        if self.checkpoint is not None:
+            answerer = self._answerer(self.checkpoint.shard)
+            start = PassiveStart(self.checkpoint.rounds, partial(send_leaf_bits, answerer))
+        with zero_pools(self.keys.gradient_public, self.layout.total) if self.fill_pools else nullcontext(()) as zeros:
+            trees = yield from PassiveTrainer(
+                self.me,
+                self.roster,
+                self.bins,
+                self.layout,
+                self.spec.algorithm,
+                self.spec.seed,
+                self.keys.has_features,
+                self.keys.gradient_public,
+                sealing_of(sealing),
+                self.executor,
+                zeros=zeros,
+                start=start,
+            ).train()
         shard = self._shard(trees, ())
         answerer = self._answerer(shard)
         positions = yield from answerer.positions_of(active)
@@ -195,6 +232,7 @@ class _Job:
         return replace(outcome, model_digest=model_digest(digests))
 
     def _shard(self, trees: tuple[Tree, ...], base_margins: tuple[float, ...]) -> Shard:
+        earlier = () if self.checkpoint is None else self.checkpoint.shard.trees
         return Shard(
             party=self.me,
             roster=self.roster,
@@ -202,7 +240,7 @@ class _Job:
             objective=self.spec.algorithm.objective,
             base_margins=base_margins,
             binning=self.mapper.to_json(),
-            trees=trees,
+            trees=earlier + trees,
         )
 
     def _answerer(self, shard: Shard) -> Answerer:

@@ -26,6 +26,7 @@ else:
 
 MAX_SPEC_BYTES = 65_536
 NAME = re.compile(r"[a-z0-9_-]{1,64}\Z")
+MODEL_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 LABEL_TYPES: dict[ObjectiveName, LabelType] = {
     "binary": "binary",
     "multiclass": "classes",
@@ -119,6 +120,23 @@ class Stopping(_Section):
         return self.validation_fraction if self.rule == "early" else 0.0
 
 
+class WarmStart(_Section):
+    """`[warm_start]`: the finished model that the job continues.
+
+    Attributes:
+        model: its digest, as every party's report of that job has it; None starts from nothing.
+    """
+
+    model: str | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_a_digest(cls, model: str | None) -> str | None:
+        if model is not None and not MODEL_DIGEST.match(model):
+            raise ValueError("a model's digest is 64 digits of 0-9 and a-f")
+        return model
+
+
 class PolicySpec(_Section):
     """`[policy]`: what the contract enforces, and how long parties wait for each other."""
 
@@ -137,6 +155,7 @@ class JobSpec(_Section):
     alignment: Alignment = Alignment()
     holdout: Holdout = Holdout()
     stopping: Stopping = Stopping()
+    warm_start: WarmStart = WarmStart()
     policy: PolicySpec = PolicySpec()
     parties: Annotated[tuple[PartySpec, ...], Field(min_length=2, max_length=8)]
 

@@ -98,7 +98,7 @@ class Answerer:
         for party in passive:
             if answers[party].rows != len(positions):
                 raise ProtocolViolationError(party, "answered another number of rows than was asked")
-            packed = self._open(answers[party].sealed, f"{purpose}/bits", party)
+            packed = self.open_from(party, answers[party].sealed, f"{purpose}/bits")
             index = self.roster.index(party)
             bits = unpack_bits(packed, len(positions), bit_count(self.shard, index), party)
             collected.append(whole_bits(self.shard, index, bits))
@@ -126,7 +126,7 @@ class Answerer:
             if requester != self.me:
                 return None
             reply = yield from receive(PredictAnswer, SCORES, self.active, to_me=True)
-            return self._scores(self._open(reply.sealed, f"{purpose}/scores", self.active), len(positions))
+            return self._scores(self.open_from(self.active, reply.sealed, f"{purpose}/scores"), len(positions))
         bits = yield from self.collect(positions, purpose)
         scores = predictions(self.shard.objective, margins(self.shard, bits, ", ".join(self.roster[1:])))
         sealed = self.seal_to(requester, scores.astype("<f8").tobytes(), f"{purpose}/scores")
@@ -140,7 +140,12 @@ class Answerer:
             return False
         return bool((np.diff(positions) > 0).all())
 
-    def _open(self, sealed: bytes, context: str, sender: PartyId) -> bytes:
+    def open_from(self, sender: PartyId, sealed: bytes, context: str) -> bytes:
+        """Open what a party sealed to this one.
+
+        Raises:
+            ProtocolViolationError: it does not open; names the sender.
+        """
         try:
             return self.unseal(sealed, context, sender)
         except SealError as error:

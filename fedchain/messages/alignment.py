@@ -21,6 +21,7 @@ class PublicKey(Message, frozen=True):
         salt: this party's share of the session salt.
         gradient_keys: the active party's ElGamal public keys (33-byte SEC1 each, joined), empty for passive ones.
         has_features: whether the party brings feature columns, so that all know whose turn a tree is.
+        checkpoint: digest of the sender's shard of the model that a warm start continues; empty without one.
     """
 
     kind: ClassVar[Kind] = Kind.PUBLIC_KEY
@@ -29,6 +30,7 @@ class PublicKey(Message, frozen=True):
     salt: Bytes32
     gradient_keys: Annotated[bytes, msgspec.Meta(max_length=33 * 64)]
     has_features: bool
+    checkpoint: Annotated[bytes, msgspec.Meta(max_length=32)]
 
 
 class BlindedIds(Message, frozen=True):

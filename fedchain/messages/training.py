@@ -83,6 +83,9 @@ class Split(Message, frozen=True):
 class Partition(Message, frozen=True):
     """Which rows of each split node go left; sealed to the roster in standard mode, else to the active party.
 
+    A warm start opens with one of no node, from each passive party: it seals to the active party the packed leaf bits
+    of all aligned rows under the checkpoint.
+
     Attributes:
         nodes: node ids in ascending order, those whose splits the sender owns.
         sealed: seals the joined packed bits, one run of whole bytes per node, a bit per row of the node in order.

@@ -80,10 +80,12 @@ class JobsSection(_Section):
     Attributes:
         accept: `"all"`, or the names of the jobs that this node takes part in.
         threads: workers for heavy local work; default: one per core.
+        fill_pools: prepare the next round's encryption in idle time; off where parties share a machine.
     """
 
     accept: Literal["all"] | tuple[str, ...] = "all"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    fill_pools: Annotated[bool, Field(strict=True)] = True
 
     def takes(self, job_name: str) -> bool:
         """Whether this node accepts jobs of that name."""

@@ -46,6 +46,7 @@ folder = "state"
 # "all", or the names of the jobs to take part in: ["churn-2024"]
 accept = "all"
 # threads = 2                    # default: one per core
+# fill_pools = true              # prepare the next round's encryption in idle time
 """
 
 

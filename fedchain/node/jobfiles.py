@@ -64,6 +64,15 @@ class JobFiles:
             raise ModelFormatError(f"{self.folder}: no readable finished job ({error})") from error
         return spec, Shard.load(self.folder / SHARD), Session.load(self.folder / SESSION)
 
+    def name_model(self, model_digest: str) -> None:
+        """Add the model's digest to a report that was saved before all parties' shard digests were known.
+
+        Raises:
+            ModelFormatError: there is no report.
+        """
+        report = self.report() | {"model_digest": model_digest}
+        _write(self.folder / REPORT, json.dumps(report, indent=1, sort_keys=True).encode() + b"\n")
+
     def report(self) -> dict[str, Any]:
         """The report as saved.
 

@@ -16,9 +16,12 @@ from fedchain.errors import ChainError, ConfigError, FedchainError, ProtocolViol
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
 from fedchain.exchange.records import JobRecord
+from fedchain.federation.checkpoint import checkpoint_of
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.federation.tables import read_party_table
+from fedchain.model.shard import model_digest
+from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_party
 from fedchain.node.jobfiles import JobFiles
@@ -77,7 +80,10 @@ class Jobs:
                 continue
             job = consortium.job(record.job_id)
             untouched = not state.uplinks(record.job_id) and not consortium.has_aligned(record.job_id, self._address)
-            if job.phase == Phase.COMPLETED and JobFiles(self._config.state.folder, record.job_id).complete:
+            files = JobFiles(self._config.state.folder, record.job_id)
+            if job.phase == Phase.COMPLETED and files.complete:
+                digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]
+                files.name_model(model_digest([one for one in digests if one is not None]))
                 self._settle(record, "completed")
             elif job.phase in (Phase.PROPOSED, Phase.ALIGNING) and untouched:
                 self._start(record, self._exchange.subscriber.resume(record.job_id, record.block))
@@ -133,7 +139,10 @@ class Jobs:
         on_stage = self._on_stage(record.job_id, spec.name)
         started = time.monotonic()
         try:
-            table = read_party_table(self._config.data.path, spec, self._config.name)
+            me = PartyId(self._config.name)
+            table = read_party_table(self._config.data.path, spec, me)
+            checkpoint = find_checkpoint(self._config.state.folder, spec)
+            checkpoint_of(spec, me, table, checkpoint)
             dlog = None
             if spec.party(self._config.name).role is Role.ACTIVE:
                 dlog = DlogTable.load_or_build(executor=self._executor)
@@ -141,14 +150,22 @@ class Jobs:
         except BaseException as error:
             channel.give_up(f"party {channel.me} cannot take part: {type(error).__name__}")
             raise
-        me = PartyId(self._config.name)
 
         def keep(outcome: object) -> None:
             assert isinstance(outcome, JobOutcome)
             extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(time.monotonic() - started, 3)}
             JobFiles(self._config.state.folder, record.job_id).save(spec, outcome, extra)
 
-        outcome = run_party(job_party(spec, me, table, executor=self._executor, dlog=dlog), channel, on_stage, keep)
+        party = job_party(
+            spec,
+            me,
+            table,
+            executor=self._executor,
+            dlog=dlog,
+            checkpoint=checkpoint,
+            fill_pools=self._config.jobs.fill_pools,
+        )
+        outcome = run_party(party, channel, on_stage, keep)
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)

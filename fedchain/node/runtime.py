@@ -17,6 +17,7 @@ from fedchain.compute.executor import Executor
 from fedchain.errors import ConfigError, FedchainError, NotAccreditedError, TransactionError
 from fedchain.exchange import Exchange
 from fedchain.federation.spec import JobSpec
+from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.control import ControlServer
 from fedchain.node.jobs import Jobs, policy_of
@@ -139,11 +140,13 @@ class Node:
 
         Raises:
             ConfigError: the job file is not valid, or names a party that is not registered.
+            CheckpointError: it continues a model of which this node has no shard.
             NotAccreditedError: this or another party of it is not accredited.
         """
         spec = JobSpec.from_toml_text(spec_toml, where)
         if self.name not in spec.names:
             raise ConfigError(f"{where}: this node is '{self.name}', the job names {', '.join(spec.names)}")
+        find_checkpoint(self._config.state.folder, spec)
         self._wait_ready()
         consortium = self.exchange.consortium
         roster: dict[str, str] = {}

@@ -12,6 +12,7 @@ from fedchain.data.table import Table
 from fedchain.errors import ConfigError
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
+from fedchain.model.shard import Shard
 from fedchain.protocol import Stage
 from fedchain.simulation.channel import Channel, StageListener, Tap, Traffic
 from fedchain.types import PartyId
@@ -44,6 +45,8 @@ def simulate(
     *,
     executor: Executor | None = None,
     dlog: DlogTable | None = None,
+    checkpoints: Mapping[PartyId, Shard] | None = None,
+    fill_pools: bool = False,
     on_stage: StageListener | None = None,
     tap: Tap | None = None,
 ) -> SimulationResult:
@@ -54,11 +57,14 @@ def simulate(
         tables: one table per party on the roster.
         executor: shared by all parties; default one thread per core.
         dlog: default the cached full-size table.
+        checkpoints: every party's shard of the model that the job continues, where it names one.
+        fill_pools: make work ahead in idle time, as nodes do; here all parties share the machine.
         on_stage: hears of progress.
         tap: sees, changes or rejects payloads: for tests and fault injection.
 
     Raises:
         ConfigError: a party has no table.
+        CheckpointError: a party has no checkpoint, or one that does not fit the job.
         FedchainError: whatever the job ends with.
     """
     missing = [name for name in spec.names if name not in tables]
@@ -77,7 +83,15 @@ def simulate(
 
     channel = Channel(on_stage=listen, tap=tap)
     parties = {
-        name: job_party(spec, name, tables[name], executor=executor, dlog=dlog if name == spec.names[0] else None)
+        name: job_party(
+            spec,
+            name,
+            tables[name],
+            executor=executor,
+            dlog=dlog if name == spec.names[0] else None,
+            checkpoint=(checkpoints or {}).get(name),
+            fill_pools=fill_pools,
+        )
         for name in spec.names
     }
     outcomes = channel.run(parties)

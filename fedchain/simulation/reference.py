@@ -22,6 +22,7 @@ from fedchain.federation.party import objective_of_params
 from fedchain.federation.spec import JobSpec
 from fedchain.simulation.plaintext import BinMatrix, predict
 from fedchain.training.boosting.metrics import Metric, default_metric, metric_of
+from fedchain.training.boosting.params import Growth
 from fedchain.types import PartyId
 
 TIMED_TREES = 30
@@ -182,6 +183,7 @@ def _predict(spec: JobSpec, joined: Joined, matrices: Sequence[BinMatrix], trees
         "l2": params.l2,
         "gamma": params.gamma,
         "min_child_weight": params.min_child_weight,
+        "max_leaves": params.most_leaves if params.growth is Growth.LEAF_WISE else 0,
     }
     return predict(
         matrices,

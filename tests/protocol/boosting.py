@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from fedchain.training.boosting.objectives import BinaryLogistic
 from fedchain.training.boosting.params import BoostingParams, Mode
 from fedchain.training.boosting.partition import Sealing
 from fedchain.training.boosting.passive import PassiveTrainer
+from fedchain.training.boosting.sampling import feature_order, order_secret
 from fedchain.training.boosting.splitting import Layout
 from fedchain.types import PartyId
 
@@ -28,6 +29,7 @@ OPERATOR, BANK, SHOP = PartyId("operator"), PartyId("bank"), PartyId("shop")
 ROSTER = (OPERATOR, BANK, SHOP)
 ROWS = 90
 Bins = NDArray[np.uint8]
+T = TypeVar("T")
 
 
 def job_keys(roster: tuple[PartyId, ...] = ROSTER) -> dict[PartyId, Keys]:
@@ -105,6 +107,16 @@ class Training:
                 **changes,
             }
         )
+
+    def position(self, party: PartyId, feature: int, tree: int = 1) -> int:
+        """Where a passive party shows a feature in a tree."""
+        order = feature_order(2, secret=order_secret(self.bins[party], 42), tree=tree)
+        return order.tolist().index(feature)
+
+    def shown(self, party: PartyId, features: Sequence[T], tree: int = 1) -> tuple[T, ...]:
+        """Things of both features in the order in which a passive party shows them; other numbers as they are."""
+        places = [self.position(party, feature, tree) for feature in range(2)]
+        return tuple(features[places.index(one)] for one in range(2)) if len(features) == 2 else tuple(features)
 
     def run(
         self,

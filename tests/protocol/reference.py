@@ -16,8 +16,8 @@ from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
 from fedchain.federation.spec import JobSpec, Stopping
-from fedchain.training.boosting.params import BoostingParams
-from fedchain.training.boosting.sampling import column_sample, goss, row_sample
+from fedchain.training.boosting.params import BoostingParams, Growth
+from fedchain.training.boosting.sampling import column_sample, feature_order, goss, order_secret, row_sample
 from tests.protocol.coarser import Groups, every_bin, merged
 from tests.protocol.losses import base_margins, gradients, log_loss, predicted
 
@@ -122,7 +122,7 @@ def boost(joined: Joined, params: BoostingParams, *, seed: int = 42, stopping: S
             values = np.zeros((len(joined.labels), 2), dtype=np.int64)
             for part in range(2):
                 values[train[inside], part] = np.rint(derived[inside, output, part] * scales[part]).astype(np.int64)
-            tree, weight_of_row = _Grower(joined, params, number, seed, sampled, values, scales).grow()
+            tree, weight_of_row = _Grower(joined, params, number, output, seed, sampled, values, scales).grow()
             margins[:, output] += weight_of_row
             trees.append(tree)
         history.append(margins.copy())
@@ -140,6 +140,7 @@ class _Grower:
     joined: Joined
     params: BoostingParams
     number: int
+    output: int
     seed: int
     sampled: Mask
     values: NDArray[np.int64]
@@ -152,28 +153,62 @@ class _Grower:
         weights = np.zeros(len(self.sampled))
         rows = {0: np.arange(len(self.sampled))}
         waiting: dict[int, NDArray[np.int64]] = {}
-        for level in range(self.params.depth + 1):
-            if level == self.params.depth or self.competitors(level) == [0]:
+        level_wise = self.params.depth
+        if self.params.growth is Growth.LEAF_WISE:
+            level_wise = sum(self.competitors(level) != self.competitors(self.params.depth - 1) for level in range(99))
+        for level in range(level_wise):
+            if self.competitors(level) == [0]:
                 rows, waiting = rows | waiting, {}
             following: dict[int, NDArray[np.int64]] = {}
             for node, members in rows.items():
-                inside = members[self.sampled[members]]
-                sums = self.values[inside].sum(axis=0)
-                best = self._best(level, node, inside, rows) if level < self.params.depth else None
+                best = self._best(level, node, members[self.sampled[members]], rows)
                 below = any(0 in self.competitors(lower) for lower in range(level + 1, self.params.depth))
                 if best is None and below and 0 not in self.competitors(level):
                     waiting[node] = members
-                    continue
-                if best is None:
-                    weight = self.params.learning_rate * self._weight(*self._real(sums))
-                    tree[node] = Node(-1, -1, -1, False, len(inside), weight)
-                    weights[members] = weight
-                    continue
-                tree[node] = replace(best, cover=len(inside))
-                left = self._goes_left(best.owner, members, best.feature, best.bin, best.missing_left)
-                following |= {2 * node + 1: members[left], 2 * node + 2: members[~left]}
+                elif best is None:
+                    tree[node] = self._leaf(members, weights)
+                else:
+                    tree[node], children = self._children(node, members, best[1])
+                    following |= children
             rows = following
+        rows |= waiting
+        if level_wise < self.params.depth:
+            rows = self._one_leaf_at_a_time(tree, rows, level_wise)
+        for node, members in rows.items():
+            tree[node] = self._leaf(members, weights)
         return tree, weights
+
+    def _one_leaf_at_a_time(
+        self, tree: RefTree, rows: dict[int, NDArray[np.int64]], top: int
+    ) -> dict[int, NDArray[np.int64]]:
+        """Always the leaf of the highest gain; the one that was there first among equals."""
+        seen, found = dict(rows), dict[int, "tuple[float, Node] | None"]()
+        while len(rows) + sum(one.owner < 0 for one in tree.values()) < (self.params.max_leaves or 31):
+            for node, members in rows.items():
+                level = (node + 1).bit_length() - 1
+                if node not in found:
+                    inside = members[self.sampled[members]]
+                    who = max(level, top)  # nodes that were handed down are the lower levels' now
+                    found[node] = self._best(who, node, inside, seen) if level < self.params.depth else None
+            able = [(node, best) for node in rows if (best := found[node]) is not None]
+            if not able:
+                break
+            node, best = max(able, key=lambda one: one[1][0])
+            tree[node], children = self._children(node, rows.pop(node), best[1])
+            rows |= children
+            seen |= children
+        return rows
+
+    def _leaf(self, members: NDArray[np.int64], weights: Floats) -> Node:
+        inside = members[self.sampled[members]]
+        weight = self.params.learning_rate * self._weight(*self._real(self.values[inside].sum(axis=0)))
+        weights[members] = weight
+        return Node(-1, -1, -1, False, len(inside), weight)
+
+    def _children(self, node: int, members: NDArray[np.int64], best: Node) -> tuple[Node, dict[int, NDArray[np.int64]]]:
+        left = self._goes_left(best.owner, members, best.feature, best.bin, best.missing_left)
+        cover = int(self.sampled[members].sum())
+        return replace(best, cover=cover), {2 * node + 1: members[left], 2 * node + 2: members[~left]}
 
     def competitors(self, level: int) -> list[int]:
         """Who may split at a level."""
@@ -188,14 +223,18 @@ class _Grower:
 
     def _best(
         self, level: int, node: int, inside: NDArray[np.int64], rows: dict[int, NDArray[np.int64]]
-    ) -> Node | None:
+    ) -> tuple[float, Node] | None:
         total = self.values[inside].sum(axis=0)
         best: tuple[float, Node] | None = None
         for owner in self.competitors(level):
             matrix = self.joined.matrices[owner]
             share = self.params.column_sample
             used = column_sample(len(matrix.n_bins), share, seed=self.seed, tree=self.number, party=matrix.party)
-            for feature in np.flatnonzero(used):
+            order = np.arange(len(used))  # passive parties show their features in an order of each tree
+            if owner > 0:
+                secret = order_secret(matrix.bins, self.seed)
+                order = feature_order(len(used), secret=secret, tree=self.number, output=self.output)
+            for feature in order[used[order]]:
                 for split_bin, missing_left in self._cuts(owner, int(feature), node, rows):
                     goes = self._goes_left(owner, inside, int(feature), split_bin, missing_left)
                     if owner == 0 and min(goes.sum(), (~goes).sum()) < self.params.least_leaf_rows:
@@ -207,7 +246,7 @@ class _Grower:
                     gain = self._saved(gl, hl) + self._saved(gr, hr) - self._saved(*self._real(total))
                     if gain > max(self.params.gamma, 1e-6) and (best is None or gain > best[0]):
                         best = (gain, Node(owner, int(feature), split_bin, missing_left, 0, 0.0))
-        return None if best is None else best[1]
+        return best
 
     def _cuts(self, owner: int, feature: int, node: int, rows: dict[int, NDArray[np.int64]]) -> list[tuple[int, bool]]:
         """Candidate boundaries (last original bin on the left) and directions of missing values."""

@@ -90,7 +90,7 @@ def tables(draw: st.DrawFn, mode: Mode) -> Table:
 
 
 def passive(table: Table, rows: CipherRows, keys: PublicKey, executor: Executor) -> Party[Any]:
-    groups = PassiveGroups(table.layout, table.used, *table.minima)
+    groups = PassiveGroups(table.layout, table.used, np.arange(len(table.used)), *table.minima)
     cipher_of = np.where(table.sampled, np.cumsum(table.sampled) - 1, -1)
     for step, level in enumerate(table.levels):
         inside = {node: members[table.sampled[members]] for node, members in level.items()}
@@ -104,7 +104,7 @@ def active(table: Table, output: int, opener: Opener) -> Party[Any]:
     received = ReceivedHistograms(table.values_q[:, 2 * output : 2 * output + 2], table.sampled, opener)
     found = []
     for step, level in enumerate(table.levels):
-        found.append((yield from received.gather_level(step, level, [BANK]))[BANK])
+        found.append((yield from received.gather_nodes(step, level, [BANK]))[BANK])
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_a_histogram_out_of_shape_names_its_sender(
 @pytest.mark.parametrize(
     ("groups", "says"),
     [
-        ((((b"\1" * 5, 0), (b"\1" * 3, 1)),), "feature 0 do not follow from the parent's"),
+        ((((b"\1" * 5, 0), (b"\1" * 3, 1)),), "do not follow from the parent's"),
         ((((b"\1" * 4, 0), (b"\1" * 3, 1)),), "feature 1 do not follow from the parent's"),
         ((((b"\1" * 4, 0), (b"\2\1\2", 1)),), "feature 1 do not follow from the parent's"),
         ((((b"\1" * 4, 1), (b"\1" * 4, 1)),), "feature 0 do not follow from the parent's"),
@@ -121,8 +122,9 @@ def test_groups_that_do_not_follow_from_the_parent_s_name_their_sender(
     training: Training, groups: Any, says: str
 ) -> None:
     def change(message: Histogram) -> Histogram:
-        return STRUCT_REPLACE(message, groups=groups)
+        return STRUCT_REPLACE(message, groups=(training.shown(BANK, groups[0]),))
 
+    says = re.sub(r"feature (\d)", lambda found: f"feature {training.position(BANK, int(found[1]))}", says)
     with pytest.raises(ProtocolViolationError, match=says) as caught:
         training.run(wrap={BANK: lambda party: changing(party, Histogram, change, after=1)})
     assert caught.value.culprit == BANK
@@ -182,8 +184,13 @@ def test_gradients_out_of_shape_name_the_active_party(
     assert caught.value.culprit == OPERATOR
 
 
-def with_nodes(change: Callable[[list[SplitNode]], list[SplitNode]]) -> Callable[[Split], Split]:
-    return lambda message: Split(tuple(change(list(message.nodes))))
+def with_nodes(training: Training, change: Callable[[list[SplitNode]], list[SplitNode]]) -> Callable[[Split], Split]:
+    """Changes the nodes; features are numbered as the bank has them, and announced as it shows them."""
+
+    def shown(node: SplitNode) -> SplitNode:
+        return STRUCT_REPLACE(node, feature=training.position(BANK, node.feature)) if 0 <= node.feature < 2 else node
+
+    return lambda message: Split(tuple(shown(node) for node in change(list(message.nodes))))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +213,7 @@ def test_a_split_announcement_out_of_shape_names_the_active_party(
     training: Training, change: Callable[[list[SplitNode]], list[SplitNode]], says: str
 ) -> None:
     with pytest.raises(ProtocolViolationError, match=says) as caught:
-        training.run(wrap={OPERATOR: lambda party: changing(party, Split, with_nodes(change))})
+        training.run(wrap={OPERATOR: lambda party: changing(party, Split, with_nodes(training, change))})
     assert caught.value.culprit == OPERATOR
 
 

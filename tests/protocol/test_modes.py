@@ -35,6 +35,24 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mix": {"mode": "mix", "depth": 3, "min_leaf_rows": 6, "min_bin_rows": 5, "trees": 4},
     "mix, defaults": {"mode": "mix", "depth": 3, "trees": 4},
     "no minima": {"mode": "layered", "depth": 3, "min_leaf_rows": 0, "min_bin_rows": 0},
+    "leaf-wise, standard": {"mode": "standard", "depth": 6, "growth": "leaf_wise", "max_leaves": 9},
+    "leaf-wise, as many leaves as there are": {"mode": "standard", "depth": 3, "growth": "leaf_wise", "max_leaves": 99},
+    "leaf-wise, layered": {
+        "mode": "layered",
+        "depth": 6,
+        "growth": "leaf_wise",
+        "max_leaves": 7,
+        "min_leaf_rows": 6,
+        "min_bin_rows": 5,
+    },
+    "leaf-wise, mix": {
+        "mode": "mix",
+        "depth": 5,
+        "growth": "leaf_wise",
+        "max_leaves": 5,
+        "trees": 4,
+        "min_leaf_rows": 6,
+    },
     "regularised": {"mode": "mix", "l1": 0.8, "l2": 3.0, "gamma": 0.5, "min_child_weight": 2.0, "min_leaf_rows": 9},
 }
 

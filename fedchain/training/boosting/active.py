@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
-from fedchain.crypto.elgamal import KeyPair
+from fedchain.crypto.elgamal import KeyPair, MaskPool
 from fedchain.messages import Gradients, LeafWeights
 from fedchain.model.shard import Tree
 from fedchain.protocol import BeginRound, DeclareStop, Party, Send, Stage
@@ -33,6 +33,7 @@ from fedchain.training.boosting.plan import TreePlan, plan_tree
 from fedchain.training.boosting.received import Opener
 from fedchain.training.boosting.sampling import column_sample, goss, row_sample
 from fedchain.training.boosting.splitting import Layout, Regularisation, leaf_weight
+from fedchain.training.boosting.start import ActiveStart
 from fedchain.types import PartyId
 
 Floats = NDArray[np.float64]
@@ -87,6 +88,8 @@ class ActiveTrainer:
         sealing: of this job.
         commit: seal for this party alone: bytes and context to (commitment, sealed).
         executor: where encryption and decryption run.
+        masks: pool of the key pair's masks; None: they are computed when they are needed.
+        start: the model that is continued; None starts from nothing.
     """
 
     me: PartyId
@@ -104,33 +107,46 @@ class ActiveTrainer:
     sealing: Sealing
     commit: Callable[[bytes, str], tuple[bytes, bytes]]
     executor: Executor
+    masks: MaskPool | None = None
+    start: ActiveStart | None = None
 
     def train(self) -> Party[ActiveModel]:
         """All rounds until the stopping rule is met, then the declaration that it is.
+
+        Returns:
+            The trees of this job's rounds; those of a model that it continues are not among them.
 
         Raises:
             ForgedHistogramError: a passive party's sums contradict its rows; names it.
             ProtocolViolationError: a peer sent something out of shape; names it.
             TrainingError: margins diverge, or no party has a feature.
         """
-        train, weights = self.rows.train, self.rows.weights
-        base = self.objective.base_margin(self.rows.labels[train], None if weights is None else weights[train])
+        base = self._base_margins()
         margin = np.tile(base, (len(self.rows.labels), 1))
+        earlier = 0 if self.start is None else self.start.rounds
         rounds: list[list[Tree]] = []
         keep = number = 0
         yield Stage("train", 0, self.params.trees)
         while not keep:
             number += 1
             yield BeginRound(number)
-            trees, packed = yield from self._round(number, margin)
+            if number == 1 and self.start is not None:
+                margin = yield from self.start.margins()
+            trees, packed = yield from self._round(earlier + number, margin)
             rounds.append(trees)
             keep = self._rounds_to_keep(number, margin)
             commitment, sealed = self.commit(packed, f"leaf_weights/{number}")
             closing = LeafWeights(commitment, sealed, keep > 0, keep)
-            yield Send(closing, steps.leaf_weights(self.objective.columns, self.params.depth))
+            yield Send(closing, steps.leaf_weights(self.objective.columns, self.params.turns))
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
         return ActiveModel(tuple(float(one) for one in base), tuple(tree for trees in rounds[:keep] for tree in trees))
+
+    def _base_margins(self) -> Floats:
+        if self.start is not None:
+            return np.asarray(self.start.base_margins, dtype=np.float64)
+        train, weights = self.rows.train, self.rows.weights
+        return self.objective.base_margin(self.rows.labels[train], None if weights is None else weights[train])
 
     def _rounds_to_keep(self, number: int, margin: Floats) -> int:
         """0 while training goes on, else how many rounds the model keeps."""
@@ -144,6 +160,7 @@ class ActiveTrainer:
         return number if number == self.params.trees else 0
 
     def _round(self, number: int, margin: Floats) -> Party[tuple[list[Tree], bytes]]:
+        """One round, by its number in the whole model."""
         plan = plan_tree(self.params, number, self.has_features)
         routed = self.rows.train | self.rows.validation
         values, sampled = self._gradients(number, margin)
@@ -208,7 +225,7 @@ class ActiveTrainer:
 
     def _send_gradients(self, plan: TreePlan, routed: Mask, sampled: Mask, values_q: NDArray[np.int64]) -> Party[None]:
         plain = values_q[sampled].reshape(int(sampled.sum()), -1)
-        ciphertexts = self.keys.encrypt_rows(plain, executor=self.executor).to_bytes()
+        ciphertexts = self.keys.encrypt_rows(plain, self.executor, self.masks).to_bytes()
         packed = [np.packbits(mask, bitorder="little").tobytes() for mask in (routed, sampled)]
         message = Gradients(packed[0], packed[1], len(plain), ciphertexts)
         if plan.shared:

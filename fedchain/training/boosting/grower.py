@@ -1,4 +1,4 @@
-"""Grows one tree at the active party, level by level."""
+"""Grows one tree at the active party, level by level or leaf by leaf."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fedchain.training.boosting.partition import Masks, Place, Sealing, exchange
 from fedchain.training.boosting.plan import TreePlan
 from fedchain.training.boosting.received import NodeHistogram, Opener, ReceivedHistograms
 from fedchain.training.boosting.splitting import Candidate, Layout, Regularisation, best_split
-from fedchain.training.boosting.tree import Rows, children_rows, goes_left, parent, sibling, summed_nodes
+from fedchain.training.boosting.tree import Rows, children_rows, goes_left, level_of, parent, sibling, summed_nodes
 from fedchain.types import PartyId
 
 Mask = NDArray[np.bool_]
@@ -53,6 +53,22 @@ class Grown:
             weights,
             output,
         )
+
+
+@dataclass(frozen=True)
+class Found:
+    """Best split of a node, and who has it; false where there is none."""
+
+    owner: int
+    split: Candidate | None
+
+    @property
+    def gain(self) -> float:
+        """Of the split; 0 where there is none."""
+        return 0.0 if self.split is None else self.split.gain
+
+    def __bool__(self) -> bool:
+        return self.split is not None
 
 
 @dataclass
@@ -104,31 +120,54 @@ class Grower:
         """
         grown, rows = Grown(), {0: routed}
         waiting: dict[int, Rows] = {}  # top nodes without a split, for the active party to try
-        for level in range(self.params.depth):
+        for level in range(self.plan.level_wise):
             if 0 in self.plan.levels[level]:
                 rows, waiting = rows | waiting, {}
             if not rows:
                 continue
-            decisions, candidates = yield from self._decide(level, rows)
-            left = self._own_masks(rows, decisions)
-            grown.splits += [
-                OwnSplit(node, one.feature, one.bin, one.missing_left)
-                for node, one in decisions.items()
-                if one.owner == 0
-            ]
-            step = steps.partition(self.output, self.params.depth, level)
-            place = Place(self.round, self.output, level, step, self.plan.shared)
-            left = yield from exchange_partitions(self.me, self.roster, place, rows, decisions, left, self.sealing)
-            self._check_left_sums(rows, left, decisions, candidates)
-            for node, decision in decisions.items():
-                if decision.owner < 0 and self.plan.hands_down(level):
-                    waiting[node] = rows[node]
+            found = yield from self._find(level, level, rows)
+            yield from self._announce(level, level, {node: _decision(node, one) for node, one in found.items()})
+            children = yield from self._split(grown, level, rows, found)
+            for node, members in rows.items():
+                if node in grown.owners:
+                    continue
+                if self.plan.hands_down(level):
+                    waiting[node] = members
                 else:
-                    self._note(grown, node, decision.owner, rows[node])
-            rows = children_rows(rows, decisions, left)
+                    self._note(grown, node, -1, members)
+            rows = children
+        if self.plan.level_wise < self.params.depth:
+            rows = yield from self._grow_leaf_wise(grown, rows | waiting)
         for node, members in rows.items():
             self._note(grown, node, -1, members)
         return grown
+
+    def _grow_leaf_wise(self, grown: Grown, fresh: dict[int, Rows]) -> Party[dict[int, Rows]]:
+        """Split the open leaf of the highest gain until there are leaves enough; returns the leaves' rows.
+
+        Ties go to the node that was opened first.
+        """
+        level = turn = self.plan.level_wise  # the same parties compete at all levels from here on
+        room = self.params.most_leaves - len(grown.leaves) - len(fresh)
+        opened: dict[int, Rows] = {}
+        found: dict[int, Found] = {}
+        leaves: dict[int, Rows] = {}
+        while room > 0:
+            leaves |= {node: members for node, members in fresh.items() if level_of(node) >= self.params.depth}
+            fresh = {node: members for node, members in fresh.items() if node not in leaves}
+            if fresh:
+                found |= yield from self._find(turn, level, fresh)
+                opened, fresh = opened | fresh, {}
+            if not opened:
+                break
+            best = max((node for node in opened if found[node]), key=lambda node: found[node].gain, default=None)
+            chosen = {} if best is None else {best: found[best]}
+            yield from self._announce(turn, level, {node: _decision(node, one) for node, one in chosen.items()})
+            if best is None:
+                break
+            fresh = yield from self._split(grown, turn, {best: opened.pop(best)}, chosen)
+            room, turn = room - 1, turn + 1
+        return leaves | opened | fresh
 
     def _note(self, grown: Grown, node: int, owner: int, members: Rows) -> None:
         grown.owners[node] = owner
@@ -136,54 +175,72 @@ class Grower:
         if owner < 0:
             grown.leaves[node] = members
 
-    def _decide(self, level: int, rows: Mapping[int, Rows]) -> Party[tuple[dict[int, SplitNode], dict[int, Candidate]]]:
-        """Best split of every open node over the competitors; the earlier party on the roster wins ties."""
+    def _find(self, turn: int, level: int, rows: Mapping[int, Rows]) -> Party[dict[int, Found]]:
+        """Best split of every node over the competitors; the earlier party on the roster wins ties."""
         passive = self.plan.passive_at(level)
         received: dict[PartyId, dict[int, NodeHistogram]] = {}
         if passive:
-            step = steps.histogram(self.output, self.params.depth, level)
-            received = yield from self._received.gather_level(step, rows, [self.roster[index] for index in passive])
+            step = steps.histogram(self.output, self.params.turns, turn)
+            received = yield from self._received.gather_nodes(step, rows, [self.roster[index] for index in passive])
         own = self._own_histograms(rows) if 0 in self.plan.levels[level] else {}
-        decisions: dict[int, SplitNode] = {}
-        candidates: dict[int, Candidate] = {}
+        found: dict[int, Found] = {}
         for node in sorted(rows):
-            best: Candidate | None = None
-            owner = -1
+            best = Found(-1, None)
             if own:
                 sums, counts = own[node]
-                best, owner = best_split(sums, self.layout, self.scales, self.rules, counts), 0
+                best = Found(0, best_split(sums, self.layout, self.scales, self.rules, counts))
             for index in passive:
                 histogram = received[self.roster[index]][node]
                 candidate = best_split(histogram.sums, histogram.layout, self.scales, self.rules)
-                if candidate is not None and (best is None or candidate.gain > best.gain):
-                    best, owner = candidate, index
-            if best is None:
-                decisions[node] = SplitNode(node, -1, -1, -1, False)
-            else:
-                decisions[node] = SplitNode(node, owner, best.feature, best.bin, best.missing_left)
-                candidates[node] = best
-        if passive:
-            message = Split(tuple(_announced(decisions[node]) for node in sorted(decisions)))
-            step = steps.split(self.output, self.params.depth, level)
-            for recipient in [None] if self.plan.shared else [self.roster[index] for index in passive]:
-                yield Send(message, step, recipient)
-        return decisions, candidates
+                if candidate is not None and candidate.gain > best.gain:
+                    best = Found(index, candidate)
+            found[node] = best
+        return found
+
+    def _announce(self, turn: int, level: int, decisions: Mapping[int, SplitNode]) -> Party[None]:
+        passive = self.plan.passive_at(level)
+        if not passive:
+            return
+        message = Split(tuple(_announced(decisions[node]) for node in sorted(decisions)))
+        step = steps.split(self.output, self.params.turns, turn)
+        for recipient in [None] if self.plan.shared else [self.roster[index] for index in passive]:
+            yield Send(message, step, recipient)
+
+    def _split(
+        self, grown: Grown, turn: int, rows: Mapping[int, Rows], found: Mapping[int, Found]
+    ) -> Party[dict[int, Rows]]:
+        """Split the nodes for which a split was found; returns their children's rows."""
+        decisions = {node: _decision(node, one) for node, one in found.items()}
+        left = self._own_masks(rows, decisions)
+        step = steps.partition(self.output, self.params.turns, turn)
+        place = Place(self.round, self.output, turn, step, self.plan.shared)
+        left = yield from exchange_partitions(self.me, self.roster, place, rows, decisions, left, self.sealing)
+        self._check_left_sums(rows, left, found)
+        for node, one in found.items():
+            if one.split is None:
+                continue
+            self._note(grown, node, one.owner, rows[node])
+            if one.owner == 0:
+                grown.splits.append(OwnSplit(node, one.split.feature, one.split.bin, one.split.missing_left))
+        return children_rows(rows, decisions, left)
 
     def _own_histograms(self, rows: Mapping[int, Rows]) -> dict[int, tuple[Integers, Integers]]:
-        """Own sums and row counts of every open node; the larger sibling by subtraction where the parent is known."""
+        """Own sums and row counts of newly opened nodes; the larger sibling by subtraction where the parent is known.
+
+        It is not where other parties competed above, and there a sibling may have become a leaf.
+        """
         inside = {node: members[self.sampled[members]] for node, members in rows.items()}
-        direct = set(rows)
-        if self._own:  # else this is the first level at which the active party competes, and siblings may be gone
-            direct = set(summed_nodes({node: len(members) for node, members in inside.items()}))
+        paired = {node: len(members) for node, members in inside.items() if parent(node) in self._own}
+        direct = (set(rows) - set(paired)) | set(summed_nodes(paired))
         result: dict[int, tuple[Integers, Integers]] = {}
         for node in direct:
             result[node] = plain_histogram(self.bins, inside[node], self.values_q, self.layout)
             for column in result[node]:
                 column[~self._in_use] = 0
         for node in set(rows) - direct:
-            (sums, counts), (less, fewer) = self._own[parent(node)], result[sibling(node)]
+            (sums, counts), (less, fewer) = self._own.pop(parent(node)), result[sibling(node)]
             result[node] = (sums - less, counts - fewer)
-        self._own = result
+        self._own.update(result)
         return result
 
     def _own_masks(self, rows: Mapping[int, Rows], decisions: Mapping[int, SplitNode]) -> Masks:
@@ -199,18 +256,25 @@ class Grower:
         self,
         rows: Mapping[int, Rows],
         left: Masks,
-        decisions: Mapping[int, SplitNode],
-        candidates: Mapping[int, Candidate],
+        found: Mapping[int, Found],
     ) -> None:
         """The announced left rows must sum to exactly what the winning histogram said."""
         for node, mask in left.items():
             members = rows[node][mask]
             sums = self.values_q[members[self.sampled[members]]].sum(axis=0)
-            if (int(sums[0]), int(sums[1])) != candidates[node].left:
+            one = found[node]
+            if one.split is None or (int(sums[0]), int(sums[1])) != one.split.left:
                 raise ForgedHistogramError(
-                    self.roster[decisions[node].owner],
+                    self.roster[one.owner],
                     f"rows announced left of node {node} do not sum to its decrypted histogram",
                 )
+
+
+def _decision(node: int, found: Found) -> SplitNode:
+    split = found.split
+    if split is None:
+        return SplitNode(node, -1, -1, -1, False)
+    return SplitNode(node, found.owner, split.feature, split.bin, split.missing_left)
 
 
 def _announced(decision: SplitNode) -> SplitNode:

@@ -12,6 +12,8 @@ from fedchain.model.link import ObjectiveName
 MAX_TREES = 2000
 MAX_DEPTH = 8
 MAX_CLASSES = 32
+MAX_LEAVES = 2**MAX_DEPTH
+DEFAULT_LEAVES = 31
 PRIVATE_MIN_ROWS = 20
 
 
@@ -21,6 +23,17 @@ class Mode(str, Enum):
     LAYERED = "layered"
     STANDARD = "standard"
     MIX = "mix"
+
+
+class Growth(str, Enum):
+    """In which order a tree's nodes are split.
+
+    `depth_wise` splits every node of a level; `leaf_wise` one leaf at a time, that of the highest gain, until the tree
+    has `max_leaves` (XGBoost's `lossguide`, LightGBM's only way).
+    """
+
+    DEPTH_WISE = "depth_wise"
+    LEAF_WISE = "leaf_wise"
 
 
 class BoostingParams(BaseModel):
@@ -38,6 +51,8 @@ class BoostingParams(BaseModel):
     top_levels: Annotated[int, Field(strict=True, ge=1, le=MAX_DEPTH - 1)] = 2
     trees: Annotated[int, Field(strict=True, ge=1, le=MAX_TREES)] = 30
     depth: Annotated[int, Field(strict=True, ge=1, le=MAX_DEPTH)] = 5
+    growth: Growth = Growth.DEPTH_WISE
+    max_leaves: Annotated[int, Field(strict=True, ge=2, le=MAX_LEAVES)] | None = None
     learning_rate: Annotated[float, Field(strict=True, gt=0, le=1)] = 0.3
     bins: Annotated[int, Field(strict=True, ge=2, le=127)] = 32
     l1: Annotated[float, Field(strict=True, ge=0, le=1e6)] = 0.0
@@ -65,6 +80,15 @@ class BoostingParams(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _leaves_fit_growth(self) -> BoostingParams:
+        if self.growth is Growth.DEPTH_WISE and self.max_leaves is not None:
+            raise ValueError("max_leaves goes with growth = 'leaf_wise', and only with it")
+        top = 2 ** min(self.top_levels, self.depth - 1)
+        if self.growth is Growth.LEAF_WISE and self.mode is Mode.LAYERED and self.most_leaves < top:
+            raise ValueError(f"max_leaves is at least {top}: mode 'layered' splits all of its top levels")
+        return self
+
+    @model_validator(mode="after")
     def _settings_fit_each_other(self) -> BoostingParams:
         if (self.objective == "multiclass") != (self.classes is not None):
             raise ValueError("classes = K goes with objective 'multiclass', and only with it")
@@ -81,6 +105,16 @@ class BoostingParams(BaseModel):
     def outputs(self) -> int:
         """Trees per round: the number of classes with several, else 1."""
         return self.classes or 1
+
+    @property
+    def most_leaves(self) -> int:
+        """Leaves of a tree at most."""
+        return 2**self.depth if self.growth is Growth.DEPTH_WISE else self.max_leaves or DEFAULT_LEAVES
+
+    @property
+    def turns(self) -> int:
+        """Upper bound of the turns in which a tree grows: a level, or one split of a leaf-wise tree, each."""
+        return self.depth if self.growth is Growth.DEPTH_WISE else self.depth + self.most_leaves
 
     @property
     def least_leaf_rows(self) -> int:

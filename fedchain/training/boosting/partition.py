@@ -38,21 +38,21 @@ class Place:
     """Where in a round a partition belongs.
 
     Attributes:
-        round, tree, level: number of the round, tree within it, level of the tree.
+        round, tree, turn: number of the round, tree within it, turn of the tree.
         step: of the uplink.
         shared: whether it goes to the roster; else to the active party alone.
     """
 
     round: int
     tree: int
-    level: int
+    turn: int
     step: int
     shared: bool
 
     @property
     def context(self) -> str:
         """What the seal is bound to."""
-        return f"partition/{self.round}/{self.tree}/{self.level}"
+        return f"partition/{self.round}/{self.tree}/{self.turn}"
 
 
 def exchange_partitions(

@@ -11,16 +11,17 @@ never a label, a gradient, a leaf weight or another party's feature.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.compute.executor import Executor
 from fedchain.crypto.ciphertexts import CipherRows
-from fedchain.crypto.elgamal import PublicKey
+from fedchain.crypto.elgamal import PublicKey, ZeroPool
 from fedchain.errors import InvalidPointError, ProtocolViolationError
 from fedchain.messages import Gradients, Histogram, LeafWeights, Split
+from fedchain.messages.training import SplitNode
 from fedchain.model.shard import OwnSplit, Tree, TreeShape
 from fedchain.protocol import BeginRound, DeclareStop, Party, Send, Stage, receive
 from fedchain.training.boosting import steps
@@ -28,9 +29,18 @@ from fedchain.training.boosting.groups import PassiveGroups
 from fedchain.training.boosting.params import BoostingParams
 from fedchain.training.boosting.partition import Masks, Place, Sealing, exchange_partitions
 from fedchain.training.boosting.plan import TreePlan, plan_tree
-from fedchain.training.boosting.sampling import column_sample
+from fedchain.training.boosting.sampling import column_sample, feature_order, order_secret
 from fedchain.training.boosting.splitting import Layout
-from fedchain.training.boosting.tree import Rows, check_split, children_rows, goes_left, summed_nodes
+from fedchain.training.boosting.start import PassiveStart
+from fedchain.training.boosting.tree import (
+    Rows,
+    check_best_leaf,
+    check_split,
+    children_rows,
+    goes_left,
+    level_of,
+    summed_nodes,
+)
 from fedchain.types import PartyId
 
 COLUMNS = 2  # gradient and hessian of one output
@@ -55,6 +65,24 @@ class _Round:
         return CipherRows(self.ciphertexts.c1, self.ciphertexts.c2[COLUMNS * output : COLUMNS * (output + 1)])
 
 
+@dataclass
+class _Growing:
+    """A tree under way, as this party knows it.
+
+    Attributes:
+        owners: per node that was announced, roster index, -1 for a leaf.
+        splits: own ones.
+    """
+
+    number: int
+    output: int
+    plan: TreePlan
+    begun: _Round
+    groups: PassiveGroups
+    owners: dict[int, int] = field(default_factory=dict)
+    splits: list[OwnSplit] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class PassiveTrainer:
     """A passive party in training.
@@ -69,6 +97,8 @@ class PassiveTrainer:
         output_keys: the active party's gradient keys of this job, one of two columns for each output.
         sealing: of this job.
         executor: where the sums run.
+        zeros: pools of encryptions of zero, one per output; empty: they are computed when they are needed.
+        start: the model that is continued; None starts from nothing.
     """
 
     me: PartyId
@@ -81,6 +111,8 @@ class PassiveTrainer:
     output_keys: tuple[PublicKey, ...]
     sealing: Sealing
     executor: Executor
+    zeros: tuple[ZeroPool, ...] = ()
+    start: PassiveStart | None = None
 
     @property
     def active(self) -> PartyId:
@@ -101,22 +133,27 @@ class PassiveTrainer:
         """All rounds, until the active party announces the last; then this party declares its own stop.
 
         Returns:
-            The trees of the rounds that the model keeps.
+            The trees of this job's rounds that the model keeps; those of a model that it continues are not among them.
 
         Raises:
             ProtocolViolationError: a peer sent something out of shape; names it.
         """
         trees: list[Tree] = []
+        secret = order_secret(self.bins, self.seed)
+        earlier = 0 if self.start is None else self.start.rounds
         for number in range(1, self.params.trees + 1):
             yield BeginRound(number)
-            plan = plan_tree(self.params, number, self.has_features)
+            if number == 1 and self.start is not None:
+                yield from self.start.answer()
+            place = earlier + number  # in the whole model
+            plan = plan_tree(self.params, place, self.has_features)
             if self.index in plan.passive:
                 begun = yield from self._gradients(plan)
                 for output in range(self.outputs):
-                    trees.append((yield from self._tree(number, output, plan, begun)))
+                    trees.append((yield from self._tree(place, output, plan, begun, secret)))
             else:
                 trees += [Tree(TreeShape((0,), (-1,)), (), output=output) for output in range(self.outputs)]
-            closing = yield from receive(LeafWeights, steps.leaf_weights(self.outputs, self.params.depth), self.active)
+            closing = yield from receive(LeafWeights, steps.leaf_weights(self.outputs, self.params.turns), self.active)
             yield Stage("train", number, self.params.trees)
             if closing.keep and not closing.last:
                 raise ProtocolViolationError(self.active, f"keeps {closing.keep} rounds before the last")
@@ -131,38 +168,72 @@ class PassiveTrainer:
         share = self.params.column_sample
         return column_sample(len(self.layout.n_bins), share, seed=self.seed, tree=number, party=self.me)
 
-    def _tree(self, number: int, output: int, plan: TreePlan, begun: _Round) -> Party[Tree]:
+    def _tree(self, number: int, output: int, plan: TreePlan, begun: _Round, secret: bytes) -> Party[Tree]:
         used = self._used_columns(number)
-        groups = PassiveGroups(self.layout, used, self.params.least_bin_rows, self.params.least_leaf_rows)
-        nodes: dict[int, int] = {}
-        own_splits: list[OwnSplit] = []
+        order = feature_order(len(used), secret=secret, tree=number, output=output)
+        groups = PassiveGroups(self.layout, used, order, self.params.least_bin_rows, self.params.least_leaf_rows)
+        tree = _Growing(number, output, plan, begun, groups)
         rows: dict[int, Rows] = {0: np.arange(len(begun.bins), dtype=np.int64)}
-        for level in range(self.params.depth):
-            if self.index not in plan.levels[level]:
+        for level in range(plan.level_wise):
+            if self.index not in plan.levels[level] or not rows:
                 break
-            yield from self._send_histogram(output, level, rows, begun, groups)
-            step = steps.split(output, self.params.depth, level)
-            split = yield from receive(Split, step, self.active, to_me=not plan.shared)
+            yield from self._send_histogram(tree, level, rows)
+            split = yield from self._announced(tree, level)
             decisions = check_split(split, rows, len(self.roster), self.active)
-            if not plan.shared and any(one.owner not in (-1, self.index) for one in decisions.values()):
-                raise ProtocolViolationError(self.active, "announced a split of a party that does not compete here")
-            nodes.update({node: decision.owner for node, decision in decisions.items()})
-            left: Masks = {}
-            for node, decision in decisions.items():
-                if decision.owner == self.index:
-                    own = groups.own_split(decision, self.active)
-                    own_splits.append(own)
-                    column = begun.bins[rows[node], own.feature]
-                    left[node] = goes_left(column, own.bin, self.layout.n_bins[own.feature], own.missing_left)
-            step = steps.partition(output, self.params.depth, level)
-            place = Place(number, output, level, step, plan.shared)
-            left = yield from exchange_partitions(self.me, self.roster, place, rows, decisions, left, self.sealing)
-            rows = children_rows(rows, decisions, left)
-            if not rows:
+            rows = yield from self._split(tree, level, rows, decisions)
+        if plan.level_wise < self.params.depth and self.index in plan.levels[plan.level_wise]:
+            rows = yield from self._grow_leaf_wise(tree, rows)
+        tree.owners.update(dict.fromkeys(rows, -1))
+        nodes = tuple(sorted(tree.owners))
+        shape = TreeShape(nodes, tuple(tree.owners[node] for node in nodes))
+        return Tree(shape, tuple(sorted(tree.splits, key=lambda one: one.node)), output=output)
+
+    def _grow_leaf_wise(self, tree: _Growing, fresh: dict[int, Rows]) -> Party[dict[int, Rows]]:
+        """One split a turn, of the open leaf that the active party names; returns the leaves' rows."""
+        turn = tree.plan.level_wise
+        room = self.params.most_leaves - len(fresh)
+        opened: dict[int, Rows] = {}
+        leaves: dict[int, Rows] = {}
+        while room > 0:
+            leaves |= {node: members for node, members in fresh.items() if level_of(node) >= self.params.depth}
+            fresh = {node: members for node, members in fresh.items() if node not in leaves}
+            if fresh:
+                yield from self._send_histogram(tree, turn, fresh)
+                opened, fresh = opened | fresh, {}
+            if not opened:
                 break
-        nodes.update(dict.fromkeys(rows, -1))
-        shape = TreeShape(tuple(sorted(nodes)), tuple(nodes[node] for node in sorted(nodes)))
-        return Tree(shape, tuple(sorted(own_splits, key=lambda one: one.node)), output=output)
+            split = yield from self._announced(tree, turn)
+            chosen = check_best_leaf(split, opened, len(self.roster), self.active)
+            if chosen is None:
+                break
+            node = chosen.node
+            fresh = yield from self._split(tree, turn, {node: opened.pop(node)}, {node: chosen})
+            room, turn = room - 1, turn + 1
+        return leaves | opened | fresh
+
+    def _announced(self, tree: _Growing, turn: int) -> Party[Split]:
+        step = steps.split(tree.output, self.params.turns, turn)
+        split = yield from receive(Split, step, self.active, to_me=not tree.plan.shared)
+        if not tree.plan.shared and any(one.owner not in (-1, self.index) for one in split.nodes):
+            raise ProtocolViolationError(self.active, "announced a split of a party that does not compete here")
+        return split
+
+    def _split(
+        self, tree: _Growing, turn: int, rows: Mapping[int, Rows], decisions: Mapping[int, SplitNode]
+    ) -> Party[dict[int, Rows]]:
+        """Carry out the announced splits as far as this party may know them; returns the children's rows."""
+        left: Masks = {}
+        for node, decision in decisions.items():
+            tree.owners[node] = decision.owner
+            if decision.owner == self.index:
+                own = tree.groups.own_split(decision, self.active)
+                tree.splits.append(own)
+                column = tree.begun.bins[rows[node], own.feature]
+                left[node] = goes_left(column, own.bin, self.layout.n_bins[own.feature], own.missing_left)
+        step = steps.partition(tree.output, self.params.turns, turn)
+        place = Place(tree.number, tree.output, turn, step, tree.plan.shared)
+        left = yield from exchange_partitions(self.me, self.roster, place, rows, decisions, left, self.sealing)
+        return children_rows(rows, decisions, left)
 
     def _gradients(self, plan: TreePlan) -> Party[_Round]:
         message = yield from receive(Gradients, steps.GRADIENTS, self.active, to_me=not plan.shared)
@@ -187,14 +258,20 @@ class PassiveTrainer:
             raise ProtocolViolationError(self.active, "row bits do not cover the aligned rows")
         return unpacked[: len(self.bins)].astype(bool)
 
-    def _send_histogram(
-        self, output: int, level: int, rows: Mapping[int, Rows], begun: _Round, groups: PassiveGroups
-    ) -> Party[None]:
+    def _send_histogram(self, tree: _Growing, turn: int, rows: Mapping[int, Rows]) -> Party[None]:
+        begun, groups = tree.begun, tree.groups
         inside = {node: members[begun.cipher_of[members] >= 0] for node, members in rows.items()}
         nodes = summed_nodes({node: len(members) for node, members in inside.items()})
         groups.descend(nodes, inside, begun.bins)
         raw = groups.encrypted_sums(
-            nodes, inside, begun.bins, begun.cipher_of, begun.of_output(output), self.output_keys[output], self.executor
+            nodes,
+            inside,
+            begun.bins,
+            begun.cipher_of,
+            begun.of_output(tree.output),
+            self.output_keys[tree.output],
+            self.executor,
+            self.zeros[tree.output] if self.zeros else None,
         )
         message = Histogram(nodes, tuple(groups.announced(node) for node in nodes), raw)
-        yield Send(message, steps.histogram(output, self.params.depth, level), self.active)
+        yield Send(message, steps.histogram(tree.output, self.params.turns, turn), self.active)

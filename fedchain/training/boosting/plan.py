@@ -8,7 +8,8 @@
 
 `layered` and `mix` rotate over the parties that have features. A tree whose turn needs an active party with features
 where it has none falls back to `mix` over the passive parties, and so does `layered` at depth 1. A top node for which
-its party finds no split is handed down to the active party.
+its party finds no split is handed down to the active party. With leaf-wise growth, `layered` splits its top levels
+level by level and lets the active party grow the rest leaf by leaf.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedchain.errors import TrainingError
-from fedchain.training.boosting.params import BoostingParams, Mode
+from fedchain.training.boosting.params import BoostingParams, Growth, Mode
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class TreePlan:
 
     Attributes:
         levels: one tuple per level of splits.
+        level_wise: so many levels are split level by level; nodes below them one at a time, best gain first.
         shared: whether partitions go to the whole roster (else to the active party alone).
     """
 
     levels: tuple[tuple[int, ...], ...]
+    level_wise: int
     shared: bool
 
     @property
@@ -60,12 +63,14 @@ def plan_tree(params: BoostingParams, number: int, has_features: Sequence[bool])
     able = [index for index, has in enumerate(has_features) if has]
     if not able:
         raise TrainingError("no party has a feature to train on")
+    level_wise = params.depth if params.growth is Growth.DEPTH_WISE else 0
     if params.mode is Mode.STANDARD:
         everyone = tuple(range(len(has_features)))
-        return TreePlan((everyone,) * params.depth, shared=True)
+        return TreePlan((everyone,) * params.depth, level_wise, shared=True)
     passive = [index for index in able if index > 0]
     top = min(params.top_levels, params.depth - 1)
     if params.mode is Mode.LAYERED and able[0] == 0 and passive and top > 0:
         owner = passive[(number - 1) % len(passive)]
-        return TreePlan(((owner,),) * top + ((0,),) * (params.depth - top), shared=False)
-    return TreePlan(((able[(number - 1) % len(able)],),) * params.depth, shared=False)
+        levels = ((owner,),) * top + ((0,),) * (params.depth - top)
+        return TreePlan(levels, max(level_wise, top), shared=False)
+    return TreePlan(((able[(number - 1) % len(able)],),) * params.depth, level_wise, shared=False)

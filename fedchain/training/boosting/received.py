@@ -75,10 +75,10 @@ class ReceivedHistograms:
         self.values_q, self.sampled, self.opener = values_q, sampled, opener
         self._above: dict[PartyId, dict[int, NodeHistogram]] = {}
 
-    def gather_level(
+    def gather_nodes(
         self, step: int, rows: Mapping[int, Rows], passive: Sequence[PartyId]
     ) -> Party[dict[PartyId, dict[int, NodeHistogram]]]:
-        """Histograms of every open node of a level, by party.
+        """Histograms of newly opened nodes (a level, or two siblings), by party; kept for those of their children.
 
         Raises:
             ProtocolViolationError: out of shape, no points, or sums out of range; names the sender.
@@ -89,12 +89,14 @@ class ReceivedHistograms:
         nodes = summed_nodes(sizes)
         result = {}
         for party in passive:
-            above = self._above.get(party, {})
-            result[party] = self._level(party, messages[party], nodes, rows, above)
-        self._above = result
+            above = self._above.setdefault(party, {})
+            result[party] = self._opened(party, messages[party], nodes, rows, above)
+            for node in nodes:
+                above.pop(parent(node), None)
+            above.update(result[party])
         return result
 
-    def _level(
+    def _opened(
         self,
         party: PartyId,
         message: Histogram,

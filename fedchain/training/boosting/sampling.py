@@ -144,3 +144,37 @@ def goss(
         drawn = rest[_lowest(words[rest], other_count)]
         multiplier[drawn] = len(rest) / other_count
     return multiplier > 0, multiplier
+
+
+def order_secret(bins: NDArray[np.uint8], seed: int) -> bytes:
+    """What a passive party alone knows and finds again after a restart: a digest of its own binned rows.
+
+    Drawn at random it would make ties between features, and so the model, differ from run to run.
+
+    Args:
+        bins: shape (aligned rows, features), the party's own.
+        seed: the job's.
+
+    Returns:
+        32 bytes; secret to the party.
+    """
+    rows, features = bins.shape
+    digest = hashlib.sha256(b"fedchain/feature-order" + struct.pack("<QQQ", seed, rows, features))
+    digest.update(np.asfortranarray(bins).tobytes(order="F"))
+    return digest.digest()
+
+
+def feature_order(features: int, *, secret: bytes, tree: int, output: int = 0) -> NDArray[np.int64]:
+    """In which order a passive party shows its features in one tree.
+
+    Args:
+        features: how many.
+        secret: `order_secret`.
+        tree, output: as for `random_words`.
+
+    Returns:
+        Shape (features,), int64: the feature at each position.
+    """
+    key = hashlib.sha256(b"fedchain/feature-order" + secret + struct.pack("<II", tree, output)).digest()
+    words = np.random.Philox(key=int.from_bytes(key[:16], "little")).random_raw(features)
+    return np.argsort(words, kind="stable").astype(np.int64)

@@ -36,6 +36,11 @@ def sibling(node: int) -> int:
     return node + 1 if node % 2 else node - 1
 
 
+def level_of(node: int) -> int:
+    """How many splits lie above a node."""
+    return (node + 1).bit_length() - 1
+
+
 def summed_nodes(sizes: Mapping[int, int]) -> tuple[int, ...]:
     """Nodes whose rows a passive party sums: the root, else the smaller sibling (the left one if equal).
 
@@ -101,6 +106,20 @@ def check_split(split: Split, open_nodes: Iterable[int], roster_size: int, activ
     if any(node.owner >= roster_size for node in split.nodes):
         raise ProtocolViolationError(active, "split announcement names an owner who is not on the roster")
     return {node.node: node for node in split.nodes}
+
+
+def check_best_leaf(split: Split, open_nodes: Iterable[int], roster_size: int, active: str) -> SplitNode | None:
+    """The one node that a leaf-wise tree splits next, None if it splits none any more.
+
+    Raises:
+        ProtocolViolationError: more than one node, none that is open, or an owner off the roster.
+    """
+    if not split.nodes:
+        return None
+    node = split.nodes[0]
+    if len(split.nodes) > 1 or node.node not in set(open_nodes) or not 0 <= node.owner < roster_size:
+        raise ProtocolViolationError(active, "split announcement is not of one open node")
+    return node
 
 
 def children_rows(

@@ -21,7 +21,9 @@ import pytest
 from fedchain.chain import Account, ChainClient, Consortium, Deployment, DevChain, Sender
 from fedchain.errors import (
     ChainUnreachableError,
+    CheckpointError,
     ConfigError,
+    ModelFormatError,
     NotAccreditedError,
     WrongChainError,
 )
@@ -255,6 +257,76 @@ def test_nodes_train_the_simulation_s_model_in_every_mode(members: list[Member],
     assert report["model_digest"] == simulated.model_digest
     np.testing.assert_array_equal(scores, simulated.holdout_scores)
     np.testing.assert_array_equal(np.asarray(report["holdout_scores"]), simulated.holdout_scores)
+
+
+def folder_of(member: Member, job_id: JobId) -> Path:
+    return member.config.state.folder / "jobs" / job_id
+
+
+def report_of(member: Member, job_id: JobId) -> dict[str, Any]:
+    return json.loads((folder_of(member, job_id) / "report.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_nodes_continue_a_model_and_a_node_that_has_lost_it_gives_up(
+    members: list[Member], steward: Consortium, chain: DevChain
+) -> None:
+    """Two rounds and two more are the simulation's model of four; one node crashed before it knew the first digest."""
+    for member in members:
+        member.start()
+    operator, bank, _ = members
+    names = [member.name for member in members]
+    with operator.client() as client:
+        first = client.submit(job_toml(names, algorithm="depth = 3"))
+    for member in members:
+        end = member.wait(first)
+        assert end["status"] == "completed", end["error"]
+    model = report_of(operator, first)["model_digest"]
+
+    bank.halt()
+    path = folder_of(bank, first) / "report.json"
+    path.write_text(json.dumps(report_of(bank, first) | {"model_digest": ""}))
+    node = ChainClient(chain.rpc_url)
+    state = NodeState(
+        bank.config.state.folder / "node.sqlite", chain_id=node.chain_id, genesis_hash=node.genesis_hash()
+    )
+    state.set_job_status(first, "running")
+    state.close()
+    bank.start()
+    assert report_of(bank, first)["model_digest"] == model
+
+    warm = job_toml(names, name="more", algorithm="depth = 3") + f'[warm_start]\nmodel = "{model}"\n'.encode()
+    with bank.client() as client:
+        second = client.submit(warm)
+    for member in members:
+        end = member.wait(second)
+        assert end["status"] == "completed", end["error"]
+    spec = JobSpec.from_toml_text(
+        job_toml(names, algorithm="depth = 3\ntrees = 4").replace(b"\ntrees = 2", b"").decode()
+    )
+    tables = {
+        party: read_party_table(member.config.data.path, spec, party)
+        for party, member in zip(spec.names, members, strict=True)
+    }
+    whole = simulate(spec, tables)
+    for member, outcome in zip(members, whole.outcomes.values(), strict=True):
+        report = report_of(member, second)
+        assert (report["model_digest"], report["trees"]) == (outcome.model_digest, 4)
+        digest = steward.shard_digest(second, member.account.address)
+        assert digest is not None
+        assert digest == outcome.shard.digest()
+
+    (folder_of(bank, first) / "shard").write_bytes(b"{}")
+    with bank.client() as client, pytest.raises(ModelFormatError, match="not"):
+        client.submit(warm)
+    path.unlink()
+    with bank.client() as client, pytest.raises(CheckpointError, match=f"{model}, and no finished job under"):
+        client.submit(warm)
+    with operator.client() as client:
+        third = client.submit(warm)
+    ends = {member.name: member.wait(third) for member in members}
+    assert {end["status"] for end in ends.values()} == {"failed"}
+    assert "no finished job under" in ends[bank.name]["error"]
+    assert f"party {bank.name} cannot take part: CheckpointError" in ends[operator.name]["error"]
 
 
 def test_a_table_without_the_jobs_column_aborts_the_job_and_tells_no_details(members: list[Member]) -> None:

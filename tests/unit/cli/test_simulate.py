@@ -29,6 +29,35 @@ def test_json_is_one_object_and_progress_goes_to_stderr(invoke: Invoke, case: Ca
     assert "trees: 2 of 2" in result.stderr
 
 
+def test_a_saved_model_is_continued_and_the_result_can_be_shown(invoke: Invoke, case: Case, tmp_path: Path) -> None:
+    """Two rounds and one more are the model of three."""
+    run = ("simulate", case.job, "--data", case.data, "--threads", 2, "--json")
+    done = json.loads(invoke(*run, "--out", tmp_path / "two").stdout)
+    case.edit_job("trees = 2", "trees = 3")
+    whole = json.loads(invoke(*run).stdout)
+
+    case.edit_job("trees = 3", "trees = 1")
+    refused = invoke(*run, "--checkpoint", tmp_path / "two")
+    advice = f'[warm_start] model = "{done["model_digest"]}"'
+    assert_one_line(refused, 2, "continues no model", advice)
+    case.edit_job("[alignment]", f"{advice.replace(' ', chr(10), 1)}\n[alignment]")
+    assert_one_line(invoke(*run), 2, f"continues model {done['model_digest']}", "--checkpoint DIR")
+    assert_one_line(invoke(*run, "--checkpoint", tmp_path), 1, "operator.shard.json", "cannot be read")
+
+    result = invoke(*run, "--checkpoint", tmp_path / "two", "--out", tmp_path / "three")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["trees"], report["model_digest"]) == (3, whole["model_digest"])
+    shown = invoke("model", "show", report["shards"]["partner"], "--tree", 3, "--json")
+    assert json.loads(shown.stdout)["trees"] == 3
+
+    shards = [tmp_path / "three" / f"{party}.shard.json" for party in ("operator", "partner")]
+    (tmp_path / "two" / "partner.shard.json").write_bytes(shards[1].read_bytes())
+    mixed = invoke(*run, "--checkpoint", tmp_path / "two")
+    assert mixed.exit_code == 2
+    assert "one party or more has a shard of another model" in mixed.stderr
+
+
 def test_table_shows_the_same_for_people(invoke: Invoke, case: Case) -> None:
     result = invoke("simulate", case.job, "--data", case.data, "--threads", 2)
     assert result.exit_code == 0, result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 import pytest
@@ -43,6 +44,17 @@ def test_all_parties_end_with_the_same_salt_and_public_keys_but_own_private_keys
 
 def test_every_party_learns_who_brings_features() -> None:
     assert {one.has_features for one in run().values()} == {(True, False, True)}
+
+
+def test_every_party_learns_the_digests_of_all_checkpoints() -> None:
+    digests = {"bank": b"\1" * 32, "shop": b""}
+    keys = run({party: partial(_announcing, digest=digest) for party, digest in digests.items()})
+    found = keys[ROSTER[0]].checkpoints
+    assert list(found.items()) == [("operator", b""), ("bank", b"\1" * 32), ("shop", b"")]
+
+
+def _announcing(message: PublicKey, digest: bytes) -> PublicKey:
+    return msgspec.structs.replace(message, checkpoint=digest)
 
 
 def test_each_output_has_keys_of_its_own_and_one_pair_opens_them_all() -> None:

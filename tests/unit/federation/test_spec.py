@@ -105,6 +105,13 @@ def test_a_job_file_says_what_it_says() -> None:
         spec.party("shop")
 
 
+def test_a_job_names_the_model_that_it_continues() -> None:
+    spec = JobSpec.from_toml_text(JOB.replace("[policy]", f"[warm_start]\nmodel = '{'0a' * 32}'\n[policy]"))
+    assert spec.warm_start.model == "0a" * 32
+    assert JobSpec.from_bytes(spec.to_bytes()) == spec
+    assert JobSpec.from_toml_text(JOB).warm_start.model is None
+
+
 def test_defaults_written_out_make_no_difference_on_chain() -> None:
     explicit = JOB.replace("trees = 5", 'trees = 5\ndepth = 5\nmode = "layered"\ntop_levels = 2').replace(
         'role = "passive"', 'role = "passive"\nid = "id"'
@@ -186,6 +193,12 @@ def test_a_typo_is_reported_with_where_to_look() -> None:
         ("fraction = 0.3", "fraction = 0", "holdout.fraction"),
         ("fraction = 0.3", "fraction = 1", "holdout.fraction"),
         ("fraction = 0.3", "seed = 4294967296", "holdout.seed"),
+        ("[policy]", f"[warm_start]\nmodel = '{'a' * 63}'\n[policy]", "warm_start.model"),
+        ("[policy]", f"[warm_start]\nmodel = '{'a' * 65}'\n[policy]", "warm_start.model"),
+        ("[policy]", f"[warm_start]\nmodel = '{'A' * 64}'\n[policy]", "warm_start.model"),
+        ("[policy]", f"[warm_start]\nmodel = '0x{'a' * 62}'\n[policy]", "warm_start.model"),
+        ("[policy]", f'[warm_start]\nmodel = "{"a" * 64}\\n"\n[policy]', "warm_start.model"),
+        ("[policy]", "[warm_start]\nmodel = 7\n[policy]", "warm_start.model"),
         ("deadline_seconds = 60", "deadline_seconds = 0", "policy.deadline_seconds"),
         ("deadline_seconds = 60", "deadline_seconds = inf", "policy.deadline_seconds"),
         ("deadline_seconds = 60", "max_payload_bytes = 1023", "policy.max_payload_bytes"),

@@ -106,11 +106,12 @@ NODE = [0, 1, 0, 0, False]
 @pytest.mark.parametrize(
     ("message_type", "document"),
     [
-        (PublicKey, [bytes(31), bytes(32), b"", True]),
-        (PublicKey, [bytes(32), bytes(33), b"", True]),
-        (PublicKey, [bytes(32), bytes(32), bytes(33 * 64 + 1), True]),
-        (PublicKey, [bytes(32), bytes(32), b""]),
-        (PublicKey, [bytes(32), bytes(32), b"", 1]),
+        (PublicKey, [bytes(31), bytes(32), b"", True, b""]),
+        (PublicKey, [bytes(32), bytes(33), b"", True, b""]),
+        (PublicKey, [bytes(32), bytes(32), bytes(33 * 64 + 1), True, b""]),
+        (PublicKey, [bytes(32), bytes(32), b"", True]),
+        (PublicKey, [bytes(32), bytes(32), b"", 1, b""]),
+        (PublicKey, [bytes(32), bytes(32), b"", True, bytes(33)]),
         (BlindedIds, [8, 1, 0, b""]),
         (BlindedIds, [-1, 1, 0, b""]),
         (BlindedIds, [0, 0, 0, b""]),
@@ -169,7 +170,8 @@ def test_the_bounds_themselves_are_accepted() -> None:
     """Else the refusals above might be of something else."""
     for message in (
         BlindedIds(7, 8, 20_000_000, b""),
-        PublicKey(bytes(32), bytes(32), bytes(33 * 64), False),
+        PublicKey(bytes(32), bytes(32), bytes(33 * 64), False, bytes(32)),
+        PublicKey(bytes(32), bytes(32), b"", True, b""),
         Gradients(b"", b"", 1, b""),
         Histogram((2**20,), (((b"\1" * 127, 2), (b"", 0)),), b""),
         Histogram((0,), ((),), b""),

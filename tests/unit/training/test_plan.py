@@ -21,7 +21,7 @@ def plans(mode: Mode, has_features: tuple[bool, ...], count: int = 4, **params: 
 
 def test_in_standard_mode_all_compete_at_every_level() -> None:
     for plan in plans(Mode.STANDARD, (True, True, False), depth=2):
-        assert plan == TreePlan(((0, 1, 2), (0, 1, 2)), shared=True)
+        assert plan == TreePlan(((0, 1, 2), (0, 1, 2)), 2, shared=True)
         assert plan.passive == (1, 2), "all get ciphertexts and partitions"
 
 

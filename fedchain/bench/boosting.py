@@ -39,7 +39,7 @@ class BoostingBench:
 
     Attributes:
         source: whose columns: files, or made-up tables.
-        mode, objective, classes, depth, trees, bins, learning_rate: as in a job file.
+        mode, objective, classes, depth, growth, max_leaves, trees, bins, learning_rate: as in a job file.
         seeds: of the 20 % hold-out; one whole job for each.
     """
 
@@ -48,6 +48,8 @@ class BoostingBench:
     objective: str = "binary"
     classes: int | None = None
     depth: int = 3
+    growth: str = "depth_wise"
+    max_leaves: int | None = None
     trees: int = 10
     bins: int = 32
     learning_rate: float = 0.3
@@ -55,7 +57,7 @@ class BoostingBench:
 
     def algorithm(self) -> dict[str, Any]:
         """The `[algorithm]` table of the job."""
-        names = ("mode", "objective", "classes", "depth", "trees", "bins", "learning_rate")
+        names = ("mode", "objective", "classes", "depth", "growth", "max_leaves", "trees", "bins", "learning_rate")
         return {name: getattr(self, name) for name in names}
 
 
@@ -182,7 +184,7 @@ def run(
         "load_average_before": load_before,
         "load_average_after": load_after,
         "parties_share": "one process: its threads and its memory",
-        "plaintext": "XGBoost hist on the same bins, depth and min_child_weight, one thread; it has no row minima",
+        "plaintext": "XGBoost hist on the same bins, growth and min_child_weight, one thread; it has no row minima",
         "model_digest": results[0].active.model_digest,
     }
     return BenchReport(settings, {name: round(value, 6) for name, value in metrics.items()})

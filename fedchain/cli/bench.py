@@ -60,6 +60,10 @@ def boosting(
     objective: Annotated[str, typer.Option("--objective", metavar="NAME", help="As in a job file.")] = "binary",
     classes: Annotated[int | None, typer.Option("--classes", metavar="K", help="With multiclass.")] = None,
     depth: Annotated[int, typer.Option("--depth", help="Of each tree.")] = 3,
+    growth: Annotated[str, typer.Option("--growth", metavar="HOW", help="depth_wise or leaf_wise.")] = "depth_wise",
+    max_leaves: Annotated[
+        int | None, typer.Option("--max-leaves", metavar="N", help="Of each tree, with leaf_wise; default 31.")
+    ] = None,
     trees: Annotated[int, typer.Option("--trees", help="How many.")] = 10,
     bins: Bins = 32,
     learning_rate: LearningRate = 0.3,
@@ -87,6 +91,8 @@ def boosting(
         objective=objective,
         classes=classes,
         depth=depth,
+        growth=growth,
+        max_leaves=max_leaves,
         trees=trees,
         bins=bins,
         learning_rate=learning_rate,

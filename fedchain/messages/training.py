@@ -37,12 +37,14 @@ FeatureGroups = tuple[Annotated[bytes, msgspec.Meta(max_length=127)], Annotated[
 
 
 class Histogram(Message, frozen=True):
-    """A passive party's re-randomised encrypted histogram of a level. Reveals how many features and groups of bins.
+    """A passive party's re-randomised encrypted histograms of a turn. Reveals how many features and groups of bins.
+
+    Features come in the party's secret order of this tree: by position.
 
     Attributes:
         nodes: node ids in ascending order, those whose rows were summed (smaller siblings, or the root).
-        groups: per node and feature, how its groups of bins follow from the parent's (at the root: from the bins).
-        sums: `CipherSums`, node after node, feature after feature, group after group, the missing bin last.
+        groups: per node and position, how groups of bins follow from the parent's (at the root: from the bins).
+        sums: `CipherSums`, node after node, position after position, group after group, the missing bin last.
     """
 
     kind: ClassVar[Kind] = Kind.HISTOGRAM
@@ -60,7 +62,8 @@ class SplitNode(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     Attributes:
         node: its id.
         owner: roster index of the party that owns the split, -1 for a leaf.
-        feature: position of the feature at its owner, -1 where the owner is the active party or the node a leaf.
+        feature: position at which its owner shows the feature in this tree, -1 where the owner is the active party or
+            the node a leaf.
         bin: rows in this group of bins or a lower one go left; -1 as above.
         missing_left: whether rows without a value go left; False as above.
     """
@@ -73,7 +76,11 @@ class SplitNode(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 
 
 class Split(Message, frozen=True):
-    """The active party's decision for every open node of a level. Public to the consortium."""
+    """The active party's decision of a turn. Public to the consortium.
+
+    Attributes:
+        nodes: every open node of a level, ascending; of a leaf-wise tree the one that is split next, or none.
+    """
 
     kind: ClassVar[Kind] = Kind.SPLIT
 

@@ -7,7 +7,7 @@ numerical core meets the rules of the contracts. It is the honest no-chain basel
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -86,7 +86,7 @@ class Channel:
         self.contribution: RecordContribution | None = None
 
     def run(self, parties: Mapping[PartyId, Party[T]]) -> dict[PartyId, T]:
-        """Drive all parties to their end.
+        """Drive all parties to their end; whatever ends the run, no party is left half-way (pools, threads).
 
         Raises:
             DeadlineError: nobody can go on; says who waits for what.
@@ -95,6 +95,14 @@ class Channel:
         """
         running = [_Running(name, generator) for name, generator in parties.items()]
         self._count, self._active = len(running), running[0].name
+        try:
+            self._drive(running)
+        finally:
+            for party in running:
+                party.generator.close()
+        return {party.name: party.result for party in running}
+
+    def _drive(self, running: Sequence[_Running]) -> None:
         for party in running:
             self._advance(party, None)
         while not all(party.done for party in running):
@@ -109,7 +117,6 @@ class Channel:
             if not moved:
                 waits = "; ".join(f"'{p.name}' waits for {p.waiting}" for p in running if not p.done)
                 raise DeadlineError(f"no party can go on: {waits}")
-        return {party.name: party.result for party in running}
 
     def _advance(self, party: _Running, answer: Any) -> None:
         try:

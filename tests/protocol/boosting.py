@@ -111,7 +111,7 @@ class Training:
     def position(self, party: PartyId, feature: int, tree: int = 1) -> int:
         """Where a passive party shows a feature in a tree."""
         order = feature_order(2, secret=order_secret(self.bins[party], 42), tree=tree)
-        return order.tolist().index(feature)
+        return int(np.flatnonzero(order == feature)[0])
 
     def shown(self, party: PartyId, features: Sequence[T], tree: int = 1) -> tuple[T, ...]:
         """Things of both features in the order in which a passive party shows them; other numbers as they are."""

@@ -10,6 +10,7 @@ from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair
 from fedchain.simulation.federation import SimulationResult, simulate
+from fedchain.training.boosting.params import BoostingParams
 from tests.protocol.adversary import Recorder
 from tests.protocol.boosting import Training
 from tests.protocol.cases import make_case
@@ -34,3 +35,12 @@ def finished(executor: Executor, dlog: DlogTable) -> Finished:
 @pytest.fixture(scope="session")
 def training(gradient_keys: KeyPair, executor: Executor, dlog: DlogTable) -> Training:
     return Training(gradient_keys, dlog, executor)
+
+
+@pytest.fixture(scope="session")
+def leaf_wise(gradient_keys: KeyPair, executor: Executor, dlog: DlogTable) -> Training:
+    """The same, trees of five leaves that grow leaf by leaf."""
+    training = Training(gradient_keys, dlog, executor)
+    settings = {**training.params.model_dump(), "depth": 3, "growth": "leaf_wise", "max_leaves": 5}
+    training.params = BoostingParams(**settings)
+    return training

@@ -234,7 +234,7 @@ class _Grower:
             if owner > 0:
                 secret = order_secret(matrix.bins, self.seed)
                 order = feature_order(len(used), secret=secret, tree=self.number, output=self.output)
-            for feature in order[used[order]]:
+            for feature in order[used]:  # a sample is one of positions
                 for split_bin, missing_left in self._cuts(owner, int(feature), node, rows):
                     goes = self._goes_left(owner, inside, int(feature), split_bin, missing_left)
                     if owner == 0 and min(goes.sum(), (~goes).sum()) < self.params.least_leaf_rows:

@@ -47,23 +47,30 @@ def moved(amount: int) -> NDArray[np.int64]:
     return change
 
 
-def test_an_honest_run_has_splits_of_both_passive_parties(training: Training) -> None:
+@pytest.fixture(params=["training", "leaf_wise"])
+def either(request: pytest.FixtureRequest) -> Training:
+    """Trees that grow level by level, or leaf by leaf."""
+    found: Training = request.getfixturevalue(request.param)
+    return found
+
+
+def test_an_honest_run_has_splits_of_both_passive_parties(either: Training) -> None:
     """Else what follows would catch nothing; and adding encryptions of zero changes nothing."""
     zero = np.zeros((9, 2), dtype=np.int64)
-    honest = training.run()
-    again = training.run(wrap={BANK: lambda party: changing(party, Histogram, lambda m: added(training, m, zero))})
+    honest = either.run()
+    again = either.run(wrap={BANK: lambda party: changing(party, Histogram, lambda m: added(either, m, zero))})
     assert honest == again
     owners = [owner for tree in honest[OPERATOR].trees for owner in tree.shape.owners]
     assert {1, 2} <= set(owners)
 
 
 @pytest.mark.parametrize("amount", [-900, -5_000, 40_000])
-def test_moving_an_encrypted_amount_between_bins_is_caught_though_totals_hold(training: Training, amount: int) -> None:
+def test_moving_an_encrypted_amount_between_bins_is_caught_though_totals_hold(either: Training, amount: int) -> None:
     def forge(party: Party[object]) -> Party[object]:
-        return changing(party, Histogram, lambda message: added(training, message, moved(amount)))
+        return changing(party, Histogram, lambda message: added(either, message, moved(amount)))
 
     with pytest.raises(ForgedHistogramError, match="do not sum to its decrypted histogram") as caught:
-        training.run(wrap={SHOP: forge})
+        either.run(wrap={SHOP: forge})
     assert caught.value.culprit == SHOP
 
 
@@ -77,20 +84,20 @@ class PermutedTrainer(PassiveTrainer):
         return super()._send_histogram(replace(tree, begun=replace(tree.begun, bins=node_bins)), turn, rows)
 
 
-def test_sums_under_permuted_bins_are_caught_though_totals_hold(training: Training) -> None:
-    training_rows = training.passive(BANK, PermutedTrainer)
+def test_sums_under_permuted_bins_are_caught_though_totals_hold(either: Training) -> None:
+    permuted = either.passive(BANK, PermutedTrainer)
     with pytest.raises(ForgedHistogramError, match="do not sum to its decrypted histogram") as caught:
-        training.run(instead={BANK: training_rows.train()})
+        either.run(instead={BANK: permuted.train()})
     assert caught.value.culprit == BANK
 
 
 @pytest.mark.parametrize("column", [0, 1])
-def test_a_total_that_is_off_by_one_in_one_feature_is_caught(training: Training, column: int) -> None:
+def test_a_total_that_is_off_by_one_in_one_feature_is_caught(either: Training, column: int) -> None:
     change = np.zeros((9, 2), dtype=np.int64)
     change[6, column] = 1
 
     with pytest.raises(ForgedHistogramError, match=r"feature \d: its total is not") as caught:
-        training.run(wrap={BANK: lambda p: changing(p, Histogram, lambda m: added(training, m, change), after=1)})
+        either.run(wrap={BANK: lambda p: changing(p, Histogram, lambda m: added(either, m, change), after=1)})
     assert caught.value.culprit == BANK
 
 
@@ -101,13 +108,13 @@ class ForgetfulTrainer(PassiveTrainer):
         return super()._send_histogram(tree, turn, {node: members[1:] for node, members in rows.items()})
 
 
-def test_a_dropped_row_is_caught(training: Training) -> None:
+def test_a_dropped_row_is_caught(either: Training) -> None:
     with pytest.raises(ForgedHistogramError, match="its total is not") as caught:
-        training.run(instead={SHOP: training.passive(SHOP, ForgetfulTrainer).train()})
+        either.run(instead={SHOP: either.passive(SHOP, ForgetfulTrainer).train()})
     assert caught.value.culprit == SHOP
 
 
-def test_a_replayed_histogram_of_the_tree_before_is_caught(training: Training) -> None:
+def test_a_replayed_histogram_of_the_tree_before_is_caught(either: Training) -> None:
     first: list[Histogram] = []
 
     def replay(message: Histogram) -> Histogram:
@@ -115,7 +122,7 @@ def test_a_replayed_histogram_of_the_tree_before_is_caught(training: Training) -
         return first[0] if message.nodes == (0,) else message
 
     with pytest.raises(ForgedHistogramError) as caught:
-        training.run(wrap={BANK: lambda party: changing(party, Histogram, replay, after=0)})
+        either.run(wrap={BANK: lambda party: changing(party, Histogram, replay, after=0)})
     assert caught.value.culprit == BANK
     assert len(first) > 1, "the first tree was accepted"
 

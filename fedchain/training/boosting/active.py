@@ -1,9 +1,10 @@
 """The active party's side of vertical boosting (SecureBoost, arXiv:1901.08755), in all modes.
 
 Per round: 1. gradients of the current scores, encrypted row by row, to the passive parties that take part. Per tree
-(one for each output) and level: 2. decrypt the competing passive parties' sums, subtract siblings, check totals;
-3. announce the best split of every open node; 4. recompute the left sums of what the owners announce. Levels at which
-the active party alone competes need no message. Last: 5. leaf weights, sealed to itself.
+(one for each output) and turn: 2. decrypt the competing passive parties' sums, subtract siblings, check totals;
+3. announce the best split of every open node, or of the one that is split next; 4. recompute the left sums of what the
+owners announce. Turns at which the active party alone competes need no message. Last: 5. leaf weights, sealed to
+itself.
 
 It sees every group sum of the passive parties that take part (feature positions, not names), and the partitions.
 """

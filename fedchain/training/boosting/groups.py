@@ -26,7 +26,7 @@ from fedchain.types import PartyId
 
 
 class PassiveGroups:
-    """Groupings of every node so far, per position."""
+    """Groupings of every open node, per position."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class PassiveGroups:
 
         Args:
             layout: bins per feature.
-            used: shape (features,): which features take part in this tree.
+            used: shape (features,): which positions take part in this tree.
             order: shape (features,): the feature at each position.
             min_bin_rows, min_leaf_rows: see `fedchain.training.boosting.merging`.
         """
@@ -48,8 +48,8 @@ class PassiveGroups:
         self._n_bins = layout.n_bins
         self._minima = (min_bin_rows, min_leaf_rows)
         self._start = [
-            whole(layout.n_bins[feature], layout.has_missing[feature]) if used[feature] else ABSENT
-            for feature in self._order
+            whole(layout.n_bins[feature], layout.has_missing[feature]) if takes_part else ABSENT
+            for feature, takes_part in zip(self._order, used, strict=True)
         ]
         self._of: dict[int, list[Grouping]] = {}
 
@@ -74,6 +74,8 @@ class PassiveGroups:
                 counts = tuple(group_counts(bins[rows[one], feature], grouping, n_bins) for one in pair)
                 groupings.append(coarsen(grouping, counts, *self._minima))
             found.update(dict.fromkeys(pair, groupings))
+        for node in nodes:
+            self._of.pop(parent(node), None)
         self._of.update(found)
 
     def announced(self, node: int) -> tuple[FeatureGroups, ...]:

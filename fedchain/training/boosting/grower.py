@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -195,7 +195,14 @@ class Grower:
                 if candidate is not None and candidate.gain > best.gain:
                     best = Found(index, candidate)
             found[node] = best
+        self._forget([node for node in rows if not found[node] or level_of(node) + 1 >= self.params.depth])
         return found
+
+    def _forget(self, nodes: Sequence[int]) -> None:
+        """Histograms are kept for those of children alone: a tree of many leaves would hold as many of them."""
+        self._received.forget(nodes)
+        for node in nodes:
+            self._own.pop(node, None)
 
     def _announce(self, turn: int, level: int, decisions: Mapping[int, SplitNode]) -> Party[None]:
         passive = self.plan.passive_at(level)

@@ -1,8 +1,9 @@
 """The passive party's side of vertical boosting (SecureBoost, arXiv:1901.08755), in all modes.
 
-Per tree that it takes part in: 1. take the encrypted gradients; per level that it competes at: 2. merge bins that hold
-few rows, sum the ciphertexts per group for the smaller siblings, re-randomise, send; 3. take the split announcement;
-4. for splits of its own, say which rows go left; 5. in standard mode, learn the other partitions.
+Per tree that it takes part in: 1. take the encrypted gradients; per turn that it competes at (a level, or one split of
+a leaf-wise tree): 2. merge bins that hold few rows, sum the ciphertexts per group for the smaller siblings,
+re-randomise, send; 3. take the split announcement; 4. for splits of its own, say which rows go left; 5. in standard
+mode, learn the other partitions.
 
 It sees ciphertexts it cannot open, which rows train, and the partitions of its own splits (in standard mode of all):
 never a label, a gradient, a leaf weight or another party's feature.
@@ -164,12 +165,13 @@ class PassiveTrainer:
                 return tuple(trees[: closing.keep * self.outputs])
         raise ProtocolViolationError(self.active, "did not announce the end of training with the last round")
 
-    def _used_columns(self, number: int) -> NDArray[np.bool_]:
+    def _used_positions(self, number: int) -> NDArray[np.bool_]:
+        """Drawn in public, so of positions: which features take part stays with this party, as their order does."""
         share = self.params.column_sample
         return column_sample(len(self.layout.n_bins), share, seed=self.seed, tree=number, party=self.me)
 
     def _tree(self, number: int, output: int, plan: TreePlan, begun: _Round, secret: bytes) -> Party[Tree]:
-        used = self._used_columns(number)
+        used = self._used_positions(number)
         order = feature_order(len(used), secret=secret, tree=number, output=output)
         groups = PassiveGroups(self.layout, used, order, self.params.least_bin_rows, self.params.least_leaf_rows)
         tree = _Growing(number, output, plan, begun, groups)

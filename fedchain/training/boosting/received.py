@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,12 @@ class ReceivedHistograms:
                 above.pop(parent(node), None)
             above.update(result[party])
         return result
+
+    def forget(self, nodes: Iterable[int]) -> None:
+        """Drop what is kept of nodes that get no children, or children that nobody asks sums of."""
+        for above in self._above.values():
+            for node in nodes:
+                above.pop(node, None)
 
     def _opened(
         self,

@@ -147,9 +147,10 @@ def goss(
 
 
 def order_secret(bins: NDArray[np.uint8], seed: int) -> bytes:
-    """What a passive party alone knows and finds again after a restart: a digest of its own binned rows.
+    """What a passive party alone knows and finds again in every run: a digest of its own binned rows.
 
-    Drawn at random it would make ties between features, and so the model, differ from run to run.
+    Drawn at random it would make ties between features, and so the model, differ from run to run. Whoever can guess
+    the whole table can tell the order (docs/adr/0011-turns-and-feature-order.md).
 
     Args:
         bins: shape (aligned rows, features), the party's own.
@@ -160,7 +161,7 @@ def order_secret(bins: NDArray[np.uint8], seed: int) -> bytes:
     """
     rows, features = bins.shape
     digest = hashlib.sha256(b"fedchain/feature-order" + struct.pack("<QQQ", seed, rows, features))
-    digest.update(np.asfortranarray(bins).tobytes(order="F"))
+    digest.update(np.ascontiguousarray(bins.T).data)
     return digest.digest()
 
 
@@ -175,6 +176,6 @@ def feature_order(features: int, *, secret: bytes, tree: int, output: int = 0) -
     Returns:
         Shape (features,), int64: the feature at each position.
     """
-    key = hashlib.sha256(b"fedchain/feature-order" + secret + struct.pack("<II", tree, output)).digest()
+    key = hashlib.sha256(b"fedchain/feature-order/tree" + secret + struct.pack("<II", tree, output)).digest()
     words = np.random.Philox(key=int.from_bytes(key[:16], "little")).random_raw(features)
     return np.argsort(words, kind="stable").astype(np.int64)

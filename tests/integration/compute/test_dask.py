@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import distributed
 import numpy as np
 import pytest
 
@@ -13,8 +14,6 @@ from fedchain.crypto import psi
 from fedchain.crypto.curve import random_scalar
 from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair, histogram
-
-distributed = pytest.importorskip("distributed", reason="dask's distributed is not installed (the extra 'dask')")
 
 
 @pytest.fixture(scope="module")

@@ -234,8 +234,13 @@ def test_a_job_runs_from_proposal_to_scores_and_survives_restarts(members: list[
         "",  # the defaults: layered
         'mode = "mix"\ndepth = 2\nobjective = "multiclass"\nclasses = 2',
         'mode = "standard"\ndepth = 2\nobjective = "poisson"\ngoss_top = 0.3\ngoss_other = 0.3',
+        'mode = "standard"\ndepth = 4\ngrowth = "leaf_wise"\nmax_leaves = 4',
+        *(
+            pytest.param(f'mode = "{mode}"\ndepth = 3\nobjective = {objective}', marks=pytest.mark.soak)
+            for mode in ("layered", "standard", "mix")
+            for objective in ('"binary"', '"multiclass"\nclasses = 2', '"squared_error"', '"poisson"', '"tweedie"')
+        ),
     ],
-    ids=["layered binary", "mix multiclass", "standard poisson GOSS"],
 )
 def test_nodes_train_the_simulation_s_model_in_every_mode(members: list[Member], algorithm: str) -> None:
     for member in members:
@@ -257,6 +262,11 @@ def test_nodes_train_the_simulation_s_model_in_every_mode(members: list[Member],
     assert report["model_digest"] == simulated.model_digest
     np.testing.assert_array_equal(scores, simulated.holdout_scores)
     np.testing.assert_array_equal(np.asarray(report["holdout_scores"]), simulated.holdout_scores)
+    assert pool_threads() == [], "of masks made ahead"
+
+
+def pool_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "fedchain-pool"]
 
 
 def folder_of(member: Member, job_id: JobId) -> Path:
@@ -389,6 +399,23 @@ def test_a_node_that_stops_during_a_job_aborts_it_and_the_others_learn_who(
     end = members[0].wait(job_id)
     assert end["status"] == "failed"
     assert members[1].name in end["error"]
+
+
+def test_pools_end_with_a_job_that_ends_in_the_middle_of_training(members: list[Member], steward: Consortium) -> None:
+    for member in members:
+        member.start()
+    with members[0].client() as client:
+        toml = job_toml([member.name for member in members]).replace(b"trees = 2", b"trees = 500")
+        job_id = client.submit(toml)
+    deadline, seen = time.monotonic() + 60, 0
+    while steward.job(job_id).round < 2 and time.monotonic() < deadline:
+        seen = max(seen, len(pool_threads()))
+        time.sleep(0.02)
+    members[1].halt()
+    for member in members[:1] + members[2:]:
+        assert member.wait(job_id)["status"] == "failed"
+    assert seen == len(members), "masks at the active party, zeros at each passive one"
+    assert pool_threads() == []
 
 
 def test_a_node_on_the_wrong_chain_or_none_does_not_start(members: list[Member]) -> None:

@@ -23,7 +23,7 @@ from fedchain.errors import ConfigError
 from fedchain.messages import PublicKey, encode
 from fedchain.model.shard import Shard, Tree, TreeShape
 from fedchain.simulation.reference import join
-from fedchain.training.boosting.params import BoostingParams, Mode
+from fedchain.training.boosting.params import BoostingParams, Growth, Mode
 
 from .conftest import SmallTable
 
@@ -103,6 +103,39 @@ def test_floor_counts_smaller_siblings_where_passive_parties_compete() -> None:
     mix = BoostingParams(mode=Mode.MIX, depth=3, trees=2)
     # tree 1 is the active party's alone
     assert floor.count(mix, shard, 100, (5, 4, 6)) == floor.Operations(100, 150 * 4 * 3)
+
+
+def test_floor_of_a_leaf_wise_tree_leaves_out_the_children_that_nobody_asks_sums_of() -> None:
+    shape = TreeShape((0, 1, 2, 3, 4, 5, 6), (1, 0, 2, -1, -1, -1, -1))
+    tree = Tree(shape, (), covers=(100, 60, 40, 50, 10, 22, 18), weights=(0.0,) * 4)
+    shard = Shard(
+        party="a",
+        roster=("a", "b", "c"),
+        mode="standard",
+        objective="binary",
+        base_margins=(0.0,),
+        binning={},
+        trees=(tree,),
+    )
+
+    def additions(mode: Mode = Mode.STANDARD, **settings: Any) -> int:
+        params = BoostingParams(mode=mode, growth=Growth.LEAF_WISE, trees=1, **settings)
+        return floor.count(params, shard, 100, (5, 4, 6)).additions
+
+    # root, smaller sibling of (60, 40), and of (50, 10) and (22, 18)
+    assert additions(max_leaves=9) == (100 + 40 + 10 + 18) * 10 * 3
+    assert additions(max_leaves=4) == (100 + 40 + 10) * 10 * 3, "one of the last two pairs, and not the cheaper one"
+    assert additions(max_leaves=9, depth=2) == (100 + 40) * 10 * 3, "leaves at full depth are never asked for"
+    assert additions(Mode.LAYERED, max_leaves=4, depth=3) == (100 + 40) * 4 * 3, "only top levels, level by level"
+    assert additions(Mode.MIX, max_leaves=4) == 0, "the active party's tree"
+
+
+def test_leaf_wise_growth_is_compared_with_xgboost_s(small_dlog: SmallTable) -> None:
+    bench = BoostingBench(SMALL, depth=6, growth="leaf_wise", max_leaves=5, trees=3, bins=8)
+    report = run(bench, threads=2)
+    assert report.metrics["auc_parity"] <= 0.002
+    assert (report.settings["growth"], report.settings["max_leaves"]) == ("leaf_wise", 5)
+    assert report.metrics["floor_ratio"] > 0.5
 
 
 def test_costs_of_single_operations_are_positive_and_plausible() -> None:

@@ -65,6 +65,15 @@ def test_bench_of_made_up_columns_takes_modes_and_seeds(invoke: Invoke) -> None:
     assert {"auc_parity", "auc_federated_seed_2", "floor_ratio", "encrypt_us_per_row"} <= set(report["metrics"])
 
 
+def test_bench_takes_leaf_wise_growth_and_refuses_leaves_without_it(invoke: Invoke) -> None:
+    source = ("--rows", 400, "--active-features", 2, "--passive-features", 2, "--trees", 2, "--bins", 8)
+    result = invoke("bench", "boosting", *source, "--growth", "leaf_wise", "--max-leaves", 5, "--depth", 4, "--json")
+    assert result.exit_code == 0, result.output
+    settings = json.loads(result.stdout)["settings"]
+    assert (settings["growth"], settings["max_leaves"]) == ("leaf_wise", 5)
+    assert_one_line(invoke("bench", "boosting", *source, "--max-leaves", 5), 2, "max_leaves goes with growth")
+
+
 def test_bench_without_tables_or_with_a_typo_in_its_seeds_is_one_line(invoke: Invoke) -> None:
     assert_one_line(invoke("bench", "boosting"), 2, "--active FILE", "--rows N")
     assert_one_line(invoke("bench", "leakage", "--seeds", "1;2"), 2, "--seeds is '1;2'")

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-_WORDS: dict[Any, str] = {int: "integer", float: "number", str: "text", Path: "path"}
+_WORDS: dict[Any, str] = {bool: "true or false", int: "integer", float: "number", str: "text", Path: "path"}
 
 
 @dataclass(frozen=True)

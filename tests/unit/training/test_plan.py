@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedchain.errors import TrainingError
-from fedchain.training.boosting.params import MAX_DEPTH, BoostingParams, Mode
+from fedchain.training.boosting.params import MAX_DEPTH, BoostingParams, Growth, Mode
 from fedchain.training.boosting.plan import TreePlan, plan_tree
 
 A, B, C = (0,), (1,), (2,)
 rosters = st.lists(st.booleans(), min_size=2, max_size=8).filter(any)
 
 
-def plans(mode: Mode, has_features: tuple[bool, ...], count: int = 4, **params: int) -> list[TreePlan]:
-    job = BoostingParams(mode=mode, **params)  # type: ignore[arg-type]
+def plans(mode: Mode, has_features: tuple[bool, ...], count: int = 4, **params: Any) -> list[TreePlan]:
+    job = BoostingParams(mode=mode, **params)
     return [plan_tree(job, number, has_features) for number in range(1, count + 1)]
 
 
@@ -67,19 +69,38 @@ def test_mix_goes_round_all_parties_with_features() -> None:
     assert not any(plan.shared for plan in found)
 
 
+def test_leaf_wise_trees_grow_leaf_by_leaf_from_where_one_set_of_parties_competes() -> None:
+    leaf_wise: dict[str, Any] = {"growth": Growth.LEAF_WISE, "depth": 4}
+    assert [plan.level_wise for plan in plans(Mode.STANDARD, (True, True), **leaf_wise)] == [0] * 4
+    assert [plan.level_wise for plan in plans(Mode.MIX, (True, True), **leaf_wise)] == [0] * 4
+    assert [plan.level_wise for plan in plans(Mode.LAYERED, (True, True), **leaf_wise, top_levels=3)] == [3] * 4
+    assert [plan.level_wise for plan in plans(Mode.LAYERED, (False, True), **leaf_wise)] == [0] * 4, "a turn of mix"
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 def test_a_job_without_any_feature_is_a_training_error(mode: Mode) -> None:
     with pytest.raises(TrainingError, match="no party has a feature"):
         plans(mode, (False, False))
 
 
-@given(st.sampled_from(list(Mode)), rosters, st.integers(1, MAX_DEPTH), st.integers(1, 7), st.integers(1, 2000))
+@given(
+    st.sampled_from(list(Mode)),
+    st.sampled_from(list(Growth)),
+    rosters,
+    st.integers(1, MAX_DEPTH),
+    st.integers(1, 7),
+    st.integers(1, 2000),
+)
 def test_every_level_has_competitors_and_only_they_get_ciphertexts(
-    mode: Mode, has_features: list[bool], depth: int, top: int, number: int
+    mode: Mode, growth: Growth, has_features: list[bool], depth: int, top: int, number: int
 ) -> None:
-    plan = plan_tree(BoostingParams(mode=mode, depth=depth, top_levels=top), number, has_features)
+    leaves = 2**MAX_DEPTH if growth is Growth.LEAF_WISE else None
+    params = BoostingParams(mode=mode, growth=growth, max_leaves=leaves, depth=depth, top_levels=top)
+    plan = plan_tree(params, number, has_features)
     assert len(plan.levels) == depth
     assert all(level for level in plan.levels)
+    assert len(set(plan.levels[plan.level_wise :])) <= 1, "leaf by leaf, the same parties compete wherever a leaf is"
+    assert plan.level_wise == depth or growth is Growth.LEAF_WISE
     assert set(plan.passive) == {one for level in range(depth) for one in plan.passive_at(level)}
     if mode is not Mode.STANDARD:
         assert len(plan.passive) <= 1, "one passive party learns of a tree, or none"

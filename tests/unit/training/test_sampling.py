@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fedchain.errors import ConfigError, TrainingError
-from fedchain.training.boosting.sampling import column_sample, goss, random_words, row_sample
+from fedchain.training.boosting.sampling import (
+    column_sample,
+    feature_order,
+    goss,
+    order_secret,
+    random_words,
+    row_sample,
+)
 
 WORD = 2**64
 
@@ -169,3 +176,69 @@ def test_shares_out_of_range_are_refused(top: float, other: float) -> None:
 def test_magnitudes_that_are_none_are_an_error(value: float) -> None:
     with pytest.raises(TrainingError, match="finite magnitudes"):
         goss(np.array([1.0, value]), 0.2, 0.2, seed=1, tree=1)
+
+
+SECRET = bytes(range(32))
+BINS = np.arange(12, dtype=np.uint8).reshape(4, 3)
+
+
+@given(st.integers(0, 80), st.binary(min_size=32, max_size=32), st.integers(0, 2**32 - 1), st.integers(0, 31))
+def test_an_order_of_features_is_a_permutation_and_comes_again(
+    features: int, secret: bytes, tree: int, output: int
+) -> None:
+    order = feature_order(features, secret=secret, tree=tree, output=output)
+    assert order.dtype == np.int64
+    assert sorted(order.tolist()) == list(range(features))
+    np.testing.assert_array_equal(order, feature_order(features, secret=secret, tree=tree, output=output))
+
+
+def test_tree_output_and_secret_each_give_another_order() -> None:
+    orders = [
+        feature_order(40, secret=SECRET, tree=1),
+        feature_order(40, secret=SECRET, tree=2),
+        feature_order(40, secret=SECRET, tree=1, output=1),
+        feature_order(40, secret=SECRET[::-1], tree=1),
+        np.arange(40),
+    ]
+    assert len({order.tobytes() for order in orders}) == len(orders)
+
+
+def test_orders_are_these_on_every_platform() -> None:
+    assert feature_order(8, secret=SECRET, tree=1).tolist() == [0, 6, 7, 1, 3, 5, 4, 2]
+    assert order_secret(BINS, 42).hex() == "ee12d5c2184e7520c06e0644da59f2823f070321d5500ddb9ff5c9df2888c2bd"
+
+
+def test_every_feature_is_at_every_position_about_as_often() -> None:
+    times = np.zeros((4, 4))
+    for tree in range(2000):
+        times[np.arange(4), feature_order(4, secret=SECRET, tree=tree)] += 1
+    assert np.abs(times - 500).max() < 5 * np.sqrt(2000 * 0.25 * 0.75)
+
+
+tables_of_bins = st.integers(0, 5).flatmap(
+    lambda features: st.lists(
+        st.lists(st.integers(0, 127), min_size=features, max_size=features), min_size=1, max_size=8
+    ).map(lambda rows: np.array(rows, dtype=np.uint8).reshape(len(rows), features))
+)
+
+
+@given(tables_of_bins, st.integers(0, WORD - 1))
+def test_the_secret_of_the_order_hangs_on_the_table_not_on_how_it_lies_in_memory(
+    bins: NDArray[np.uint8], seed: int
+) -> None:
+    secret = order_secret(bins, seed)
+    assert len(secret) == 32
+    assert secret == order_secret(np.asfortranarray(bins), seed) == order_secret(np.repeat(bins, 2, axis=0)[::2], seed)
+    assert secret != order_secret(bins, (seed + 1) % WORD)
+
+
+@given(tables_of_bins.filter(lambda bins: bins.size > 0), st.data())
+def test_one_other_bin_in_one_row_is_another_secret(bins: NDArray[np.uint8], data: st.DataObject) -> None:
+    other = bins.copy()
+    other[data.draw(st.integers(0, len(bins) - 1)), data.draw(st.integers(0, bins.shape[1] - 1))] ^= 1
+    assert order_secret(other, 42) != order_secret(bins, 42)
+
+
+def test_tables_of_the_same_bytes_and_another_shape_have_other_secrets() -> None:
+    shapes = [BINS, BINS.T.copy(), BINS.reshape(2, 6), BINS.reshape(12, 1)]
+    assert len({order_secret(bins, 1) for bins in shapes}) == len(shapes)

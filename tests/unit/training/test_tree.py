@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from fedchain.errors import ProtocolViolationError
 from fedchain.messages import Split, SplitNode
 from fedchain.training.boosting import steps
-from fedchain.training.boosting.params import MAX_CLASSES, MAX_DEPTH
+from fedchain.training.boosting.params import MAX_CLASSES, MAX_DEPTH, MAX_LEAVES, BoostingParams, Growth, Mode
 from fedchain.training.boosting.tree import (
+    check_best_leaf,
     check_split,
     children_rows,
     goes_left,
     left_child,
+    level_of,
     pack_left,
     parent,
     right_child,
@@ -34,6 +36,8 @@ def test_parents_children_and_siblings_agree(node: int) -> None:
     assert (sibling(left), sibling(right)) == (right, left)
     assert left % 2 == 1
     assert right == left + 1
+    assert level_of(left) == level_of(right) == level_of(node) + 1
+    assert 2 ** level_of(node) - 1 <= node < 2 ** (level_of(node) + 1) - 1
 
 
 @given(masks)
@@ -119,12 +123,46 @@ def test_a_split_covers_exactly_the_open_nodes_in_order() -> None:
         assert caught.value.culprit == "operator"
 
 
-@pytest.mark.parametrize("depth", range(1, MAX_DEPTH + 1))
+def test_the_next_leaf_of_a_leaf_wise_tree_is_one_that_is_open() -> None:
+    assert check_best_leaf(Split((node(4),)), [3, 4], 2, "operator") == node(4)
+    assert check_best_leaf(Split((node(3, owner=0),)), [3, 4], 2, "operator") == node(3, owner=0)
+    assert check_best_leaf(Split(()), [3, 4], 2, "operator") is None, "no split is worth it any more"
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [(3, 4), (3, 3), (0,), (1,), (7,), (2**20,)],
+    ids=["two", "one twice", "the root, which split", "the parent, which split", "a child to be", "far away"],
+)
+def test_a_next_leaf_that_is_not_open_or_not_one_names_the_active_party(nodes: tuple[int, ...]) -> None:
+    with pytest.raises(ProtocolViolationError, match="not of one open node") as caught:
+        check_best_leaf(Split(tuple(node(one) for one in nodes)), [3, 4], 2, "operator")
+    assert caught.value.culprit == "operator"
+
+
+@pytest.mark.parametrize("owner", [-1, 2, 7])
+def test_a_next_leaf_has_an_owner_on_the_roster(owner: int) -> None:
+    with pytest.raises(ProtocolViolationError, match="not of one open node") as caught:
+        check_best_leaf(Split((node(3, owner=owner),)), [3, 4], 2, "operator")
+    assert caught.value.culprit == "operator"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        *(BoostingParams(depth=depth) for depth in range(1, MAX_DEPTH + 1)),
+        BoostingParams(growth=Growth.LEAF_WISE),
+        BoostingParams(growth=Growth.LEAF_WISE, depth=MAX_DEPTH, max_leaves=MAX_LEAVES),
+        BoostingParams(mode=Mode.MIX, growth=Growth.LEAF_WISE, depth=1, max_leaves=2),
+    ],
+    ids=lambda params: f"{params.growth.value}, depth {params.depth}, {params.most_leaves} leaves",
+)
 @pytest.mark.parametrize("trees", [1, 2, MAX_CLASSES])
-def test_no_two_messages_of_a_round_share_a_step(depth: int, trees: int) -> None:
-    used = [steps.GRADIENTS, steps.leaf_weights(trees, depth)]
+def test_no_two_messages_of_a_round_share_a_step(params: BoostingParams, trees: int) -> None:
+    turns = params.turns
+    used = [steps.GRADIENTS, steps.leaf_weights(trees, turns)]
     for tree in range(trees):
-        for level in range(depth):
-            used += [step(tree, depth, level) for step in (steps.histogram, steps.split, steps.partition)]
+        for turn in range(turns):
+            used += [step(tree, turns, turn) for step in (steps.histogram, steps.split, steps.partition)]
     assert len(set(used)) == len(used)
-    assert max(used) == steps.leaf_weights(trees, depth)
+    assert max(used) == steps.leaf_weights(trees, turns) < 2**32, "a step is a uint32 on chain"

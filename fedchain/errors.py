@@ -21,10 +21,15 @@ FedchainError
 │   ├── WrongChainError       chain id or genesis is not the recorded one
 │   ├── ContractMissingError  no code, or other code, at a recorded address
 │   ├── TransactionError      reverted; carries the contract's typed error
+│   ├── NonceTakenError       another transaction of the same key was mined in the place of one
 │   └── NotAccreditedError
 ├── UplinkRejectedError       the contract rejected an uplink; names sender and reason code
 ├── PayloadUnavailableError   a sender does not serve bytes it committed to
+├── DeliveryError             a recipient does not take an uplink that is delivered directly
 ├── JobAbortedError           the job is Aborted on chain
+├── RoundRolledBackError      a pipelined round is tried again: this party starts over from its last round
+├── AuditError                an audit found something that does not match
+├── StoppingError             this node stops; what it was doing goes on when it is started again
 └── DeadlineError             nothing arrived in time; names who is waited for
 """
 
@@ -145,6 +150,10 @@ class TransactionError(ChainError):
         self.reason = reason
 
 
+class NonceTakenError(ChainError):
+    """Another transaction of the same account was mined in the place of one: that one was not done."""
+
+
 class NotAccreditedError(ChainError):
     """This party's address may not send uplinks (yet, or any more)."""
 
@@ -169,6 +178,10 @@ class PayloadUnavailableError(PeerError):
     """A sender does not serve the bytes that it committed to on chain."""
 
 
+class DeliveryError(PeerError):
+    """A recipient does not take an uplink that is delivered to it directly."""
+
+
 class JobAbortedError(FedchainError):
     """The job was aborted on chain; the message says by whom and why."""
 
@@ -176,6 +189,36 @@ class JobAbortedError(FedchainError):
 
 
 class DeadlineError(FedchainError):
-    """Nothing arrived in time; the message names what, and from whom."""
+    """Nothing arrived in time; the message names what, and from whom.
+
+    Attributes:
+        who: names of those who were waited for, where they are known.
+    """
 
     exit_code = 5
+    who: tuple[str, ...] = ()
+
+    def __init__(self, message: str, who: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.who = who
+
+
+class AuditError(FedchainError):
+    """Something in a job's record contradicts something else; the message names the first such thing."""
+
+
+class StoppingError(FedchainError):
+    """This node stops on request; jobs under way go on when it is started again."""
+
+
+class RoundRolledBackError(FedchainError):
+    """The active party tries a round of a pipelined job again; what this party did in it counts no more.
+
+    Attributes:
+        round: the round that is tried again.
+        attempt: its new attempt.
+    """
+
+    def __init__(self, round: int, attempt: int) -> None:
+        super().__init__(f"round {round} is tried again, attempt {attempt}")
+        self.round, self.attempt = round, attempt

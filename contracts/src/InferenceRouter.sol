@@ -49,7 +49,7 @@ contract InferenceRouter is IInferenceRouter {
 
     /// @inheritdoc IInferenceRouter
     function close(bytes32 jobId, uint32 requestId, uint8 outcome) external {
-        if (!_exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
+        if (!exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
         Request storage request = _requests[jobId][requestId - FIRST_REQUEST_ID];
         if (request.requester != msg.sender && jobs.rosterIndexOf(jobId, msg.sender) != 0) {
             revert NotRequesterOrActiveParty(jobId, msg.sender);
@@ -64,7 +64,7 @@ contract InferenceRouter is IInferenceRouter {
 
     /// @inheritdoc IInferenceRouter
     function isOpen(bytes32 jobId, uint32 requestId) external view returns (bool) {
-        if (!_exists(jobId, requestId)) return false;
+        if (!exists(jobId, requestId)) return false;
         return _requests[jobId][requestId - FIRST_REQUEST_ID].status == RequestStatus.Open;
     }
 
@@ -74,7 +74,7 @@ contract InferenceRouter is IInferenceRouter {
         view
         returns (address requester, RequestStatus status, uint64 openedBlock, uint64 closedBlock)
     {
-        if (!_exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
+        if (!exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
         Request storage request = _requests[jobId][requestId - FIRST_REQUEST_ID];
         return (request.requester, request.status, request.openedBlock, request.closedBlock);
     }
@@ -84,7 +84,8 @@ contract InferenceRouter is IInferenceRouter {
         return _requests[jobId].length;
     }
 
-    function _exists(bytes32 jobId, uint32 requestId) private view returns (bool) {
+    /// @inheritdoc IInferenceRouter
+    function exists(bytes32 jobId, uint32 requestId) public view returns (bool) {
         return requestId >= FIRST_REQUEST_ID && requestId - FIRST_REQUEST_ID < _requests[jobId].length;
     }
 

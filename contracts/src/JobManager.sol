@@ -5,14 +5,14 @@ import {IJobManager} from "./interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 
 /// @title JobManager
-/// @notice See {IJobManager}. What the ledger reads for every uplink is packed into one storage slot.
+/// @notice See {IJobManager}. What the ledger reads for every uplink is packed into two storage slots, beside the seats.
 contract JobManager is IJobManager {
     uint256 private constant MIN_ROSTER = 2;
     uint256 private constant MAX_ROSTER = 8;
     uint256 private constant MAX_SPEC_BYTES = 65_536;
     uint256 private constant MAX_REASON_BYTES = 256;
 
-    /// @dev First slot: phase to policy (28 bytes). A mask has bit i set when roster[i] has declared.
+    /// @dev First slot: phase to sharded; second: policy. A mask has bit i set when roster[i] has declared.
     struct Job {
         Phase phase;
         uint32 round;
@@ -119,18 +119,21 @@ contract JobManager is IJobManager {
         uint32 current = job.round;
         if (current >= job.policy.maxRounds) revert RoundLimitReached(job.policy.maxRounds);
         if (round != current + 1) revert WrongRound(current + 1, round);
+        uint16 attempt = job.policy.pipelined ? job.attempt : 0;
         job.round = round;
-        job.attempt = 0;
+        job.attempt = attempt;
         job.stopped = 0;
-        emit RoundBegan(jobId, round, 0);
+        emit RoundBegan(jobId, round, attempt);
     }
 
     /// @inheritdoc IJobManager
-    function retryRound(bytes32 jobId) external {
+    function retryRound(bytes32 jobId, uint32 round) external {
         Job storage job = _requireActiveInTraining(jobId);
-        uint32 round = job.round;
-        if (round == 0) revert WrongRound(1, 0);
+        uint32 current = job.round;
+        bool isPrevious = job.policy.pipelined && current != 0 && round == current - 1;
+        if (round == 0 || (round != current && !isPrevious)) revert WrongRound(current, round);
         uint16 attempt = job.attempt + 1;
+        job.round = round;
         job.attempt = attempt;
         job.stopped = 0;
         emit RoundBegan(jobId, round, attempt);
@@ -202,6 +205,7 @@ contract JobManager is IJobManager {
         context.attempt = job.attempt;
         context.maxPayloadBytes = job.policy.maxPayloadBytes;
         context.maxStatisticE6 = job.policy.maxStatisticE6;
+        context.pipelined = job.policy.pipelined;
         uint8 seat = job.seat[sender];
         unchecked {
             context.senderIndex = seat - 1; // seat 0 wraps to type(uint8).max: not on the roster

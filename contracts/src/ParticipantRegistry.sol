@@ -16,6 +16,7 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
 
     uint256 private constant MAX_NAME_BYTES = 64;
     uint256 private constant MAX_ENDPOINT_BYTES = 256;
+    uint256 private constant MAX_CERTIFICATE_BYTES = 2048;
     uint256 private constant MAX_REASON_BYTES = 256;
 
     struct Participant {
@@ -23,10 +24,13 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
         uint32 strikes;
         string name;
         string endpoint;
+        bytes32 fingerprint;
+        bytes certificate;
     }
 
     mapping(address party => Participant) private _participants;
     mapping(bytes32 nameHash => address party) private _byName;
+    mapping(bytes32 fingerprint => address party) private _byFingerprint;
     address[] private _parties;
 
     /// @notice Grants the roles of admin (to the deployer) and steward.
@@ -39,30 +43,28 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
     }
 
     /// @inheritdoc IParticipantRegistry
-    function register(string calldata name, string calldata endpoint) external {
+    function register(string calldata name, string calldata endpoint, bytes calldata certificate) external {
         Participant storage participant = _participants[msg.sender];
         if (participant.status != Status.Unknown) revert AlreadyRegistered(msg.sender);
         _requireName(bytes(name));
-        _requireEndpoint(endpoint);
         bytes32 nameHash = keccak256(bytes(name));
         address holder = _byName[nameHash];
         if (holder != address(0)) revert NameTaken(holder);
 
+        bytes32 fingerprint = _serve(participant, endpoint, certificate);
         participant.status = Status.Registered;
         participant.name = name;
-        participant.endpoint = endpoint;
         _byName[nameHash] = msg.sender;
         _parties.push(msg.sender);
-        emit ParticipantRegistered(msg.sender, name, endpoint);
+        emit ParticipantRegistered(msg.sender, name, endpoint, fingerprint);
     }
 
     /// @inheritdoc IParticipantRegistry
-    function setEndpoint(string calldata endpoint) external {
+    function setService(string calldata endpoint, bytes calldata certificate) external {
         Participant storage participant = _participants[msg.sender];
         if (participant.status == Status.Unknown) revert NotRegistered(msg.sender);
-        _requireEndpoint(endpoint);
-        participant.endpoint = endpoint;
-        emit EndpointChanged(msg.sender, endpoint);
+        bytes32 fingerprint = _serve(participant, endpoint, certificate);
+        emit ServiceChanged(msg.sender, endpoint, fingerprint);
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -109,10 +111,16 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
     function participantOf(address party)
         external
         view
-        returns (string memory name, string memory endpoint, Status status, uint32 strikes)
+        returns (string memory name, string memory endpoint, Status status, uint32 strikes, bytes32 fingerprint)
     {
         Participant storage participant = _participants[party];
-        return (participant.name, participant.endpoint, participant.status, participant.strikes);
+        return
+            (participant.name, participant.endpoint, participant.status, participant.strikes, participant.fingerprint);
+    }
+
+    /// @inheritdoc IParticipantRegistry
+    function certificateOf(address party) external view returns (bytes memory certificate) {
+        return _participants[party].certificate;
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -128,6 +136,27 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
     /// @inheritdoc IParticipantRegistry
     function at(uint256 index) external view returns (address party) {
         return _parties[index];
+    }
+
+    /// @dev Records the caller's service. A certificate that it uses no more is free again; storing the present one
+    /// anew is left out, so that a change of the endpoint alone is cheap.
+    function _serve(Participant storage participant, string calldata endpoint, bytes calldata certificate)
+        private
+        returns (bytes32 fingerprint)
+    {
+        _requireEndpoint(endpoint);
+        if (certificate.length == 0 || certificate.length > MAX_CERTIFICATE_BYTES) {
+            revert CertificateInvalid(certificate.length, MAX_CERTIFICATE_BYTES);
+        }
+        participant.endpoint = endpoint;
+        fingerprint = sha256(certificate);
+        if (fingerprint == participant.fingerprint) return fingerprint;
+        address holder = _byFingerprint[fingerprint];
+        if (holder != address(0)) revert CertificateTaken(holder);
+        delete _byFingerprint[participant.fingerprint];
+        _byFingerprint[fingerprint] = msg.sender;
+        participant.fingerprint = fingerprint;
+        participant.certificate = certificate;
     }
 
     function _requireStatus(address party, Status expected) private view returns (Participant storage participant) {

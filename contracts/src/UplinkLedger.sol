@@ -13,6 +13,7 @@ import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
 contract UplinkLedger is IUplinkLedger {
     uint16 private constant SCHEMA = 1;
     uint256 private constant SHARD_DIGEST_BYTES = 32;
+    uint256 private constant MAX_LEAVES = 256;
 
     struct Counts {
         uint64 accepted;
@@ -53,27 +54,40 @@ contract UplinkLedger is IUplinkLedger {
         external
         returns (bytes32 uplinkId, Reason reason)
     {
-        IParticipantRegistry.Status status = registry.statusOf(msg.sender);
-        if (status < IParticipantRegistry.Status.Accredited) revert CallerNotAccredited(msg.sender);
-        uplinkId = keccak256(abi.encode(block.chainid, address(this), msg.sender, envelope));
-        Verdict storage earlier = _verdicts[uplinkId];
-        if (earlier.known && earlier.reason == Reason.Accepted) return (uplinkId, Reason.Accepted);
+        IJobManager.JobContext memory job = jobs.contextOf(envelope.jobId, msg.sender, envelope.recipient);
+        return _submit(envelope, payload, job, _requireAccreditedOnce());
+    }
 
-        bool suspended = status == IParticipantRegistry.Status.Suspended;
-        bytes32 slot = _slotOf(envelope);
-        reason = suspended ? Reason.SenderSuspended : _judge(envelope, payload, slot);
-        _verdicts[uplinkId] = Verdict(msg.sender, reason, envelope.kind, uint64(block.number), true);
-        if (reason == Reason.Accepted) {
-            _slots[slot] = envelope.digest;
-            ++_counts[envelope.jobId].accepted;
-            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, payload);
-            _act(uplinkId, envelope, payload);
-        } else {
-            ++_counts[envelope.jobId].rejected;
-            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, "");
-            if (!suspended && !_hasEndedUnderway(envelope.jobId)) {
-                registry.strike(msg.sender, envelope.jobId, uint8(reason));
+    /// @inheritdoc IUplinkLedger
+    function submitBatch(bytes32 jobId, uint32 round, uint16 attempt, uint16 schema, Leaf[] calldata leaves)
+        external
+        returns (bytes32[] memory uplinkIds, Reason[] memory reasons)
+    {
+        uint256 count = leaves.length;
+        if (count == 0 || count > MAX_LEAVES) revert BatchSizeInvalid(count, MAX_LEAVES);
+        uplinkIds = new bytes32[](count);
+        reasons = new Reason[](count);
+        Envelope memory envelope;
+        envelope.jobId = jobId;
+        envelope.round = round;
+        envelope.attempt = attempt;
+        envelope.schema = schema;
+        IParticipantRegistry.Status status = _requireAccreditedOnce();
+        // no leaf changes the job: shard digests are never by reference
+        IJobManager.JobContext memory job = jobs.contextOf(jobId, msg.sender, address(0));
+        address[] memory roster = jobs.rosterOf(jobId);
+        for (uint256 i = 0; i < count; ++i) {
+            Leaf calldata leaf = leaves[i];
+            envelope.step = leaf.step;
+            envelope.kind = leaf.kind;
+            if (leaf.recipient != envelope.recipient) {
+                envelope.recipient = leaf.recipient;
+                job.recipientIndex = _indexOf(leaf.recipient, roster);
             }
+            envelope.digest = leaf.digest;
+            envelope.size = leaf.size;
+            (uplinkIds[i], reasons[i]) = _submit(envelope, msg.data[:0], job, status);
+            if (reasons[i] != Reason.Accepted) status = registry.statusOf(msg.sender); // perhaps its third strike
         }
     }
 
@@ -98,13 +112,66 @@ contract UplinkLedger is IUplinkLedger {
         return _contributionJobs[uplinkId];
     }
 
-    /// @dev Another party may abort a job while an uplink is on its way: recorded as rejected, but nobody's fault.
-    function _hasEndedUnderway(bytes32 jobId) private view returns (bool) {
-        return jobs.phaseOf(jobId) == IJobManager.Phase.Aborted;
+    function _requireAccreditedOnce() private view returns (IParticipantRegistry.Status status) {
+        status = registry.statusOf(msg.sender);
+        if (status < IParticipantRegistry.Status.Accredited) revert CallerNotAccredited(msg.sender);
+    }
+
+    /// @dev As in {IJobManager-JobContext}: type(uint8).max if not on the roster, as the zero address never is.
+    function _indexOf(address party, address[] memory roster) private pure returns (uint8) {
+        for (uint256 i = 0; i < roster.length; ++i) {
+            // forge-lint: disable-next-line(unsafe-typecast)
+            if (roster[i] == party) return uint8(i); // at most 8
+        }
+        return type(uint8).max;
+    }
+
+    function _submit(
+        Envelope memory envelope,
+        bytes calldata payload,
+        IJobManager.JobContext memory job,
+        IParticipantRegistry.Status status
+    ) private returns (bytes32 uplinkId, Reason reason) {
+        uplinkId = keccak256(abi.encode(block.chainid, address(this), msg.sender, envelope));
+        Verdict storage earlier = _verdicts[uplinkId];
+        if (earlier.known && earlier.reason == Reason.Accepted) return (uplinkId, Reason.Accepted);
+
+        bool suspended = status == IParticipantRegistry.Status.Suspended;
+        bytes32 slot = _slotOf(envelope);
+        reason = suspended ? Reason.SenderSuspended : _judge(envelope, payload, job, slot);
+        _verdicts[uplinkId] = Verdict(msg.sender, reason, envelope.kind, uint64(block.number), true);
+        if (reason == Reason.Accepted) {
+            _slots[slot] = envelope.digest;
+            ++_counts[envelope.jobId].accepted;
+            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, payload);
+            _act(uplinkId, envelope, payload);
+        } else {
+            ++_counts[envelope.jobId].rejected;
+            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, "");
+            if (!suspended && !_isOvertaken(envelope, job, reason)) {
+                registry.strike(msg.sender, envelope.jobId, uint8(reason));
+            }
+        }
+    }
+
+    /// @dev While an uplink is on its way another party may abort the job, close the inference request, or in a pipelined
+    /// job retry a round: it is recorded as rejected, but nobody's fault. Any other reason would have been one before, too.
+    function _isOvertaken(Envelope memory envelope, IJobManager.JobContext memory job, Reason reason)
+        private
+        view
+        returns (bool)
+    {
+        if (job.phase == IJobManager.Phase.Aborted) return reason == Reason.WrongPhase;
+        if (job.phase == IJobManager.Phase.Completed) {
+            return reason == Reason.WrongRound && Kinds.isKnown(envelope.kind)
+                && router.exists(envelope.jobId, envelope.round);
+        }
+        if (!job.pipelined || job.phase != IJobManager.Phase.Training || envelope.attempt >= job.attempt) return false;
+        return reason == Reason.WrongRound || reason == Reason.WrongAttempt;
     }
 
     /// @dev What an accepted uplink sets in motion beyond its own record.
-    function _act(bytes32 uplinkId, Envelope calldata envelope, bytes calldata payload) private {
+    function _act(bytes32 uplinkId, Envelope memory envelope, bytes calldata payload) private {
         if (envelope.kind == Kinds.SHARD_DIGEST) {
             bytes32 digest = bytes32(payload[payload.length - SHARD_DIGEST_BYTES:]);
             jobs.recordShard(envelope.jobId, msg.sender, digest);
@@ -114,8 +181,11 @@ contract UplinkLedger is IUplinkLedger {
     }
 
     /// @dev The rules, in the order of {Reason}.
-    function _judge(Envelope calldata envelope, bytes calldata payload, bytes32 slot) private view returns (Reason) {
-        IJobManager.JobContext memory job = jobs.contextOf(envelope.jobId, msg.sender, envelope.recipient);
+    function _judge(Envelope memory envelope, bytes calldata payload, IJobManager.JobContext memory job, bytes32 slot)
+        private
+        view
+        returns (Reason)
+    {
         if (job.phase == IJobManager.Phase.None) return Reason.UnknownJob;
         if (job.senderIndex == type(uint8).max) return Reason.NotOnRoster;
         if (Kinds.isKnown(envelope.kind) && !Kinds.belongsTo(envelope.kind, job.phase)) return Reason.WrongPhase;
@@ -126,7 +196,7 @@ contract UplinkLedger is IUplinkLedger {
             return Reason.RecipientNotOnRoster;
         }
         if (envelope.schema != SCHEMA) return Reason.SchemaUnsupported;
-        if (!_isSize(envelope, payload.length, job.maxPayloadBytes)) return Reason.SizeOutOfBounds;
+        if (!_isSize(envelope, payload.length, job)) return Reason.SizeOutOfBounds;
         if (!_isDigest(envelope, payload)) return Reason.DigestMismatch;
         if (_slots[slot] != 0) return Reason.SlotTaken;
         if (envelope.kind == Kinds.SHARD_DIGEST && job.senderHasShard) return Reason.SlotTaken;
@@ -134,13 +204,17 @@ contract UplinkLedger is IUplinkLedger {
         return Reason.Accepted;
     }
 
-    function _isRound(Envelope calldata envelope, IJobManager.JobContext memory job) private view returns (bool) {
+    function _isRound(Envelope memory envelope, IJobManager.JobContext memory job) private view returns (bool) {
         if (job.phase == IJobManager.Phase.Completed) return router.isOpen(envelope.jobId, envelope.round);
-        if (job.phase == IJobManager.Phase.Training && job.round == 0) return false;
+        if (job.phase == IJobManager.Phase.Training) {
+            if (envelope.round == 0 || job.round == 0) return false;
+            // the next round of a pipelined job may be open before the uplinks of this one are committed
+            if (job.pipelined && uint256(envelope.round) + 1 == job.round) return true;
+        }
         return envelope.round == job.round; // zero while aligning
     }
 
-    function _isKindAllowed(Envelope calldata envelope, IJobManager.JobContext memory job) private view returns (bool) {
+    function _isKindAllowed(Envelope memory envelope, IJobManager.JobContext memory job) private view returns (bool) {
         if (!Kinds.isKnown(envelope.kind)) return false;
         if (job.phase != IJobManager.Phase.Completed) return Kinds.roleAllows(envelope.kind, job.senderIndex == 0);
         if (envelope.kind != Kinds.PREDICT_REQUEST) return true;
@@ -148,25 +222,33 @@ contract UplinkLedger is IUplinkLedger {
         return requester == msg.sender;
     }
 
-    /// @dev A shard_digest must be inline and hold at least its 32 bytes.
-    function _isSize(Envelope calldata envelope, uint256 length, uint256 max) private pure returns (bool) {
+    /// @dev Inline up to the limit, by reference above it; in the training of a pipelined job by reference at any size,
+    /// too. A shard_digest must be inline and hold at least its 32 bytes.
+    function _isSize(Envelope memory envelope, uint256 length, IJobManager.JobContext memory job)
+        private
+        pure
+        returns (bool)
+    {
         uint256 size = envelope.size;
-        bool isInline = size <= PayloadDigest.INLINE_LIMIT;
-        if (size == 0 || size > max || length != (isInline ? size : 0)) return false;
-        return envelope.kind != Kinds.SHARD_DIGEST || (isInline && size >= SHARD_DIGEST_BYTES);
+        if (size == 0 || size > job.maxPayloadBytes) return false;
+        bool isInline = length == size && size <= PayloadDigest.INLINE_LIMIT;
+        if (envelope.kind == Kinds.SHARD_DIGEST) return isInline && size >= SHARD_DIGEST_BYTES;
+        if (isInline) return true;
+        bool mayStay = size > PayloadDigest.INLINE_LIMIT || (job.pipelined && job.phase == IJobManager.Phase.Training);
+        return length == 0 && mayStay;
     }
 
     /// @dev A digest of zero is refused: it would leave the slot looking free.
-    function _isDigest(Envelope calldata envelope, bytes calldata payload) private view returns (bool) {
+    function _isDigest(Envelope memory envelope, bytes calldata payload) private view returns (bool) {
         if (payload.length == 0) return envelope.digest != 0;
         return PayloadDigest.rootOf(payload) == envelope.digest;
     }
 
-    function _isStatistic(Envelope calldata envelope, uint256 max) private pure returns (bool) {
+    function _isStatistic(Envelope memory envelope, uint256 max) private pure returns (bool) {
         return envelope.kind == Kinds.CONTRIBUTION ? envelope.statisticE6 <= max : envelope.statisticE6 == 0;
     }
 
-    function _slotOf(Envelope calldata envelope) private view returns (bytes32) {
+    function _slotOf(Envelope memory envelope) private view returns (bytes32) {
         return keccak256(
             abi.encode(
                 envelope.jobId,

@@ -42,7 +42,7 @@ contract JobManagerTest is Deployed {
     function test_propose_reverts_whenPartyIsNotAccredited() public {
         address eve = address(0xE7E);
         vm.prank(eve);
-        registry.register("eve", "localhost:1");
+        registry.register("eve", "localhost:1", _certificate(eve));
         roster = [ALICE, eve];
         vm.expectRevert(abi.encodeWithSelector(IJobManager.PartyNotAccredited.selector, eve));
         _propose();
@@ -185,16 +185,20 @@ contract JobManagerTest is Deployed {
     function test_retryRound_countsAttempts_untilTheNextRound() public {
         bytes32 jobId = _training();
         vm.startPrank(ALICE);
-        vm.expectRevert(abi.encodeWithSelector(IJobManager.WrongRound.selector, 1, 0));
-        jobs.retryRound(jobId);
+        vm.expectRevert(abi.encodeWithSelector(IJobManager.WrongRound.selector, 0, 1));
+        jobs.retryRound(jobId, 1);
         jobs.beginRound(jobId, 1);
+        vm.expectRevert(abi.encodeWithSelector(IJobManager.WrongRound.selector, 1, 0));
+        jobs.retryRound(jobId, 0);
         vm.expectEmit(true, false, false, true, address(jobs));
         emit IJobManager.RoundBegan(jobId, 1, 1);
-        jobs.retryRound(jobId);
-        jobs.retryRound(jobId);
+        jobs.retryRound(jobId, 1);
+        jobs.retryRound(jobId, 1);
         assertEq(jobs.jobOf(jobId).attempt, 2, "attempt");
         jobs.beginRound(jobId, 2);
         assertEq(jobs.jobOf(jobId).attempt, 0, "attempt of the next round");
+        vm.expectRevert(abi.encodeWithSelector(IJobManager.WrongRound.selector, 2, 1));
+        jobs.retryRound(jobId, 1);
         vm.stopPrank();
     }
 
@@ -204,14 +208,14 @@ contract JobManagerTest is Deployed {
         vm.expectRevert(abi.encodeWithSelector(IJobManager.NotActiveParty.selector, jobId, BOB));
         jobs.beginRound(jobId, 1);
         vm.expectRevert(abi.encodeWithSelector(IJobManager.NotActiveParty.selector, jobId, BOB));
-        jobs.retryRound(jobId);
+        jobs.retryRound(jobId, 1);
         vm.stopPrank();
     }
 
     function test_declareStop_opensEvaluating_whenAllStopped() public {
         bytes32 jobId = _inRoundOne();
         vm.prank(ALICE);
-        jobs.retryRound(jobId);
+        jobs.retryRound(jobId, 1);
         for (uint256 i = 0; i < 3; ++i) {
             assertPhase(jobId, IJobManager.Phase.Training);
             vm.prank(roster[i]);
@@ -245,7 +249,7 @@ contract JobManagerTest is Deployed {
         vm.prank(BOB);
         jobs.declareStop(jobId, 1);
         vm.prank(ALICE);
-        jobs.retryRound(jobId);
+        jobs.retryRound(jobId, 1);
         assertTrue(!jobs.hasStopped(jobId, BOB), "void after retry");
         vm.prank(BOB);
         jobs.declareStop(jobId, 1);
@@ -343,7 +347,7 @@ contract JobManagerTest is Deployed {
         _expectWrongPhase(IJobManager.Phase.Training, IJobManager.Phase.Proposed);
         jobs.beginRound(jobId, 1);
         _expectWrongPhase(IJobManager.Phase.Training, IJobManager.Phase.Proposed);
-        jobs.retryRound(jobId);
+        jobs.retryRound(jobId, 1);
         _expectWrongPhase(IJobManager.Phase.Training, IJobManager.Phase.Proposed);
         jobs.declareStop(jobId, 1);
         vm.stopPrank();
@@ -367,7 +371,7 @@ contract JobManagerTest is Deployed {
         vm.expectRevert(denied);
         jobs.beginRound(training, 2);
         vm.expectRevert(denied);
-        jobs.retryRound(training);
+        jobs.retryRound(training, 1);
         vm.expectRevert(denied);
         jobs.declareStop(training, 1);
         vm.expectRevert(denied);

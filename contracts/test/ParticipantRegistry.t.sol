@@ -10,7 +10,7 @@ contract ParticipantRegistryTest is Deployed {
 
     function _register(address party, string memory name) internal {
         vm.prank(party);
-        registry.register(name, "localhost:9");
+        registry.register(name, "localhost:9", _certificate(party));
     }
 
     function _expectWrongStatus(address party, IParticipantRegistry.Status expected, IParticipantRegistry.Status found)
@@ -21,14 +21,21 @@ contract ParticipantRegistryTest is Deployed {
 
     function test_register_storesEverything_whenNameIsNew() public {
         vm.expectEmit(true, false, false, true, address(registry));
-        emit IParticipantRegistry.ParticipantRegistered(EVE, "eve_1-x", "localhost:9");
+        emit IParticipantRegistry.ParticipantRegistered(EVE, "eve_1-x", "localhost:9", sha256(_certificate(EVE)));
         _register(EVE, "eve_1-x");
-        (string memory name, string memory endpoint, IParticipantRegistry.Status status, uint32 strikes) =
-            registry.participantOf(EVE);
+        (
+            string memory name,
+            string memory endpoint,
+            IParticipantRegistry.Status status,
+            uint32 strikes,
+            bytes32 fingerprint
+        ) = registry.participantOf(EVE);
         assertEq(name, "eve_1-x", "name");
         assertEq(endpoint, "localhost:9", "endpoint");
         assertEq(uint256(status), uint256(IParticipantRegistry.Status.Registered), "status");
         assertEq(strikes, 0, "strikes");
+        assertEq(fingerprint, sha256(_certificate(EVE)), "fingerprint");
+        assertEq(string(registry.certificateOf(EVE)), string(_certificate(EVE)), "certificate");
         assertEq(registry.addressOf("eve_1-x"), EVE, "addressOf");
         assertEq(registry.count(), 5, "count");
         assertEq(registry.at(4), EVE, "at");
@@ -61,30 +68,85 @@ contract ParticipantRegistryTest is Deployed {
         _register(EVE, string(name));
         vm.startPrank(EVE);
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.EndpointInvalid.selector, 0, 256));
-        registry.register("eve", "");
+        registry.register("eve", "", "c");
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.EndpointInvalid.selector, 257, 256));
-        registry.register("eve", string(new bytes(257)));
+        registry.register("eve", string(new bytes(257)), "c");
         assembly ("memory-safe") {
             mstore(name, 64)
         }
-        registry.register(string(name), string(new bytes(256)));
+        registry.register(string(name), string(new bytes(256)), "c");
         vm.stopPrank();
         assertStatus(EVE, IParticipantRegistry.Status.Registered);
     }
 
-    function test_setEndpoint_changesEndpoint_whenRegistered() public {
-        vm.expectEmit(true, false, false, true, address(registry));
-        emit IParticipantRegistry.EndpointChanged(BOB, "localhost:77");
-        vm.prank(BOB);
-        registry.setEndpoint("localhost:77");
-        (, string memory endpoint,,) = registry.participantOf(BOB);
-        assertEq(endpoint, "localhost:77", "endpoint");
+    function test_register_bounds_certificate() public {
+        vm.startPrank(EVE);
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.CertificateInvalid.selector, 0, 2048));
+        registry.register("eve", "localhost:9", "");
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.CertificateInvalid.selector, 2049, 2048));
+        registry.register("eve", "localhost:9", new bytes(2049));
+        registry.register("eve", "localhost:9", new bytes(2048));
+        vm.stopPrank();
+        assertEq(registry.certificateOf(EVE).length, 2048, "certificate");
+    }
+
+    function test_register_reverts_whenCertificateIsAnothers() public {
         vm.prank(EVE);
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.CertificateTaken.selector, BOB));
+        registry.register("eve", "localhost:9", _certificate(BOB));
+        assertStatus(EVE, IParticipantRegistry.Status.Unknown);
+        assertEq(registry.addressOf("eve"), address(0), "nothing stays of a refused registration");
+    }
+
+    function test_setService_changesEndpointAndCertificate_whenRegistered() public {
+        vm.expectEmit(true, false, false, true, address(registry));
+        emit IParticipantRegistry.ServiceChanged(BOB, "localhost:77", sha256("new"));
+        _setService(BOB, "localhost:77", "new");
+        (, string memory endpoint,,, bytes32 fingerprint) = registry.participantOf(BOB);
+        assertEq(endpoint, "localhost:77", "endpoint");
+        assertEq(fingerprint, sha256("new"), "fingerprint");
+        assertEq(string(registry.certificateOf(BOB)), "new", "certificate");
+    }
+
+    function test_setService_keepsTheCertificate_whenOnlyTheEndpointChanges() public {
+        vm.expectEmit(true, false, false, true, address(registry));
+        emit IParticipantRegistry.ServiceChanged(BOB, "localhost:78", sha256(_certificate(BOB)));
+        _setService(BOB, "localhost:78", _certificate(BOB));
+        assertEq(string(registry.certificateOf(BOB)), string(_certificate(BOB)), "certificate");
+    }
+
+    function test_setService_freesTheEarlierCertificate() public {
+        _setService(BOB, "localhost:77", "new");
+        _setService(CAROL, "localhost:78", _certificate(BOB));
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.CertificateTaken.selector, CAROL));
+        _setService(BOB, "localhost:77", _certificate(BOB));
+        assertEq(string(registry.certificateOf(BOB)), "new", "certificate");
+    }
+
+    function test_setService_reverts_whenNotRegisteredOrOutOfBounds() public {
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.NotRegistered.selector, EVE));
-        registry.setEndpoint("localhost:77");
-        vm.prank(BOB);
+        _setService(EVE, "localhost:77", "new");
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.EndpointInvalid.selector, 0, 256));
-        registry.setEndpoint("");
+        _setService(BOB, "", "new");
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.CertificateInvalid.selector, 0, 2048));
+        _setService(BOB, "localhost:77", "");
+        vm.expectRevert(abi.encodeWithSelector(IParticipantRegistry.CertificateTaken.selector, CAROL));
+        _setService(BOB, "localhost:77", _certificate(CAROL));
+    }
+
+    function testFuzz_setService_storesExactlyTheBytes(uint256 first, uint256 second, bytes32 seed) public {
+        bytes memory earlier = bytesOf(bound(first, 1, 2048), seed);
+        bytes memory later = bytesOf(bound(second, 1, 2048), ~seed);
+        _setService(BOB, "localhost:77", earlier);
+        _setService(BOB, "localhost:77", later);
+        assertEq(string(registry.certificateOf(BOB)), string(later), "certificate");
+        (,,,, bytes32 fingerprint) = registry.participantOf(BOB);
+        assertEq(fingerprint, sha256(later), "fingerprint");
+    }
+
+    function _setService(address party, string memory endpoint, bytes memory certificate) private {
+        vm.prank(party);
+        registry.setService(endpoint, certificate);
     }
 
     function test_stewardCalls_revert_whenCallerIsNotSteward() public {

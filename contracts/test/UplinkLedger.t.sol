@@ -81,6 +81,22 @@ contract UplinkLedgerTest is Deployed {
         assertReason(reason, IUplinkLedger.Reason.WrongRound, "closed");
     }
 
+    function test_submit_recordsNoStrike_whenTheRequestWasClosedOnTheWay() public {
+        bytes32 jobId = _completed();
+        _submit(BOB, _envelope(jobId, 2 ** 31, Kinds.PREDICT_ANSWER), PAYLOAD);
+        assertEq(_strikes(BOB), 1, "never opened");
+        vm.prank(ALICE);
+        router.open(jobId);
+        vm.prank(ALICE);
+        router.close(jobId, 2 ** 31, 3);
+        _submit(BOB, _envelope(jobId, 2 ** 31, Kinds.PREDICT_ANSWER), PAYLOAD);
+        _submit(CAROL, _envelope(jobId, 2 ** 31, Kinds.PREDICT_ANSWER), PAYLOAD);
+        assertEq(_strikes(BOB), 1, "closed");
+        assertEq(_strikes(CAROL), 0, "closed");
+        _submit(CAROL, _envelope(jobId, 2 ** 31, Kinds.HISTOGRAM), PAYLOAD);
+        assertEq(_strikes(CAROL), 1, "of another phase");
+    }
+
     function test_submit_rejectsWrongAttempt_whenCompletedAndAttemptIsNotZero() public {
         bytes32 jobId = _completed();
         vm.prank(ALICE);

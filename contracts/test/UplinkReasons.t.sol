@@ -48,7 +48,7 @@ contract UplinkReasonsTest is Deployed {
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
         vm.prank(eve);
-        registry.register("eve", "localhost:2");
+        registry.register("eve", "localhost:2", _certificate(eve));
         vm.prank(eve);
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
@@ -107,7 +107,7 @@ contract UplinkReasonsTest is Deployed {
         wrong.attempt = 1;
         _assertRejectedThenSound(wrong, PAYLOAD, IUplinkLedger.Reason.WrongAttempt);
         vm.prank(ALICE);
-        jobs.retryRound(jobId);
+        jobs.retryRound(jobId, 1);
         _accept(BOB, wrong);
     }
 

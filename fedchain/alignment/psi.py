@@ -16,7 +16,7 @@ does not hold it sees uniformly random points. Semi-honest. Sources: Meadows 198
 from __future__ import annotations
 
 import hashlib
-import random
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,12 +29,12 @@ from fedchain.crypto.points import PointArray
 from fedchain.data.ids import sort_ids
 from fedchain.errors import AlignmentError, InvalidPointError, ProtocolViolationError
 from fedchain.messages import BlindedIds
-from fedchain.protocol import DeclareAligned, Party, Send, Stage, receive
+from fedchain.protocol import DeclareAligned, Party, Send, Stage, receive, remember
 from fedchain.types import PartyId
 
 POINT_BYTES = 65
 TAG_BYTES = 16
-_shuffle = random.SystemRandom().shuffle
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,8 @@ def align(
     if not ids:
         raise AlignmentError(f"party '{me}' has no usable id: every id is blank or the table is empty")
     following, preceding = roster[(index + 1) % parties], roster[(index - 1) % parties]
-    shuffled = list(ids)
-    _shuffle(shuffled)  # the position of an element must not tell the row
-    secret = psi.random_secret()
+    secret = int.from_bytes((yield from remember("psi_secret", _new_secret)), "big")
+    shuffled = _shuffled(ids, (yield from remember("psi_order", lambda: os.urandom(SECRET_BYTES))))
 
     yield Stage("align", 0, parties + 1, f"blinding {len(ids)} ids")
     points = psi.hash_to_curve([one.encode() for one in shuffled], session_salt, executor)
@@ -122,6 +121,19 @@ def align(
     yield DeclareAligned(digest, len(ordered))
     yield Stage("align", parties + 1, parties + 1, f"{len(ordered)} common rows")
     return Aligned(ordered, digest, tuple(len(tags[party]) for party in range(parties)))
+
+
+def _new_secret() -> bytes:
+    return psi.random_secret().to_bytes(SECRET_BYTES, "big")
+
+
+def _shuffled(ids: Sequence[str], secret: bytes) -> list[str]:
+    """In an order that only the secret tells: the position of an element must not tell the row."""
+
+    def key(one: str) -> bytes:
+        return hashlib.blake2b(one.encode(), key=secret, digest_size=SECRET_BYTES).digest()
+
+    return sorted(ids, key=key)
 
 
 def _points_message(origin: int, blindings: int, points: PointArray) -> BlindedIds:

@@ -3,9 +3,9 @@
 The embedded chain's server is not imported here: it runs as `python -m fedchain.chain.embedded`, a process of its own.
 """
 
-from fedchain.chain.account import DEV_MNEMONIC, Account, dev_accounts
+from fedchain.chain.account import DEV_MNEMONIC, Account, dev_accounts, recover_signer
 from fedchain.chain.client import ChainClient
-from fedchain.chain.contracts import Consortium
+from fedchain.chain.contracts import MAX_LEAVES, Consortium
 from fedchain.chain.deploying import deploy
 from fedchain.chain.deployment import DeployedContract, Deployment
 from fedchain.chain.devchain import CHAIN_KINDS, DevChain, start_dev_chain
@@ -13,7 +13,6 @@ from fedchain.chain.events import (
     AlignmentDeclared,
     ChainEvent,
     ContributionRecorded,
-    EndpointChanged,
     JobAborted,
     JobAccepted,
     JobProposed,
@@ -25,13 +24,17 @@ from fedchain.chain.events import (
     RequestClosed,
     RequestOpened,
     RoundBegan,
+    ServiceChanged,
     ShardRecorded,
     StopDeclared,
     StrikeRecorded,
     UplinkJudged,
 )
-from fedchain.chain.sender import Call, Receipt, Sender
+from fedchain.chain.outbox import MemoryOutbox, Outbox
+from fedchain.chain.sender import Sender
+from fedchain.chain.transaction import Call, Receipt, Signed
 from fedchain.chain.views import (
+    BatchLeaf,
     ContributionRecord,
     JobPolicy,
     JobView,
@@ -44,8 +47,10 @@ from fedchain.chain.views import (
 __all__ = [
     "CHAIN_KINDS",
     "DEV_MNEMONIC",
+    "MAX_LEAVES",
     "Account",
     "AlignmentDeclared",
+    "BatchLeaf",
     "Call",
     "ChainClient",
     "ChainEvent",
@@ -55,12 +60,13 @@ __all__ = [
     "DeployedContract",
     "Deployment",
     "DevChain",
-    "EndpointChanged",
     "JobAborted",
     "JobAccepted",
     "JobPolicy",
     "JobProposed",
     "JobView",
+    "MemoryOutbox",
+    "Outbox",
     "Participant",
     "ParticipantAccredited",
     "ParticipantRegistered",
@@ -74,12 +80,15 @@ __all__ = [
     "RequestView",
     "RoundBegan",
     "Sender",
+    "ServiceChanged",
     "ShardRecorded",
+    "Signed",
     "StopDeclared",
     "StrikeRecorded",
     "UplinkJudged",
     "Verdict",
     "deploy",
     "dev_accounts",
+    "recover_signer",
     "start_dev_chain",
 ]

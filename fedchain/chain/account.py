@@ -8,9 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fedchain.chain.ethlib import EthAccount, HDPath, LocalAccount, ValidationError, seed_from_mnemonic
+from fedchain.chain.ethlib import (
+    BadSignature,
+    EthAccount,
+    HDPath,
+    LocalAccount,
+    SignableMessage,
+    ValidationError,
+    encode_defunct,
+    seed_from_mnemonic,
+)
 from fedchain.chain.files import write_atomically
-from fedchain.errors import ConfigError
+from fedchain.errors import ConfigError, CryptoError
 
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
 """The publicly known phrase of all development chains. Never use its accounts on a chain that matters."""
@@ -106,6 +115,20 @@ class Account:
         signed = self._local.sign_transaction(transaction)  # type: ignore[arg-type]
         return bytes(signed.raw_transaction), bytes(signed.hash)
 
+    def sign_uplink(self, uplink_id: bytes) -> bytes:
+        """Vouch for an uplink before its verdict: EIP-191's signature (version 0x45) of the 32 bytes of its id.
+
+        The id binds chain, ledger, sender and envelope, so the signature is for that one uplink alone. It cannot be
+        taken for a transaction. Deterministic (RFC 6979).
+
+        Returns:
+            65 bytes: r, s (low), and v, 27 or 28.
+
+        Raises:
+            ValueError: `uplink_id` is not 32 bytes.
+        """
+        return bytes(self._local.sign_message(_uplink_message(uplink_id)).signature)
+
     def __repr__(self) -> str:
         return f"Account({self.address})"
 
@@ -117,6 +140,40 @@ class Account:
 
     def __reduce__(self) -> Any:
         raise TypeError("an account's key is not serialised; use save_keystore")
+
+
+def recover_signer(uplink_id: bytes, signature: bytes) -> str:
+    """The address whose key made a signature of `Account.sign_uplink`; compare it with the uplink's sender.
+
+    Any 65 bytes of the right form recover some address: a forged signature gives another than the sender's.
+
+    Args:
+        uplink_id: 32 bytes.
+        signature: 65 bytes: r, s, v.
+
+    Returns:
+        Checksummed address.
+
+    Raises:
+        CryptoError: not 65 bytes, v is not 27 or 28, s is high (whoever sees a signature could make that one of it), or
+            no key could have made it.
+        ValueError: `uplink_id` is not 32 bytes.
+    """
+    message = _uplink_message(uplink_id)
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        raise CryptoError("an uplink's signature is 65 bytes, the last 27 or 28")
+    if int.from_bytes(signature[32:64], "big") > _ORDER // 2:
+        raise CryptoError("an uplink's signature has a high s: it is not the one that its signer made")
+    try:
+        return str(EthAccount.recover_message(message, signature=signature))
+    except (BadSignature, ValidationError, ValueError) as error:
+        raise CryptoError("no key could have made this signature of an uplink") from error
+
+
+def _uplink_message(uplink_id: bytes) -> SignableMessage:
+    if len(uplink_id) != 32:
+        raise ValueError(f"an uplink id has 32 bytes, not {len(uplink_id)}")
+    return encode_defunct(primitive=uplink_id)
 
 
 def dev_accounts(count: int = 10) -> list[Account]:

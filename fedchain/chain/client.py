@@ -113,9 +113,35 @@ class ChainClient:
         """Number of the account's next transaction, pending ones counted."""
         return self._number("eth_getTransactionCount", address, "pending")
 
+    def mined_nonce(self, address: str) -> int:
+        """How many of the account's transactions are mined: the number of the first that is not."""
+        return self._number("eth_getTransactionCount", address, LATEST)
+
+    def is_known(self, transaction_hash: bytes) -> bool:
+        """Whether the node has a transaction, mined or waiting."""
+        return self._transport.request("eth_getTransactionByHash", "0x" + transaction_hash.hex()) is not None
+
     def gas_price(self) -> int:
         """The node's price for a unit of gas in wei; 0 on free-gas chains."""
         return self._number("eth_gasPrice")
+
+    def base_fee(self) -> int:
+        """What the newest block burnt of each unit's price, in wei; 0 where blocks burn nothing."""
+        block = self._transport.request("eth_getBlockByNumber", LATEST, False)
+        if not isinstance(block, dict):
+            raise self._malformed("eth_getBlockByNumber")
+        try:
+            return int(block.get("baseFeePerGas") or "0x0", 16)
+        except (TypeError, ValueError) as error:
+            raise self._malformed("eth_getBlockByNumber") from error
+
+    def fair_price(self) -> int:
+        """What to offer for a unit of gas, in wei: what the node asks for, and room for a base fee that doubles.
+
+        Nodes ask for what recent transactions paid. So an offer does not grow with what is asked, or each restart of a
+        consortium's nodes would double the price.
+        """
+        return max(self.gas_price(), 2 * self.base_fee())
 
     def call(self, transaction: dict[str, object], block: int | str = LATEST) -> bytes:
         """Execute a call without a transaction.
@@ -129,6 +155,17 @@ class ChainClient:
         """
         tag = hex(block) if isinstance(block, int) else block
         return self._bytes("eth_call", self._transport.request("eth_call", transaction, tag))
+
+    def estimate(self, transaction: dict[str, object]) -> int:
+        """Gas that a transaction needs on the newest state that the node knows.
+
+        Args:
+            transaction: as for `call`, with `from`.
+
+        Raises:
+            RpcError: it would revert; see `call`.
+        """
+        return self._number("eth_estimateGas", transaction)
 
     def send_raw(self, raw: bytes) -> bytes:
         """Hand over a signed transaction; returns its hash. Sending the same bytes again is harmless.

@@ -10,24 +10,19 @@ from fedchain.chain.artifacts import CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUT
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
+from fedchain.chain.gas import batch_gas, uplink_gas
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
-from fedchain.chain.sender import Call, Receipt, Sender
-from fedchain.chain.views import JobPolicy
+from fedchain.chain.sender import Sender
+from fedchain.chain.transaction import Call, Receipt
+from fedchain.chain.views import BatchLeaf, JobPolicy
 from fedchain.errors import ChainError, ConfigError
 from fedchain.messages.envelope import Envelope
-from fedchain.types import JobId
+from fedchain.types import SCHEMA_VERSION, JobId
+
+MAX_LEAVES = 256
+"""Uplinks of one batch, as in `UplinkLedger`."""
 
 _E = TypeVar("_E", bound=ChainEvent)
-
-
-def gas_limit(calldata_bytes: int) -> int:
-    """An upper bound of any call's gas, so that none is estimated.
-
-    A byte of calldata costs at most 40 (the floor of EIP-7623); copying, hashing and logging it about 15; the dearest
-    call without its bytes (a proposal with a roster of eight) about a million. A full inline payload stays below the
-    16.7 million of EIP-7825.
-    """
-    return 1_500_000 + 60 * calldata_bytes
 
 
 class Consortium(ConsortiumReads):
@@ -50,13 +45,29 @@ class Consortium(ConsortiumReads):
         super().__init__(client, deployment)
         self.sender = sender
 
-    def register(self, name: str, endpoint: str) -> Receipt:
-        """Enter oneself in the registry: public from then on. 1..64 characters of [a-z0-9_-]; 1..256 bytes."""
-        return self._write(REGISTRY, "register", name, endpoint)
+    def sign_uplink(self, uplink_id: bytes) -> bytes:
+        """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.
 
-    def set_endpoint(self, endpoint: str) -> Receipt:
-        """Announce where one's payload server is."""
-        return self._write(REGISTRY, "setEndpoint", endpoint)
+        Raises:
+            ConfigError: there is no sender.
+        """
+        if self.sender is None:
+            raise ConfigError("this connection to the chain has no sender, it can only read")
+        return self.sender.account.sign_uplink(uplink_id)
+
+    def register(self, name: str, endpoint: str, certificate: bytes) -> Receipt:
+        """Enter oneself in the registry: public from then on.
+
+        Args:
+            name: 1..64 characters of [a-z0-9_-], unique.
+            endpoint: where one's node answers, 1..256 bytes.
+            certificate: DER of the node's self-signed X.509 certificate, 1..2048 bytes, no other participant's.
+        """
+        return self._write(REGISTRY, "register", name, endpoint, certificate)
+
+    def set_service(self, endpoint: str, certificate: bytes) -> Receipt:
+        """Announce where one's node answers, and with which certificate; both as in `register`."""
+        return self._write(REGISTRY, "setService", endpoint, certificate)
 
     def accredit(self, address: str) -> Receipt:
         """Steward: let a registered participant take part."""
@@ -78,7 +89,7 @@ class Consortium(ConsortiumReads):
             roster: 2..8 distinct accredited addresses, the caller's among them.
             policy: the contract's bounds.
         """
-        values = (policy.max_payload_bytes, policy.max_rounds, policy.max_statistic_e6)
+        values = (policy.max_payload_bytes, policy.max_rounds, policy.max_statistic_e6, policy.pipelined)
         receipt = self._write(JOBS, "propose", spec, list(roster), values)
         return _first(receipt, JobProposed, "propose").job_id
 
@@ -97,9 +108,9 @@ class Consortium(ConsortiumReads):
         """Active party: begin the next round."""
         return self._write(JOBS, "beginRound", job_id_bytes(job_id), round)
 
-    def retry_round(self, job_id: JobId) -> Receipt:
-        """Active party: try the round in force again."""
-        return self._write(JOBS, "retryRound", job_id_bytes(job_id))
+    def retry_round(self, job_id: JobId, round: int) -> Receipt:
+        """Active party: try the round in force again, or in a pipelined job the one before it."""
+        return self._write(JOBS, "retryRound", job_id_bytes(job_id), round)
 
     def declare_stop(self, job_id: JobId, round: int) -> Receipt:
         """Roster party: declare the stopping condition met after the round in force."""
@@ -116,7 +127,8 @@ class Consortium(ConsortiumReads):
 
         Args:
             envelope: what the contract judges.
-            payload: the payload itself up to `INLINE_LIMIT` bytes, empty above.
+            payload: the payload itself up to `INLINE_LIMIT` bytes, empty above; in the training of a pipelined job it
+                may be empty at any size.
 
         Returns:
             The receipt, and the verdict; None when this uplink had been accepted before and nothing happened.
@@ -124,9 +136,35 @@ class Consortium(ConsortiumReads):
         Raises:
             TransactionError: `CallerNotAccredited(…)`: never accredited.
         """
-        receipt = self._write(LEDGER, "submit", envelope_values(envelope), payload)
+        call = self._call(LEDGER, "submit", envelope_values(envelope), payload)
+        receipt = self._send(call, uplink_gas(len(call.data)))
         judged = [event for event in receipt.events if isinstance(event, UplinkJudged)]
         return receipt, judged[0] if judged else None
+
+    def submit_batch(
+        self, job_id: JobId, round: int, attempt: int, leaves: Sequence[BatchLeaf]
+    ) -> tuple[Receipt, list[UplinkJudged]]:
+        """Uplink several digests of one round in one transaction; each gets its own verdict, as if sent alone.
+
+        Everyone on the chain sees the envelopes. Below the inline limit, only the training of a pipelined job takes
+        payloads by reference.
+
+        Args:
+            job_id: the job.
+            round: of all leaves.
+            attempt: of all leaves.
+            leaves: 1..`MAX_LEAVES`.
+
+        Returns:
+            The receipt, and the verdicts in the order of the leaves, without those that had been accepted before.
+
+        Raises:
+            TransactionError: `CallerNotAccredited(…)`: never accredited; `BatchSizeInvalid(…)`.
+        """
+        values = [(leaf.step, int(leaf.kind), leaf.recipient, leaf.digest, leaf.size) for leaf in leaves]
+        call = self._call(LEDGER, "submitBatch", job_id_bytes(job_id), round, attempt, SCHEMA_VERSION, values)
+        receipt = self._send(call, batch_gas(len(leaves)))
+        return receipt, [event for event in receipt.events if isinstance(event, UplinkJudged)]
 
     def record_contribution(
         self, job_id: JobId, uplink_id: bytes, shares_e6: Sequence[int], full: int, empty: int
@@ -150,12 +188,17 @@ class Consortium(ConsortiumReads):
         """Requester or active party: close a request with a `RequestStatus`: 1 done, 2 rejected, 3 expired."""
         return self._write(ROUTER, "close", job_id_bytes(job_id), request_id, int(outcome))
 
-    def _write(self, contract: str, name: str, *arguments: object) -> Receipt:
-        if self.sender is None:
-            raise ConfigError(f"{contract}.{name} needs an account to send it; this consortium was opened for reading")
+    def _call(self, contract: str, name: str, *arguments: object) -> Call:
         data = function(contract, name).encode(*arguments)
-        call = Call(f"{contract}.{name}", self._addresses[contract], data)
-        return self.sender.transact(call, gas_limit(len(data)), self._decoder)
+        return Call(f"{contract}.{name}", self._addresses[contract], data)
+
+    def _send(self, call: Call, gas: int | None) -> Receipt:
+        if self.sender is None:
+            raise ConfigError(f"{call.what} needs an account to send it; this consortium was opened for reading")
+        return self.sender.transact(call, gas, self._decoder)
+
+    def _write(self, contract: str, name: str, *arguments: object) -> Receipt:
+        return self._send(self._call(contract, name, *arguments), None)
 
 
 def _first(receipt: Receipt, kind: type[_E], name: str) -> _E:

@@ -14,7 +14,6 @@ from fedchain.chain.events import (
     AlignmentDeclared,
     ChainEvent,
     ContributionRecorded,
-    EndpointChanged,
     JobAborted,
     JobAccepted,
     JobProposed,
@@ -26,6 +25,7 @@ from fedchain.chain.events import (
     RequestClosed,
     RequestOpened,
     RoundBegan,
+    ServiceChanged,
     ShardRecorded,
     StopDeclared,
     StrikeRecorded,
@@ -42,8 +42,9 @@ def job_id_of(value: bytes) -> JobId:
     return JobId("0x" + value.hex())
 
 
-def _policy(value: dict[str, Any]) -> JobPolicy:
-    return JobPolicy(value["maxPayloadBytes"], value["maxRounds"], value["maxStatisticE6"])
+def policy_of(value: dict[str, Any]) -> JobPolicy:
+    """The policy of a decoded `JobManager.Policy`."""
+    return JobPolicy(value["maxPayloadBytes"], value["maxRounds"], value["maxStatisticE6"], value["pipelined"])
 
 
 def envelope_of(value: dict[str, Any]) -> Envelope:
@@ -72,14 +73,14 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "sharesE6": ("shares_e6", tuple),
     "utilityFullE6": ("full", int),
     "utilityEmptyE6": ("empty", int),
-    "policy": ("policy", _policy),
+    "policy": ("policy", policy_of),
     "phase": ("phase", Phase),
     "envelope": ("envelope", envelope_of),
     "outcome": ("outcome", RequestStatus),
 }
 _TEXT_REASONS = (JobAborted, ParticipantSuspended)
 _CLASSES: tuple[type[ChainEvent], ...] = (
-    ParticipantRegistered, EndpointChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
+    ParticipantRegistered, ServiceChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
     JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed,
 )  # fmt: skip

@@ -12,12 +12,11 @@ from fedchain.chain.account import Account
 from fedchain.chain.artifacts import CONTRACT_NAMES, CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import DeployedContract, Deployment
-from fedchain.chain.sender import Call, Sender
+from fedchain.chain.sender import Sender
+from fedchain.chain.transaction import Call
 from fedchain.errors import ConfigError, ContractMissingError
 
 Progress = Callable[[str], None]
-
-_WIRING_GAS = 300_000
 
 
 def deploy(
@@ -76,7 +75,7 @@ def _deploy_anew(client: ChainClient, sender: Sender, stewards: list[str], out: 
     for name in CONTRACT_NAMES:
         progress(f"deploying {name}")
         data = constructor_data(name, *arguments[name]())
-        receipt = sender.transact(Call(f"deployment of {name}", None, data), gas=1_500_000 + 300 * len(data))
+        receipt = sender.transact(Call(f"deployment of {name}", None, data))
         if receipt.contract_address is None:
             raise ContractMissingError(f"contract {name}: the node's receipt names no address for it")
         addresses[name] = checksum(receipt.contract_address)
@@ -97,7 +96,7 @@ def _deploy_anew(client: ChainClient, sender: Sender, stewards: list[str], out: 
         what = f"{name}.{method}"
         progress(f"calling {what}")
         call = Call(what, addresses[name], function(name, method).encode(*values))
-        transactions[what] = "0x" + sender.transact(call, _WIRING_GAS).tx_hash.hex()
+        transactions[what] = "0x" + sender.transact(call).tx_hash.hex()
 
     deployment = Deployment(
         chain_id=client.chain_id,

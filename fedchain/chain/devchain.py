@@ -20,6 +20,7 @@ from fedchain.errors import ChainError, ConfigError
 
 ChainKind = Literal["embedded", "anvil", "ganache"]
 CHAIN_KINDS: tuple[ChainKind, ...] = ("embedded", "anvil", "ganache")
+MAX_BLOCK_SECONDS = 60
 
 _HOST = "127.0.0.1"
 _BLOCK_GAS_LIMIT = 10**9
@@ -59,7 +60,9 @@ class DevChain:
         self.stop()
 
 
-def start_dev_chain(kind: ChainKind, *, port: int = 0, log_path: Path | None = None) -> DevChain:
+def start_dev_chain(
+    kind: ChainKind, *, port: int = 0, log_path: Path | None = None, block_seconds: float = 0.0
+) -> DevChain:
     """Start a chain on 127.0.0.1 and return once it answers. Accounts: `dev_accounts()`, funded.
 
     Args:
@@ -67,18 +70,25 @@ def start_dev_chain(kind: ChainKind, *, port: int = 0, log_path: Path | None = N
             from the working folder upwards, then on PATH.
         port: 0 takes a free one.
         log_path: file for the chain's output, appended to; None drops it.
+        block_seconds: a block each so many seconds, as on a chain of validators; 0 mines every transaction at once.
 
     Raises:
-        ConfigError: the tool is missing; the kind is unknown.
+        ConfigError: the tool is missing; the kind is unknown; the embedded chain has no block time.
         ChainError: it did not start; the message holds its last words.
     """
     if kind not in CHAIN_KINDS:
         raise ConfigError(f"chain kind '{kind}' is unknown; choose one of {', '.join(CHAIN_KINDS)}")
+    if not 0 <= block_seconds <= MAX_BLOCK_SECONDS:
+        raise ConfigError(f"a block time is 0 to {MAX_BLOCK_SECONDS} seconds, this one is {block_seconds:g}")
+    if kind == "embedded" and block_seconds:
+        raise ConfigError(
+            "the embedded chain mines every transaction at once; for a block time, choose anvil or ganache"
+        )
     for attempt in range(1, _START_ATTEMPTS + 1):
         # Ganache cannot choose a port: another process may take the free one before Ganache does.
         chosen = _free_port() if kind == "ganache" and port == 0 else port
         try:
-            return _start(kind, chosen, log_path)
+            return _start(kind, chosen, log_path, block_seconds)
         except _PortTakenError:
             if port != 0 or attempt == _START_ATTEMPTS:
                 raise
@@ -89,9 +99,9 @@ class _PortTakenError(ChainError):
     """Another process listens on the port."""
 
 
-def _start(kind: ChainKind, port: int, log_path: Path | None) -> DevChain:
+def _start(kind: ChainKind, port: int, log_path: Path | None, block_seconds: float) -> DevChain:
     process = subprocess.Popen(
-        _command(kind, port), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        _command(kind, port, block_seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
     found: Queue[int | None] = Queue()
@@ -148,14 +158,16 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.wait(10)
 
 
-def _command(kind: ChainKind, port: int) -> list[str]:
+def _command(kind: ChainKind, port: int, block_seconds: float) -> list[str]:
     if kind == "embedded":
         module = "fedchain.chain.embedded"
         return [sys.executable, "-m", module, "--port", str(port), "--until-stdin-closes"]
     flags = _anvil_flags(port) if kind == "anvil" else _ganache_flags(port)
+    if block_seconds:
+        flags += ["--block-time" if kind == "anvil" else "--miner.blockTime", f"{block_seconds:g}"]
     supervisor = str(Path(__file__).with_name("supervise.py"))
     return [sys.executable, "-I", "-S", supervisor, *find_tool(kind), *flags]
 

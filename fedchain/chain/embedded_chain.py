@@ -134,6 +134,25 @@ class EmbeddedChain:
         Raises:
             RefusedError: it reverted (code 3 with the revert data) or failed.
         """
+        return bytes(self._execute(sender, to, data, value, gas, number)[1].output)
+
+    def estimate(self, sender: bytes, to: bytes, data: bytes, value: int, gas: int | None, number: int) -> int:
+        """Gas with which a transaction after a block goes through, from one execution instead of a search.
+
+        What it used, refunds not taken off, and a fourteenth more: a call hands on 63/64 of what is left, so that what
+        is used four calls deep needs up to 7 % more at the top.
+
+        Raises:
+            RefusedError: as `call`.
+        """
+        intrinsic, computation = self._execute(sender, to, data, value, gas, number)
+        used: int = computation.get_gas_used()
+        return intrinsic + used + used // 14
+
+    def _execute(
+        self, sender: bytes, to: bytes, data: bytes, value: int, gas: int | None, number: int
+    ) -> tuple[int, Any]:
+        """The gas that a transaction costs before it is executed, and its execution, which leaves no trace."""
         with self._lock:
             header = self.block(number).header
             vm = self._chain.get_vm(at_header=header)
@@ -150,7 +169,7 @@ class EmbeddedChain:
             except ValidationError as error:
                 raise RefusedError(f"invalid call: {error}") from error
             if not computation.is_error:
-                return bytes(computation.output)
+                return int(transaction.intrinsic_gas), computation
             if isinstance(computation.error, Revert):
                 reason = bytes(computation.error.args[0]) if computation.error.args else b""
                 raise RefusedError("execution reverted", 3, "0x" + reason.hex())

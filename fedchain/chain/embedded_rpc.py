@@ -34,6 +34,7 @@ class EmbeddedRpc:
             ),
             "eth_getCode": lambda address, tag="latest": _hex(chain.code(_bytes(address, 20), self._number(tag))),
             "eth_call": self._call,
+            "eth_estimateGas": self._estimate,
             "eth_sendRawTransaction": lambda raw: _hex(chain.send_raw(_bytes(raw))),
             "eth_getTransactionReceipt": self._receipt,
             "eth_getTransactionByHash": self._transaction,
@@ -78,16 +79,10 @@ class EmbeddedRpc:
         return None if number is None else _block(self._chain.block(number), full)
 
     def _call(self, transaction: dict[str, Any], tag: Any = "latest") -> str:
-        gas = transaction.get("gas")
-        output = self._chain.call(
-            sender=_bytes(transaction.get("from", "0x" + "00" * 20), 20),
-            to=_bytes(transaction["to"], 20) if transaction.get("to") else b"",
-            data=_bytes(transaction.get("data") or transaction.get("input") or "0x"),
-            value=int(transaction.get("value", "0x0"), 16),
-            gas=None if gas is None else int(gas, 16),
-            number=self._number(tag),
-        )
-        return _hex(output)
+        return _hex(self._chain.call(**_call_fields(transaction), number=self._number(tag)))
+
+    def _estimate(self, transaction: dict[str, Any], tag: Any = "latest") -> str:
+        return hex(self._chain.estimate(**_call_fields(transaction), number=self._number(tag)))
 
     def _receipt(self, transaction_hash: Any) -> dict[str, Any] | None:
         number = self._chain.number_of_transaction(_bytes(transaction_hash, 32))
@@ -133,6 +128,17 @@ class EmbeddedRpc:
                 if (wanted is None or log.address in wanted) and _has_topics(log, topics):
                     found.append(_log(mined, index, log))
         return found
+
+
+def _call_fields(transaction: dict[str, Any]) -> dict[str, Any]:
+    gas = transaction.get("gas")
+    return {
+        "sender": _bytes(transaction.get("from", "0x" + "00" * 20), 20),
+        "to": _bytes(transaction["to"], 20) if transaction.get("to") else b"",
+        "data": _bytes(transaction.get("data") or transaction.get("input") or "0x"),
+        "value": int(transaction.get("value", "0x0"), 16),
+        "gas": None if gas is None else int(gas, 16),
+    }
 
 
 def _has_topics(log: Log, wanted: list[Any]) -> bool:

@@ -21,19 +21,21 @@ class ChainEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class ParticipantRegistered(ChainEvent):
-    """A participant entered itself."""
+    """A participant entered itself; `fingerprint` is its certificate's SHA-256, 32 bytes."""
 
     party: str
     name: str
     endpoint: str
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class EndpointChanged(ChainEvent):
-    """A participant moved its payload server."""
+class ServiceChanged(ChainEvent):
+    """A participant's node answers at another endpoint, or with another certificate (SHA-256: `fingerprint`)."""
 
     party: str
     endpoint: str
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,10 @@ import secrets
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, synced: bool = True) -> None:
     """Write a file by way of a neighbour that is flushed and renamed; its mode is exact from the first byte on.
+
+    Not `synced`, it is whole after the end of this process, but perhaps not after a power failure.
 
     Raises:
         OSError: the folder cannot be written.
@@ -21,7 +23,8 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         os.replace(neighbour, path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -9,14 +9,13 @@ from eth_utils.crypto import keccak
 from fedchain.chain.abi import CODEC, checksum, describe_revert, function
 from fedchain.chain.artifacts import CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
-from fedchain.chain.decoder import EventDecoder, job_id_of
+from fedchain.chain.decoder import EventDecoder, job_id_of, policy_of
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent
 from fedchain.chain.reverts import revert_data
 from fedchain.chain.rpc import RpcError
 from fedchain.chain.views import (
     ContributionRecord,
-    JobPolicy,
     JobView,
     Participant,
     RequestStatus,
@@ -80,8 +79,15 @@ class ConsortiumReads:
 
     def participant(self, address: str) -> Participant:
         """A registry entry; its status is `UNKNOWN` when the address is not registered."""
-        name, endpoint, status, strikes = self._read(REGISTRY, "participantOf", address)
-        return Participant(checksum(address), name, endpoint, Status(status), strikes)
+        name, endpoint, status, strikes, fingerprint = self._read(REGISTRY, "participantOf", address)
+        return Participant(checksum(address), name, endpoint, Status(status), strikes, fingerprint)
+
+    def certificate(self, address: str) -> bytes:
+        """The certificate that a participant registered, DER; empty when the address is not registered.
+
+        A stranger wrote it: nobody has checked that it is a certificate at all.
+        """
+        return bytes(self._read(REGISTRY, "certificateOf", address)[0])
 
     def address_of(self, name: str) -> str | None:
         """The address registered under a name, None if there is none."""
@@ -96,7 +102,6 @@ class ConsortiumReads:
     def job(self, job_id: JobId) -> JobView:
         """A job's state; its phase is `NONE` when there is no such job."""
         (view,) = self._read(JOBS, "jobOf", job_id_bytes(job_id))
-        policy = view["policy"]
         return JobView(
             job_id=job_id,
             phase=Phase(view["phase"]),
@@ -107,7 +112,7 @@ class ConsortiumReads:
             aligned_digest=view["alignedDigest"],
             aligned_rows=view["alignedRows"],
             roster=view["roster"],
-            policy=JobPolicy(policy["maxPayloadBytes"], policy["maxRounds"], policy["maxStatisticE6"]),
+            policy=policy_of(view["policy"]),
         )
 
     def jobs(self) -> list[JobId]:

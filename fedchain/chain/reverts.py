@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+from fedchain.chain.abi import describe_revert
+from fedchain.chain.client import ChainClient
 from fedchain.chain.rpc import RpcError
+from fedchain.chain.transaction import Call
 
 _HEX = re.compile(r"0x[0-9a-fA-F]*")
 _IN_MESSAGE = re.compile(r"(?:revert|error)\w*:?\s+(0x[0-9a-fA-F]{8,})")
@@ -28,6 +32,36 @@ def revert_data(error: RpcError) -> bytes | None:
         return None
     match = _IN_MESSAGE.search(error.message)
     return bytes.fromhex(match[1][2:]) if match and len(match[1]) % 2 == 0 else b""
+
+
+def why_failed(client: ChainClient, sender: str, call: Call, gas: int, receipt: dict[str, Any]) -> str:
+    """Replay a failed transaction to learn its reason, in words.
+
+    Its own block's end state comes last: state before the block is exact unless the block holds others before it; nodes
+    that keep no old state answer for the newest block alone.
+
+    Args:
+        client: the chain.
+        sender: the transaction's.
+        call: what it was to do.
+        gas: its limit.
+        receipt: its JSON-RPC receipt.
+    """
+    block_number, gas_used = int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)
+    replay: dict[str, object] = {"from": sender, "data": "0x" + call.data.hex(), "gas": hex(gas)}
+    replay["value"] = hex(call.value)
+    if call.to is not None:
+        replay["to"] = call.to
+    for block in (block_number - 1, block_number, "latest"):
+        try:
+            client.call(replay, block)
+        except RpcError as error:
+            data = revert_data(error)
+            if data:
+                return describe_revert(data)
+    if gas_used >= gas:
+        return f"it used up its gas limit of {gas}"
+    return f"no reason given (transaction in block {block_number}, gas used {gas_used} of {gas})"
 
 
 def _search(data: object, depth: int) -> bytes | None:

@@ -1,85 +1,80 @@
-"""Signs and sends one account's transactions, one nonce after the other."""
+"""Signs and sends one account's transactions: each recorded before it is sent, one nonce after the other."""
 
 from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from fedchain.chain.abi import checksum, describe_revert
+from fedchain.chain.abi import describe_revert
 from fedchain.chain.account import Account
 from fedchain.chain.client import ChainClient
 from fedchain.chain.decoder import EventDecoder
-from fedchain.chain.events import ChainEvent
-from fedchain.chain.reverts import revert_data
+from fedchain.chain.gas import TRANSFER_GAS, floor_gas, with_margin
+from fedchain.chain.outbox import MemoryOutbox, Outbox
+from fedchain.chain.refusals import is_known, is_nonce, is_poor, is_price
+from fedchain.chain.reverts import revert_data, why_failed
 from fedchain.chain.rpc import RpcError
-from fedchain.errors import ChainError, ChainUnreachableError, TransactionError
+from fedchain.chain.transaction import Call, Receipt, Signed, sign
+from fedchain.chain.watcher import Flight, Watcher
+from fedchain.errors import ChainError, ConfigError, NonceTakenError, TransactionError
 
-TRANSFER_GAS = 21_000
-_FIRST_PAUSE_SECONDS = 0.001
-_LONGEST_PAUSE_SECONDS = 0.25
-_REBROADCAST_SECONDS = 10.0
 _ATTEMPTS = 4
-_KNOWN = ("already known", "already imported", "known transaction", "already in mempool")
-_NONCE = ("nonce", "replacement transaction", "underpriced replacement")
-_PRICE = ("base fee", "basefee", "underpriced", "gas price", "fee cap")
+_REPEATED_TRIES = 10
+_REPEATED_PAUSE_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a transaction does.
-
-    Attributes:
-        what: in words, for messages: `UplinkLedger.submit`.
-        to: address; None creates a contract.
-        data: calldata or creation code.
-        value: wei.
-    """
-
-    what: str
-    to: str | None
-    data: bytes
-    value: int = 0
+OnWait = Callable[[str, float], AbstractContextManager[object]]
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """A transaction that went through.
-
-    Attributes:
-        tx_hash: 32 bytes.
-        block_number: where it stands.
-        gas_used: units.
-        events: the contracts' decoded events, in order; empty when no decoder was given.
-        contract_address: of a created contract.
-    """
-
-    tx_hash: bytes
-    block_number: int
-    gas_used: int
-    events: tuple[ChainEvent, ...]
-    contract_address: str | None = None
+def unwatched(what: str, limit_seconds: float) -> AbstractContextManager[object]:
+    """Nobody is told of a wait for a receipt."""
+    return nullcontext()
 
 
 class Sender:
-    """Sends transactions of one account; several threads may share it.
+    """Sends transactions of one account; several threads may share it. One process at a time may use the key.
 
-    The lock is held while a transaction gets its nonce and is handed to the node, not while its receipt is awaited:
-    on a chain with a block time, transactions of several threads go into one block. Nonces are counted here and read
-    anew from the node after any error. A transaction is signed once; what is repeated is the identical bytes.
+    1. A transaction gets its nonce, is signed, recorded in the outbox, and sent: one after the other, under a lock.
+    2. Its receipt is awaited outside of the lock: on a chain with a block time, transactions of several threads go into
+       one block. What is not mined is sent again byte for byte, or replaced by the same call with the same nonce at a
+       higher price (`Watcher`).
+    3. It is settled in the outbox when its receipt is read.
+
+    What a process left behind, or a caller gave up on (an outage, a timeout), stays in the outbox. The same call later
+    takes it up instead of being sent anew, so that a call that was asked for again is done once.
 
     Args:
         client: the chain.
         account: pays and signs.
+        outbox: where transactions are recorded; None for the memory of this process.
         receipt_timeout_seconds: how long to wait for a transaction to be mined.
+        stuck_seconds: how long a transaction may take before something is done about it.
+
+    Attributes:
+        on_wait: gives a context in which each wait for a receipt goes on; told what for, and for how long at most.
     """
 
-    def __init__(self, client: ChainClient, account: Account, *, receipt_timeout_seconds: float = 120.0) -> None:
+    def __init__(
+        self,
+        client: ChainClient,
+        account: Account,
+        *,
+        outbox: Outbox | None = None,
+        receipt_timeout_seconds: float = 120.0,
+        stuck_seconds: float = 5.0,
+    ) -> None:
         self.client = client
         self.account = account
+        self._outbox: Outbox = MemoryOutbox() if outbox is None else outbox
         self._timeout_seconds = receipt_timeout_seconds
-        self._lock = threading.Lock()
+        self._stuck_seconds = stuck_seconds
+        self.on_wait: OnWait = unwatched
+        self._lock = threading.RLock()
+        self._flights: dict[int, Flight] = {}
+        self._watcher: Watcher | None = None
         self._nonce: int | None = None
         self._gas_price: int | None = None
 
@@ -87,6 +82,25 @@ class Sender:
     def address(self) -> str:
         """The account's address."""
         return self.account.address
+
+    @property
+    def under_way(self) -> int:
+        """Transactions that were sent and are not settled."""
+        with self._lock:
+            return len(self._flights)
+
+    def attach(self, outbox: Outbox) -> None:
+        """Record transactions in `outbox` from now on; what it holds from before is taken up at the first use.
+
+        Raises:
+            ConfigError: transactions are under way, recorded elsewhere.
+        """
+        with self._lock:
+            if self._flights:
+                raise ConfigError(
+                    f"account {self.address} has transactions under way; give it an outbox before it sends"
+                )
+            self._outbox, self._watcher, self._nonce = outbox, None, None
 
     def transfer(self, address: str, wei: int) -> Receipt:
         """Send ether to an account without code.
@@ -96,65 +110,172 @@ class Sender:
         """
         return self.transact(Call(f"transfer of {wei} wei to {address}", address, b"", wei), TRANSFER_GAS)
 
-    def transact(self, call: Call, gas: int, decoder: EventDecoder | None = None) -> Receipt:
-        """Send a transaction and wait until it is mined.
+    def transact(self, call: Call, gas: int | None = None, decoder: EventDecoder | None = None) -> Receipt:
+        """Send a transaction and wait until it is mined. A call like it that nobody waits for is taken up instead.
 
         Args:
             call: what to do.
-            gas: limit; an upper bound, nothing is estimated.
+            gas: limit, an upper bound; None lets the node estimate it (see `fedchain.chain.gas`).
             decoder: for the receipt's events.
 
         Raises:
-            TransactionError: it reverted; `reason` is the contract's typed error with its arguments.
-            ChainUnreachableError: the node does not answer; whether the transaction was mined is unknown.
+            TransactionError: it reverted, or would have (then no transaction was sent); `reason` is the contract's
+                typed error with its arguments.
+            NonceTakenError: another process that uses the key sent a transaction in its place; it was not done.
+            ChainUnreachableError: the node does not answer; whether the transaction was mined is unknown. Asking for
+                the same call again finds out.
             ChainError: the node refused it, or it was not mined in time.
         """
-        raw, digest = self._send(call, gas)
-        receipt = self._wait(call, raw, digest)
-        block_number = int(receipt["blockNumber"], 16)
-        gas_used = int(receipt["gasUsed"], 16)
-        if int(receipt["status"], 16) != 1:
-            raise TransactionError(call.what, self._why(call, gas, block_number, gas_used))
-        events = decoder.decode(receipt["logs"]) if decoder is not None else ()
-        return Receipt(digest, block_number, gas_used, events, receipt.get("contractAddress"))
+        flight = self._take_up(call)
+        if flight is None:
+            limit = self._estimate(call) if gas is None else gas
+            flight = self._launch(call, limit)
+        try:
+            with self.on_wait(call.what, self._timeout_seconds):
+                transaction, receipt = self._opened().wait(flight)
+        except NonceTakenError:
+            self._land(flight)
+            raise
+        except BaseException:
+            flight.is_watched = False
+            raise
+        self._settle(flight)
+        return self._read(transaction, call, receipt, decoder)
 
-    def _send(self, call: Call, gas: int) -> tuple[bytes, bytes]:
+    def resume(self) -> list[tuple[str, Receipt | ChainError]]:
+        """Send again what an earlier process recorded and nobody has seen mined, and wait for it.
+
+        A node does this before it reads where its jobs stand: what it was doing when it stopped is then done.
+
+        Returns:
+            What each was, with its receipt (without events), or why it was not done: reverted, or its nonce taken.
+
+        Raises:
+            ChainUnreachableError: the node does not answer.
+            WrongChainError: it is another chain's outbox.
+            ChainError: one was not mined in time.
+        """
+        with self._lock:
+            watcher = self._opened()
+            left = [flight for nonce, flight in sorted(self._flights.items()) if not flight.is_watched]
+        found: list[tuple[str, Receipt | ChainError]] = []
+        for flight in left:
+            try:
+                transaction, receipt = watcher.wait(flight)
+                self._settle(flight)
+                found.append((flight.call.what, self._read(transaction, flight.call, receipt, None)))
+            except NonceTakenError as error:
+                self._land(flight)
+                found.append((flight.call.what, error))
+            except TransactionError as error:
+                found.append((flight.call.what, error))
+        return found
+
+    def has_lost_some(self) -> bool:
+        """Whether the chain has taken back transactions that it had mined; `reconcile` sends them again.
+
+        Raises:
+            ChainUnreachableError: the node does not answer.
+        """
+        lost = self._opened().taken_back(self.client.mined_nonce(self.address))
+        return bool(lost) and min(lost) >= self.client.mined_nonce(self.address)  # one was perhaps mined in between
+
+    def reconcile(self) -> bool:
+        """Send again what the chain should have and has not, after a reorganisation that took blocks away.
+
+        Returns:
+            Whether all that had been mined is mined; else it is to be called again soon.
+
+        Raises:
+            ChainUnreachableError: the node does not answer.
+            WrongChainError: the chain was reset.
+        """
+        watcher = self._opened()
+        return not watcher.taken_back(watcher.reconcile())
+
+    # -- before the send --------------------------------------------------------------------------------------------
+
+    def _opened(self) -> Watcher:
+        """The watcher; on first use, what the outbox holds becomes flights, and is sent again if it is not mined."""
+        with self._lock:
+            if self._watcher is None:
+                watcher = Watcher(
+                    self.client,
+                    self.account,
+                    self._outbox,
+                    self.client.genesis_hash(),
+                    timeout_seconds=self._timeout_seconds,
+                    stuck_seconds=self._stuck_seconds,
+                )
+                for one in self._outbox.pending():
+                    self._flights.setdefault(one.nonce, Flight(one.call())).sent.append(one)
+                if self._outbox.next_nonce():
+                    watcher.reconcile()
+                self._watcher = watcher
+            return self._watcher
+
+    def _take_up(self, call: Call) -> Flight | None:
+        """A flight of the same call that nobody waits for; it is sent again if need be."""
+        with self._lock:
+            watcher = self._opened()
+            for nonce in sorted(self._flights):
+                flight = self._flights[nonce]
+                if not flight.is_watched and flight.call.is_same(call):
+                    flight.is_watched = True
+                    break
+            else:
+                return None
+        try:
+            watcher.reconcile()
+        except BaseException:
+            flight.is_watched = False
+            raise
+        return flight
+
+    def _estimate(self, call: Call) -> int:
+        fields: dict[str, object] = {"from": self.address, "data": "0x" + call.data.hex(), "value": hex(call.value)}
+        if call.to is not None:
+            fields["to"] = call.to
+        try:
+            estimate = self.client.estimate(fields)
+        except RpcError as error:
+            raise self._error(call, error) from error
+        return with_margin(estimate, floor_gas(call.data, creates=call.to is None))
+
+    # -- the send ---------------------------------------------------------------------------------------------------
+
+    def _launch(self, call: Call, gas: int) -> Flight:
         with self._lock:
             for attempt in range(1, _ATTEMPTS + 1):
                 if self._nonce is None:
-                    self._nonce = self.client.nonce(self.address)
+                    self._nonce = max(self.client.nonce(self.address), self._outbox.next_nonce())
                 if self._gas_price is None:
-                    self._gas_price = 2 * self.client.gas_price()  # room for a rising base fee; stays 0 on free gas
-                raw, digest = self._sign(call, gas, self._nonce, self._gas_price)
+                    self._gas_price = self.client.fair_price()  # stays 0 on free gas
+                transaction = sign(
+                    self.account, self.client.chain_id, call, nonce=self._nonce, gas=gas, gas_price=self._gas_price
+                )
+                self._outbox.put(transaction)
                 try:
-                    self.client.send_raw(raw)
-                except ChainUnreachableError:
-                    self._nonce = None
-                    raise
+                    self.client.send_raw(transaction.raw)
                 except RpcError as error:
-                    self._nonce = None
-                    if not self._is_in(error, digest):
-                        self._refused(call, error, is_last=attempt == _ATTEMPTS)
+                    if not self._is_in(error, transaction):
+                        self._outbox.withdraw(transaction)
+                        self._nonce = self._gas_price = None
+                        if attempt == _ATTEMPTS or not (is_known(error) or is_nonce(error) or is_price(error)):
+                            raise self._error(call, error) from error
                         continue
-                else:
-                    self._nonce += 1
-                return raw, digest
+                except BaseException:  # it may have arrived: whoever asks for the same again takes it up
+                    self._enter(Flight(call, [transaction]))
+                    raise
+                return self._enter(Flight(call, [transaction], is_watched=True))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _sign(self, call: Call, gas: int, nonce: int, gas_price: int) -> tuple[bytes, bytes]:
-        return self.account.sign(
-            {
-                "nonce": nonce,
-                "gasPrice": gas_price,  # a legacy transaction: the one form that all chains take, at any base fee
-                "gas": gas,
-                "to": checksum(call.to) if call.to else b"",
-                "value": call.value,
-                "data": call.data,
-                "chainId": self.client.chain_id,
-            }
-        )
+    def _enter(self, flight: Flight) -> Flight:
+        self._flights[flight.nonce] = flight
+        self._nonce = flight.nonce + 1
+        return flight
 
-    def _is_in(self, error: RpcError, digest: bytes) -> bool:
+    def _is_in(self, error: RpcError, transaction: Signed) -> bool:
         """Whether the node refused the transaction because it had just taken it, over a connection that then broke.
 
         Only then: another sender of the same account may have sent the same call with the same nonce, which makes the
@@ -162,71 +283,39 @@ class Sender:
         """
         if not error.is_repeated:
             return False
-        words = error.message.lower()
-        return any(word in words for word in _KNOWN) or self.client.receipt(digest) is not None
+        if is_known(error):
+            return True
+        for _ in range(_REPEATED_TRIES if is_nonce(error) else 1):  # mined already, but perhaps not yet to be read
+            if self.client.is_known(transaction.tx_hash):
+                return True
+            time.sleep(_REPEATED_PAUSE_SECONDS)
+        return False
 
-    def _refused(self, call: Call, error: RpcError, *, is_last: bool) -> None:
-        """Return when the transaction is worth another attempt, with nonce and price read anew."""
+    def _error(self, call: Call, error: RpcError) -> ChainError:
         data = revert_data(error)
         if data is not None:
-            raise TransactionError(call.what, describe_revert(data)) from error
-        words = error.message.lower()
-        if "insufficient" in words or "enough funds" in words:
-            raise ChainError(
+            return TransactionError(call.what, describe_revert(data))
+        if is_poor(error):
+            return ChainError(
                 f"{call.what}: account {self.address} has too little ether for value and gas on this chain "
                 f"(balance {self.client.balance(self.address)} wei); fund it first"
-            ) from error
-        if is_last or not any(word in words for word in (*_KNOWN, *_NONCE, *_PRICE)):
-            raise ChainError(f"{call.what}: {error}") from error
-        self._gas_price = None
+            )
+        return ChainError(f"{call.what}: {error}")
 
-    def _wait(self, call: Call, raw: bytes, digest: bytes) -> dict[str, Any]:
-        start = last_sent = time.monotonic()
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                receipt = self.client.receipt(digest)
-            except RpcError:  # Ganache trips over a receipt whose block it is still writing
-                receipt = None
-            if receipt is not None:
-                return receipt
-            now = time.monotonic()
-            if now - start > self._timeout_seconds:
-                with self._lock:
-                    self._nonce = None
-                raise ChainError(
-                    f"{call.what}: transaction 0x{digest.hex()} was not mined within {self._timeout_seconds:.0f} s; "
-                    "check that the chain makes blocks and that its block gas limit is not below the transaction's"
-                )
-            if now - last_sent > _REBROADCAST_SECONDS:
-                last_sent = now
-                self._rebroadcast(raw)
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    # -- after it ---------------------------------------------------------------------------------------------------
 
-    def _rebroadcast(self, raw: bytes) -> None:
-        try:
-            self.client.send_raw(raw)
-        except RpcError:  # it knows them still, or mined them this moment: the receipt will tell
-            return
+    def _settle(self, flight: Flight) -> None:
+        self._outbox.settle(flight.nonce)
+        self._land(flight)
 
-    def _why(self, call: Call, gas: int, block_number: int, gas_used: int) -> str:
-        """Replay a failed transaction to learn its reason.
+    def _land(self, flight: Flight) -> None:
+        with self._lock:
+            self._flights.pop(flight.nonce, None)
 
-        Its own block's end state comes last: state before the block is exact unless the block holds others before it;
-        nodes that keep no old state answer for the newest block alone.
-        """
-        replay: dict[str, object] = {"from": self.address, "data": "0x" + call.data.hex(), "gas": hex(gas)}
-        replay["value"] = hex(call.value)
-        if call.to is not None:
-            replay["to"] = call.to
-        for block in (block_number - 1, block_number, "latest"):
-            try:
-                self.client.call(replay, block)
-            except RpcError as error:
-                data = revert_data(error)
-                if data:
-                    return describe_revert(data)
-        if gas_used >= gas:
-            return f"it used up its gas limit of {gas}"
-        return f"no reason given (transaction in block {block_number}, gas used {gas_used} of {gas})"
+    def _read(self, transaction: Signed, call: Call, receipt: dict[str, Any], decoder: EventDecoder | None) -> Receipt:
+        block_number, gas_used = int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)
+        if int(receipt["status"], 16) != 1:
+            reason = why_failed(self.client, self.address, call, transaction.gas, receipt)
+            raise TransactionError(call.what, reason)
+        events = decoder.decode(receipt["logs"]) if decoder is not None else ()
+        return Receipt(transaction.tx_hash, block_number, gas_used, events, receipt.get("contractAddress"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from fedchain.messages.envelope import Envelope
 from fedchain.types import JobId, Kind, Phase, Reason, Status
 
 
@@ -25,11 +26,13 @@ class JobPolicy:
         max_payload_bytes: an uplink's largest payload, uint32.
         max_rounds: uint32.
         max_statistic_e6: largest declared statistic, scale 1e6, uint64.
+        pipelined: in training, payloads of any size may stay with their sender.
     """
 
     max_payload_bytes: int
     max_rounds: int
     max_statistic_e6: int
+    pipelined: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,9 @@ class Participant:
     """A registry entry; `status` is `UNKNOWN` and the texts empty when the address is not registered.
 
     Attributes:
-        endpoint: where the participant serves large payloads; bytes that are no UTF-8 are replaced.
+        endpoint: where the participant's node answers; bytes that are no UTF-8 are replaced.
         strikes: rejected uplinks since accreditation.
+        fingerprint: SHA-256 of its certificate, 32 bytes; zeros when not registered.
     """
 
     address: str
@@ -46,6 +50,39 @@ class Participant:
     endpoint: str
     status: Status
     strikes: int
+    fingerprint: bytes
+
+
+@dataclass(frozen=True)
+class BatchLeaf:
+    """One uplink of a batch: what its envelope has of its own. The payload stays with the sender.
+
+    Attributes:
+        step: number within the round, uint32.
+        kind: what the payload is.
+        recipient: 20 bytes; zeros for the whole roster.
+        digest: of the payload, 32 bytes.
+        size: the payload's bytes.
+    """
+
+    step: int
+    kind: Kind
+    recipient: bytes
+    digest: bytes
+    size: int
+
+    def envelope(self, job_id: JobId, round: int, attempt: int) -> Envelope:
+        """The envelope that the ledger judges for this leaf."""
+        return Envelope(
+            job_id=bytes.fromhex(job_id.removeprefix("0x")),
+            round=round,
+            attempt=attempt,
+            step=self.step,
+            kind=self.kind,
+            recipient=self.recipient,
+            digest=self.digest,
+            size=self.size,
+        )
 
 
 @dataclass(frozen=True)

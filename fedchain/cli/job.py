@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from fedchain.cli.options import (
 )
 from fedchain.cli.output import note, print_json, print_pairs, print_rows, short
 from fedchain.errors import DeadlineError, JobAbortedError
-from fedchain.types import Phase
+from fedchain.types import JobId, Phase
 
 app = typer.Typer(name="job", no_args_is_help=True)
 
@@ -60,6 +61,27 @@ def submit(
         print_json({"job_id": job_id, "name": spec.name, "parties": list(spec.names)})
     else:
         print(job_id)
+
+
+@app.command()
+def abort(
+    job: JobIdArgument,
+    node: NodeFolder = Path("."),
+    reason: Annotated[str, typer.Option(help="For all to read on the chain.")] = "aborted by hand",
+    as_json: AsJson = False,
+) -> None:
+    """End a job for all its parties, through the running node in DIR. Stopping a node only pauses its jobs.
+
+    Example: fedchain job abort 0x5f0c… --node nodes/operator --reason "wrong table"
+    """
+    from fedchain.node.config import load_config
+    from fedchain.node.control_client import ControlClient
+
+    with ControlClient(load_config(node / "node.toml").control_socket) as client:
+        client.abort(JobId(job), reason)
+    note(f"job {short(job)} is aborted")
+    if as_json:
+        print_json({"job_id": job, "reason": reason})
 
 
 @app.command()
@@ -119,32 +141,45 @@ def watch(
     job: JobIdArgument,
     rpc: Rpc = DEFAULT_RPC,
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
+    node: Annotated[
+        Path | None,
+        typer.Option("--node", metavar="DIR", help="Folder of a running node: show what it waits for, and whom."),
+    ] = None,
     timeout: Seconds = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow a job on the chain until it ends; the exit code is 0 only if it was completed.
+    """Follow a job until it ends, and show who is being waited for; the exit code is 0 only if it was completed.
 
-    Example: fedchain job watch 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
+    The chain alone shows which declarations and rounds are due; a node knows each message. With --json, changes are
+    JSON lines on stderr, and the job's end state is the one object on stdout.
+
+    Example: fedchain job watch 0x5c…e1 --deployment deployment.json --node nodes/operator
     """
     from fedchain.cli.jobstate import read_state
+    from fedchain.cli.waiting import ChainWaits, NodeWaits, in_words
     from fedchain.cli.watching import JobBars
 
     begun = time.monotonic()
-    with opened(rpc, deployment) as consortium:
+    with contextlib.ExitStack() as stack:
+        consortium = stack.enter_context(opened(rpc, deployment))
         view = known_job(consortium, job)
-        with JobBars(view) as bars:
-            while True:
-                accepted, rejected = consortium.counts(view.job_id)
-                bars.show(view, consortium.client.head(), accepted, rejected)
-                if view.phase in (Phase.COMPLETED, Phase.ABORTED):
-                    break
-                if timeout is not None and time.monotonic() - begun > timeout:
-                    raise DeadlineError(
-                        f"job {view.job_id} is still {view.phase.name.lower()} after {timeout:g} s; "
-                        "`fedchain job status` shows which party is waited for"
-                    )
-                time.sleep(POLL_SECONDS)
-                view = consortium.job(view.job_id)
+        of_node = None if node is None else stack.enter_context(NodeWaits(node, view.job_id))
+        on_chain = ChainWaits(consortium)
+        bars = stack.enter_context(JobBars(view, as_json=as_json))
+        while True:
+            accepted, rejected = consortium.counts(view.job_id)
+            seen = on_chain.lines(view, accepted)
+            waits = (of_node.lines() if of_node is not None else []) or seen
+            bars.show(view, consortium.client.head(), accepted, rejected, waits)
+            if view.phase in (Phase.COMPLETED, Phase.ABORTED):
+                break
+            if timeout is not None and time.monotonic() - begun > timeout:
+                raise DeadlineError(
+                    f"job {view.job_id} is still {view.phase.name.lower()} after {timeout:g} s, "
+                    + "; ".join(in_words(one) for one in waits)
+                )
+            time.sleep(POLL_SECONDS)
+            view = consortium.job(view.job_id)
         state = read_state(consortium, view)
     if as_json:
         print_json(state.as_dict())

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedchain.cli import bench, chain, contributions, demo, deploy, job, model, node, predict, simulate, steward
+from fedchain.cli import audit, bench, chain, contributions, demo, deploy, job, model, node, predict, simulate, steward
 from fedchain.cli.guard import SETTINGS, Guarded
 from fedchain.cli.logs import LEVELS, configure_logging
 
@@ -54,7 +54,7 @@ def common(
     configure_logging(log_level or ("debug" if debug else "warning"), as_json=log_json)
 
 
-for command in (demo, simulate, deploy, predict, contributions):
+for command in (demo, simulate, deploy, predict, contributions, audit):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
 for group in (chain, steward, node, job, model, bench):
     app.add_typer(group.app)

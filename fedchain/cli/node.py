@@ -41,19 +41,27 @@ def init(
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
     as_json: AsJson = False,
 ) -> None:
-    """Create a node's folder: a fresh key in an encrypted keystore, its passphrase, and a commented node.toml.
+    """Create a node's folder: a key in an encrypted keystore, its passphrase, a certificate, a commented node.toml.
 
     Example: fedchain node init nodes/operator --name operator --data operator.csv --deployment deployment.json
     """
     import json
 
+    from fedchain.exchange import Identity
     from fedchain.node.init import init_node
 
     config = init_node(folder, name, deployment, rpc, data)
     address = "0x" + str(json.loads(config.keys.keystore.read_text())["address"]).removeprefix("0x")
+    identity = Identity.load(config.keys.certificate, config.keys.certificate_key)
     if as_json:
         print_json(
-            {"folder": str(folder), "config": str(folder / "node.toml"), "name": config.name, "address": address}
+            {
+                "folder": str(folder),
+                "config": str(folder / "node.toml"),
+                "name": config.name,
+                "address": address,
+                "fingerprint": "0x" + identity.fingerprint.hex(),
+            }
         )
     else:
         print(

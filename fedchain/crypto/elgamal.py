@@ -26,6 +26,7 @@ from fedchain.compute.executor import Executor, chunks, default_executor
 from fedchain.compute.pool import Block
 from fedchain.crypto import pairs
 from fedchain.crypto.ciphertexts import MAX_COLUMNS, CipherRows, CipherSums, Integers, checked_columns
+from fedchain.crypto.counts import DECRYPTED, ENCRYPTED
 from fedchain.crypto.curve import ORDER, STRUCT_BYTES, Int64s, random_scalars
 from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.histograms import histogram, histograms
@@ -46,6 +47,7 @@ from fedchain.errors import CryptoError
 
 __all__ = ["KeyPair", "MaskPool", "PublicKey", "ZeroPool", "histogram", "histograms", "public_encrypt"]
 
+SECRET_BYTES = 32
 ENCRYPT_CHUNK = 1024
 ADD_CHUNK = 4096
 BATCH_ROWS = 1 << 15
@@ -53,7 +55,10 @@ BATCH_ROWS = 1 << 15
 
 
 class KeyPair:
-    """Secrets x_1 … x_c and their public key. One per job; never written anywhere; no secret in its repr."""
+    """Secrets x_1 … x_c and their public key. One per job; no secret in its repr.
+
+    A party that must survive a restart keeps `secret_bytes` where nobody else reads, until the job has ended.
+    """
 
     __slots__ = ("_secrets", "public")
 
@@ -83,6 +88,21 @@ class KeyPair:
                 return cls(random_scalars(columns))
             except CryptoError:  # equal secrets, or 1: probability 2^-250
                 continue
+
+    @classmethod
+    def from_secret_bytes(cls, raw: bytes) -> KeyPair:
+        """The pair of `secret_bytes`.
+
+        Raises:
+            CryptoError: of another length, or no such secrets.
+        """
+        if not raw or len(raw) % SECRET_BYTES or len(raw) > MAX_COLUMNS * SECRET_BYTES:
+            raise CryptoError(f"secrets of a key pair have {SECRET_BYTES} bytes for each column, found {len(raw)}")
+        return cls([int.from_bytes(raw[i : i + SECRET_BYTES], "big") for i in range(0, len(raw), SECRET_BYTES)])
+
+    def secret_bytes(self) -> bytes:
+        """The secrets, 32 bytes each: whoever has them reads every gradient of the job."""
+        return b"".join(x.to_bytes(SECRET_BYTES, "big") for x in self._secrets)
 
     @property
     def columns(self) -> int:
@@ -123,6 +143,7 @@ class KeyPair:
                     for component, part in zip(components, block, strict=True):
                         component[done : done + len(part)] = part
                     done += len(block[0])
+        ENCRYPTED.add(values.size)
         columns = [PointArray(component) for component in components]
         return CipherRows(columns[0], tuple(columns[1:]))
 
@@ -171,6 +192,7 @@ class KeyPair:
             column.add(sums.c1.multiply(ORDER - self._secrets[j], executor), executor) if len(sums) else column
             for j, column in zip(chosen, sums.c2, strict=True)
         ]
+        DECRYPTED.add(len(sums) * len(chosen))
         plaintexts: Int64s = dlog.solve(concat(messages), bound, executor).reshape(len(chosen), len(sums)).T.copy()
         return plaintexts
 
@@ -203,6 +225,7 @@ def public_encrypt(public_key: PublicKey, values: Integers, executor: Executor |
         blinds = window_members(scalars, key_table.window_bits) + len(table.entries)
         members = np.concatenate([window_members(values[:, j].tolist(), table.window_bits), blinds], axis=1)
         columns.append(PointArray(*pairs.sum_rows([table.entries.structs, key_table.entries.structs], members)))
+    ENCRYPTED.add(values.size)
     return CipherRows(table.multiply_base(scalars, executor), tuple(columns))
 
 

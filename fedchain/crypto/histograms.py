@@ -22,6 +22,7 @@ from fedchain.compute.executor import Executor, default_executor
 from fedchain.compute.pool import Block
 from fedchain.crypto import curve, pairs
 from fedchain.crypto.ciphertexts import CipherRows, CipherSums, Integers, checked_columns
+from fedchain.crypto.counts import ADDED
 from fedchain.crypto.curve import Bytes2D, Int64s
 from fedchain.crypto.keys import PublicKey
 from fedchain.crypto.masks import ZeroPool, fresh, zero_maker
@@ -101,6 +102,7 @@ def histograms(
         for start in range(0, len(flat), step):
             cut = slice(start, start + step)
             _add_rows(sums, components, flat[cut], labels[cut], bin_matrix, n_bins, len(rows), executor)
+    ADDED.add(len(flat) * len(n_bins) * len(chosen))
     order = _node_by_node(n_bins, len(rows))
     columns_ = [PointArray(component[order]) for component in sums]
     return CipherSums(columns_[0], tuple(columns_[1:]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedchain.errors import DigestMismatchError
@@ -41,6 +42,39 @@ def payload_digest(data: bytes) -> Digest:
         ValueError: the payload is empty.
     """
     return Digest(_levels(data)[-1][0])
+
+
+def leaf_hash(chunk: bytes | memoryview) -> bytes:
+    """The leaf of one chunk, 32 bytes."""
+    return _leaf(chunk)
+
+
+def leaf_hashes(data: bytes) -> list[bytes]:
+    """The leaves of a payload of at least one byte, in order.
+
+    Raises:
+        ValueError: the payload is empty.
+    """
+    return _levels(data)[0]
+
+
+def root_of(leaves: Sequence[bytes]) -> Digest:
+    """The digest of the payload that has these leaves: for many chunks cheaper than a proof for each.
+
+    Args:
+        leaves: 32 bytes each, at least one.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not leaves:
+        raise ValueError("an empty payload has no digest")
+    return Digest(_above(list(leaves))[-1][0])
+
+
+def chunk_count(size: int) -> int:
+    """Chunks of a payload of `size` bytes."""
+    return -(-size // CHUNK_BYTES)
 
 
 def prove(data: bytes, index: int) -> ChunkProof:
@@ -108,7 +142,12 @@ def _levels(data: bytes) -> list[list[bytes]]:
     if not data:
         raise ValueError("an empty payload has no digest")
     view = memoryview(data)
-    levels = [[_leaf(view[i : i + CHUNK_BYTES]) for i in range(0, len(view), CHUNK_BYTES)]]
+    return _above([_leaf(view[i : i + CHUNK_BYTES]) for i in range(0, len(view), CHUNK_BYTES)])
+
+
+def _above(leaves: list[bytes]) -> list[list[bytes]]:
+    """The leaves and all levels above them."""
+    levels = [leaves]
     while len(levels[-1]) > 1:
         below = levels[-1]
         above = [_node(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]

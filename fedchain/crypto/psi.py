@@ -33,7 +33,7 @@ _ATTEMPTS = 256
 
 
 def random_secret() -> int:
-    """A blinding secret in [1, n-1] from the operating system; one per run, never kept."""
+    """A blinding secret in [1, n-1] from the operating system; one per run."""
     return random_scalar()
 
 

@@ -14,9 +14,10 @@ from typing import TypeVar
 import structlog
 
 from fedchain.chain import Consortium
-from fedchain.chain.views import RequestStatus
+from fedchain.chain.views import JobView, RequestStatus
 from fedchain.errors import (
     ChainError,
+    DeadlineError,
     FedchainError,
     JobAbortedError,
     MessageError,
@@ -28,6 +29,7 @@ from fedchain.errors import (
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.publisher import Publisher, through_outages
 from fedchain.exchange.slot import Slot
+from fedchain.exchange.waits import Patience
 from fedchain.messages import Message, decode
 from fedchain.types import JobId, Kind, PartyId, Phase
 
@@ -37,6 +39,7 @@ M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
 _CATCH_UP_SECONDS = 5.0
+_BEHIND_PAUSE_SECONDS = 0.2
 _MAX_REASON_BYTES = 200
 _UNFINISHED = (Phase.PROPOSED, Phase.ALIGNING, Phase.TRAINING, Phase.EVALUATING)
 
@@ -53,6 +56,8 @@ class JobChannel:
         deadline_seconds: how long each wait may take; from the job's policy.
         request_id: the inference request this channel is for, None for the job itself.
         requester: who opened that request.
+        patience: the job's policy about parties that are late.
+        resumed: whether this party was at it before a restart: what it has done on chain is not done again.
     """
 
     def __init__(
@@ -66,7 +71,10 @@ class JobChannel:
         deadline_seconds: float,
         request_id: int | None = None,
         requester: PartyId | None = None,
+        resumed: bool = False,
+        patience: Patience | None = None,
     ) -> None:
+        self.resumed = resumed
         self.job_id: JobId = inbox.job_id
         self.me = me
         self.parties = dict(parties)
@@ -75,12 +83,14 @@ class JobChannel:
         self.requester = requester
         self.round = 0 if request_id is None else request_id
         self.attempt = 0
+        self._reached = Phase.NONE
         self.inbox = inbox
         self._consortium = consortium
         self._publisher = publisher
         self._deadline_seconds = deadline_seconds
         self._last_uplinks: dict[Kind, bytes] = {}
         inbox.deadline_seconds = deadline_seconds
+        inbox.patience = patience or Patience(deadline_seconds)
 
     # -- messages ---------------------------------------------------------------------------------------------------
 
@@ -120,7 +130,7 @@ class JobChannel:
 
     def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
         """Wait for the same message from several senders, within one deadline; see `receive`."""
-        deadline = self._deadline()
+        deadline = self._deadline_of(*senders)
         mine = self._address(self.me).lower() if to_me else ""
         messages: dict[PartyId, M] = {}
         for sender in senders:
@@ -152,13 +162,16 @@ class JobChannel:
             self._transact(
                 f"beginning round {round}",
                 lambda: self._consortium.begin_round(self.job_id, round),
-                lambda: self._consortium.job(self.job_id).round == round,
+                lambda: self._consortium.job(self.job_id).round >= round,
             )
-            self.attempt = 0
+            self.attempt = self.inbox.wait_round(round, self._deadline()) if self.resumed else 0
         else:
             self.attempt = self.inbox.wait_round(round, self._deadline())
         self.round = round
         self.inbox.forget_before(round)
+
+    def close_round(self, round: int, *, last: bool) -> None:
+        """All of a strict round was accepted as it came: nothing to do."""
 
     def declare_aligned(self, order_digest: bytes, rows: int) -> None:
         """Declare the aligned order and wait for phase Training: all have declared the same."""
@@ -196,6 +209,12 @@ class JobChannel:
     def wait_phase(self, phase: Phase) -> None:
         """Wait until the job has reached this phase."""
         self.inbox.wait_phase(phase, self._deadline())
+        self._reached = max(self._reached, phase)
+
+    def start_over(self, attempt: int) -> None:
+        """The party's generator is run anew for an attempt: from before the first round; what it did is done."""
+        self.resumed = True
+        self.round = self.attempt = 0
 
     # -- endings ----------------------------------------------------------------------------------------------------
 
@@ -231,24 +250,58 @@ class JobChannel:
 
     def _transact(self, what: str, act: Callable[[], object], done: Callable[[], bool]) -> None:
         self.inbox.raise_if_failed(self.round)
-        try:
-            through_outages(lambda: act() or True, lambda: True if done() else None, self._deadline(), what)
-        except TransactionError:
-            self._raise_what_came_first()
-            raise
+
+        def once() -> bool:
+            if not (self.resumed and done()):
+                act()
+            return True
+
+        deadline = self._deadline()
+        while True:
+            try:
+                through_outages(once, lambda: True if done() else None, deadline, what)
+                return
+            except TransactionError:
+                self._raise_what_came_first()
+                if not self._is_behind(self._consortium.job(self.job_id)) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_BEHIND_PAUSE_SECONDS)
 
     def _not_aborted(self) -> None:
         """Raise what ended the job, if anything did: an uplink to an aborted job would be a strike for its sender.
 
         The inbox lags behind the chain by a fraction of a second while this party computes, so the chain is asked too.
+        An uplink to a round that a reorganisation took back would be a strike as well: wait until it is there again.
         """
         self.inbox.raise_if_failed(self.round)
-        job = through_outages(
-            lambda: self._consortium.job(self.job_id), lambda: None, self._deadline(), "looking at the job's phase"
+        deadline = self._deadline()
+        if self.request_id is not None:
+            self._require_open(self.request_id, deadline)
+            return
+        while True:
+            job = through_outages(
+                lambda: self._consortium.job(self.job_id), lambda: None, deadline, "looking at the job's phase"
+            )
+            if job.phase == Phase.ABORTED:
+                self._raise_what_came_first()
+                raise JobAbortedError(f"job {self.job_id} was aborted")
+            if not self._is_behind(job):
+                return
+            if time.monotonic() >= deadline:
+                raise DeadlineError(f"job {self.job_id}: the chain took round {self.round} back and has it no more")
+            time.sleep(_BEHIND_PAUSE_SECONDS)
+
+    def _is_behind(self, job: JobView) -> bool:
+        """Whether the chain took back what this party has acted upon; it is put back by those whose it was."""
+        return self.request_id is None and (job.phase < self._reached or job.round < self.round)
+
+    def _require_open(self, request_id: int, deadline: float) -> None:
+        request = through_outages(
+            lambda: self._consortium.request(self.job_id, request_id), lambda: None, deadline, "looking at the request"
         )
-        if job.phase == Phase.ABORTED:
+        if request.status != RequestStatus.OPEN:
             self._raise_what_came_first()
-            raise JobAbortedError(f"job {self.job_id} was aborted")
+            raise JobAbortedError(f"inference request {request_id} of job {self.job_id} was closed")
 
     def _raise_what_came_first(self) -> None:
         """After a refusal: read up to the head, and raise what ended the job before this party's own call."""
@@ -259,6 +312,11 @@ class JobChannel:
 
     def _deadline(self) -> float:
         return time.monotonic() + self._deadline_seconds
+
+    def _deadline_of(self, *senders: PartyId) -> float:
+        """Until when to wait for them: the active party may have to wait for the one at fault first."""
+        patience = 2.0 if self.active in senders and self.me != self.active else 1.0
+        return time.monotonic() + patience * self._deadline_seconds
 
     def _address(self, party: PartyId) -> str:
         try:

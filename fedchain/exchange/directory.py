@@ -1,13 +1,29 @@
-"""Names and endpoints of the consortium's participants, cached from the registry."""
+"""Names, endpoints and certificates of the consortium's participants, cached from the registry."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from fedchain.chain import Consortium, Participant
-from fedchain.chain.events import ChainEvent, EndpointChanged, ParticipantRegistered
-from fedchain.errors import ChainError
+from fedchain.chain.events import ChainEvent, ParticipantRegistered, ServiceChanged
+from fedchain.errors import ChainError, MessageError, PayloadUnavailableError
+from fedchain.exchange.tls import check_certificate, fingerprint_of
 from fedchain.types import PartyId
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Where a participant's node answers, and how it proves that it is that participant's.
+
+    Attributes:
+        endpoint: `host:port` as it registered it (not checked).
+        certificate: DER, checked; nothing else is accepted from whoever answers.
+    """
+
+    endpoint: str
+    certificate: bytes
 
 
 class Directory:
@@ -17,6 +33,8 @@ class Directory:
         self._consortium = consortium
         self._lock = threading.Lock()
         self._known: dict[str, Participant] = {}
+        self._certificates: dict[bytes, bytes] = {}
+        self._listeners: list[Callable[[ChainEvent], None]] = []
 
     def participant(self, address: str) -> Participant:
         """The registry's entry of an address.
@@ -39,9 +57,41 @@ class Directory:
         except ChainError:
             return PartyId(address)
 
-    def endpoint_of(self, address: str) -> str:
-        """Where a participant serves payloads, `host:port` as it registered it (not checked here)."""
-        return self.participant(address).endpoint
+    def certificate_of(self, participant: Participant) -> bytes:
+        """A participant's certificate, DER, with the fingerprint of its entry and in a node's form.
+
+        Raises:
+            MessageError: the participant registered something else.
+            ChainError: the registry cannot be read.
+        """
+        with self._lock:
+            known = self._certificates.get(participant.fingerprint)
+        if known is None:
+            known = self._consortium.certificate(participant.address)
+            if fingerprint_of(known) != participant.fingerprint:
+                raise MessageError("the certificate in the registry was changed just now; look again")
+            named = check_certificate(known)
+            if named != participant.name:
+                raise MessageError(f"the certificate is made out to '{named}', not to '{participant.name}'")
+            with self._lock:
+                self._certificates[participant.fingerprint] = known
+        return known
+
+    def peer(self, address: str) -> Peer:
+        """How to reach a participant's node.
+
+        Raises:
+            PayloadUnavailableError: it has registered no certificate of a node; names it.
+            ChainError: the registry cannot be read.
+        """
+        participant = self.participant(address)
+        try:
+            return Peer(participant.endpoint, self.certificate_of(participant))
+        except MessageError as error:
+            self.forget(address)
+            raise PayloadUnavailableError(
+                participant.name or address, f"has registered no valid certificate: {error}"
+            ) from error
 
     def forget(self, address: str) -> None:
         """Ask the registry anew next time."""
@@ -49,6 +99,12 @@ class Directory:
             self._known.pop(address, None)
 
     def observe(self, event: ChainEvent) -> None:
-        """Take note of a registry event."""
-        if isinstance(event, (ParticipantRegistered, EndpointChanged)):
+        """Take note of an event, and pass it on to whoever listens."""
+        if isinstance(event, (ParticipantRegistered, ServiceChanged)):
             self.forget(event.party)
+        for listener in self._listeners:
+            listener(event)
+
+    def listen(self, listener: Callable[[ChainEvent], None]) -> None:
+        """Call `listener` with each event that is observed from now on; it must return quickly."""
+        self._listeners.append(listener)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from fedchain.exchange.directory import Directory
-from fedchain.exchange.payloads import PayloadClient
+from structlog.contextvars import bound_contextvars
+
+from fedchain.exchange.client import PayloadClient
+from fedchain.exchange.directory import Directory, Peer
+from fedchain.types import JobId
 
 _WORKERS_PER_SENDER = 2
 
@@ -21,7 +24,7 @@ class Fetcher:
         self._pools: dict[str, ThreadPoolExecutor] = {}
 
     def submit(
-        self, sender: str, digest: bytes, size: int, *, max_bytes: int, deadline_seconds: float
+        self, sender: str, digest: bytes, size: int, *, job_id: JobId, max_bytes: int, deadline_seconds: float
     ) -> Future[bytes]:
         """Start to fetch; the future ends with verified bytes or with an error of `PayloadClient.fetch`.
 
@@ -29,26 +32,29 @@ class Fetcher:
             sender: checksummed address.
             digest: 32-byte Merkle root from the accepted envelope.
             size: bytes, from the accepted envelope.
+            job_id: the job of the uplink.
             max_bytes: the job's bound.
             deadline_seconds: how long to keep trying.
         """
         tried: list[str] = []
 
-        def endpoint() -> str:
+        def peer() -> Peer:
             if tried:
-                self._directory.forget(sender)  # it may have restarted elsewhere
+                self._directory.forget(sender)  # it may have restarted elsewhere, or with another certificate
             tried.append(sender)
-            return self._directory.endpoint_of(sender)
+            return self._directory.peer(sender)
 
         def fetch() -> bytes:
-            return self._client.fetch(
-                endpoint,
-                digest,
-                size,
-                culprit=self._directory.name_of(sender),
-                max_bytes=max_bytes,
-                deadline_seconds=deadline_seconds,
-            )
+            with bound_contextvars(job=job_id, digest=digest.hex()):
+                return self._client.fetch(
+                    peer,
+                    digest,
+                    size,
+                    job_id=job_id,
+                    culprit=self._directory.name_of(sender),
+                    max_bytes=max_bytes,
+                    deadline_seconds=deadline_seconds,
+                )
 
         with self._lock:
             pool = self._pools.get(sender)

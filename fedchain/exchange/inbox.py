@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -30,9 +30,14 @@ from fedchain.errors import (
     ProtocolViolationError,
     UplinkRejectedError,
 )
+from fedchain.exchange.commitments import Commitments
+from fedchain.exchange.declared import Declared
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.fetcher import Fetcher
-from fedchain.exchange.slot import Slot, describe
+from fedchain.exchange.rounds import Rounds
+from fedchain.exchange.slot import Slot, describe, slot_of
+from fedchain.exchange.waits import Patience, Wait, Waits
+from fedchain.messages import Envelope
 from fedchain.types import INLINE_LIMIT, REQUEST_BASE, JobId, Kind, Phase, Reason
 
 T = TypeVar("T")
@@ -41,6 +46,7 @@ EAGER_BYTES = 256 * 2**20
 """Payloads by reference are fetched as soon as they are accepted while no more than this many bytes are held."""
 
 _NOBODY = bytes(20)
+_ANY_ROUND = -1
 
 
 @dataclass
@@ -51,6 +57,8 @@ class _Arrival:
     payload: bytes | None = None
     fetch: Future[bytes] | None = None
     error: FedchainError | None = None
+    is_direct: bool = False
+    is_taken: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,16 @@ class Inbox:
         directory: for names in errors.
         fetcher: for payloads by reference.
         on_wait: called when somebody begins to wait, so that the subscriber polls at once.
+        eager: whether payloads by reference are fetched as soon as they are accepted, not only when they are asked for.
         deadline_seconds: how long a fetch may take; set by who runs the job.
         phase: the last phase seen.
+        pipelined: whether uplinks of training are taken as they come directly from their senders.
+        working_attempt: of a pipelined job, the last one for which this party has started over; a later one ends its
+            waits.
+        on_equivocation: called with sender and second envelope when a slot is found to hold two digests; the inbox is
+            locked.
+        waits: where each wait is entered.
+        patience: the job's policy about parties that are late; set by who runs the job.
     """
 
     job_id: JobId
@@ -85,17 +101,40 @@ class Inbox:
     directory: Directory
     fetcher: Fetcher
     on_wait: Callable[[], None]
+    eager: bool = True
     deadline_seconds: float = 60.0
     phase: Phase = Phase.PROPOSED
+    pipelined: bool = False
+    working_attempt: int | None = None
+    on_equivocation: Callable[[str, Envelope], None] = lambda sender, envelope: None
+    waits: Waits = field(default_factory=Waits)
+    patience: Patience | None = None
     waiting: int = 0
     trouble: str = ""
     _height: int = -1
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _arrivals: dict[Slot, _Arrival] = field(default_factory=dict, repr=False)
-    _attempts: dict[int, int] = field(default_factory=dict, repr=False)
     _failures: list[_Failure] = field(default_factory=list, repr=False)
     _seen: set[tuple[bytes, int]] = field(default_factory=set, repr=False)
+    _taken: dict[Slot, bytes] = field(default_factory=dict, repr=False)
+    _commitments: Commitments = field(default_factory=Commitments, repr=False)
+    _names: dict[str, str] = field(default_factory=dict, repr=False)
+    _declared: Declared = field(default_factory=Declared, repr=False)
+    _working: int = 1
     _fatal: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        self._rounds = Rounds(pipelined=self.pipelined)
+
+    @property
+    def attempt(self) -> int:
+        """Of the last round that was begun, as far as the chain tells."""
+        return self._rounds.attempt
+
+    @property
+    def _is_overlapping(self) -> bool:
+        """Whether rounds overlap now: messages are acted on before their verdicts."""
+        return self.pipelined and self.phase == Phase.TRAINING
 
     # -- the subscriber's side --------------------------------------------------------------------------------------
 
@@ -110,6 +149,22 @@ class Inbox:
             self._height = max(self._height, height)
             self._changed.notify_all()
 
+    def rewind(self, phase: Phase) -> None:
+        """After a reorganisation: forget what came, but not what was taken; all of it is about to be delivered again.
+
+        Args:
+            phase: of the job before the first block that is delivered again.
+        """
+        with self._changed:
+            for arrival in self._arrivals.values():
+                if arrival.fetch is not None:
+                    arrival.fetch.cancel()
+            kept = {slot: one for slot, one in self._arrivals.items() if one.is_direct}
+            self._arrivals, self._failures, self._seen = kept, [], set()
+            self._commitments, self._rounds = Commitments(), Rounds(pipelined=self.pipelined)
+            self.phase, self._height = phase, -1
+            self._declared = Declared()
+
     def fail(self, error: BaseException) -> None:
         """End every wait, present and future, with this error."""
         with self._changed:
@@ -117,20 +172,32 @@ class Inbox:
             self._changed.notify_all()
 
     def _take_note(self, event: ChainEvent) -> None:
+        self._declared.take_note(event)
         if isinstance(event, UplinkJudged):
             if event.reason == Reason.ACCEPTED:
                 self._accept(event)
             elif event.sender in self.roster:
-                self._fail_with(_Failure(self._rejection(event), event.envelope.round, lasting=False))
+                self._reject(event)
         elif isinstance(event, PhaseChanged):
             self.phase = event.phase
+            if event.phase == Phase.EVALUATING:
+                self._rounds.end()
         elif isinstance(event, RoundBegan):
-            self._attempts[event.round] = event.attempt
+            if self._rounds.begin(event):
+                self._commitments.forget_rejections()
+                self._working = min(self._working, event.round)  # it may be one that is closed here
             self._failures = [failure for failure in self._failures if failure.lasting]
         elif isinstance(event, JobAborted):
             self._fail_with(_Failure(self._abortion(event), None, lasting=True))
         elif isinstance(event, RequestClosed):
             self._fail_with(_Failure(self._closing(event), event.request_id, lasting=True))
+
+    def _reject(self, event: UplinkJudged) -> None:
+        """Where rounds overlap, a rejection is for those who need the uplink; else it ends what all are doing."""
+        if not self._is_overlapping:
+            self._fail_with(_Failure(self._rejection(event), event.envelope.round, lasting=False))
+        elif event.envelope.attempt >= self.attempt:
+            self._commitments.reject(event.sender.lower(), self._rejection(event))
 
     def _fail_with(self, failure: _Failure) -> None:
         self._failures.append(failure)
@@ -151,25 +218,26 @@ class Inbox:
         )
 
     def _accept(self, event: UplinkJudged) -> None:
-        envelope, me = event.envelope, bytes.fromhex(self.me[2:])
-        if event.sender == self.me or envelope.recipient not in (_NOBODY, me):
+        envelope = event.envelope
+        slot = slot_of(event.sender, envelope)
+        if self._is_overlapping:
+            if self._is_closed(slot):
+                return
+            self._commitments.accept(slot, envelope.digest)
+        if event.sender == self.me or envelope.recipient not in (_NOBODY, bytes.fromhex(self.me[2:])):
             return
-        recipient = "" if envelope.recipient == _NOBODY else self.me.lower()
-        slot = Slot(
-            envelope.round, envelope.attempt, envelope.step, Kind(envelope.kind), event.sender.lower(), recipient
-        )
-        arrival = _Arrival(event.sender, envelope.digest, envelope.size)
         earlier = self._arrivals.get(slot)
         if earlier is not None:
             if earlier.digest != envelope.digest:
-                earlier.error = ProtocolViolationError(
-                    self.directory.name_of(event.sender), f"two digests in one slot ({describe(envelope)})"
-                )
+                earlier.error = self._equivocation(event.sender, envelope)
+                self._accuse(event.sender, envelope)
             return
-        self._arrivals[slot] = arrival
-        if envelope.size > INLINE_LIMIT:
+        if self._taken.get(slot, envelope.digest) != envelope.digest:
+            self._accuse(event.sender, envelope)
+        self._arrivals[slot] = arrival = _Arrival(event.sender, envelope.digest, envelope.size)
+        if envelope.size > INLINE_LIMIT or (self.pipelined and not event.payload):
             held = sum(a.size for a in self._arrivals.values() if a.fetch is not None)
-            if held + envelope.size <= EAGER_BYTES:
+            if self.eager and held + envelope.size <= EAGER_BYTES:
                 self._start_fetch(arrival)
         elif len(event.payload) == envelope.size and payload_digest(event.payload) == envelope.digest:
             arrival.payload = event.payload
@@ -178,11 +246,66 @@ class Inbox:
                 self.directory.name_of(event.sender), f"payload does not match its digest ({describe(envelope)})"
             )
 
+    def deliver_directly(self, sender: str, envelope: Envelope, payload: bytes | None) -> None:
+        """Take an uplink of a pipelined round that came from its sender, whose signature was checked.
+
+        Args:
+            sender: checksummed address.
+            envelope: signed by it.
+            payload: of the envelope's digest; None where it was lost: it is fetched again when it is asked for.
+
+        Raises:
+            ProtocolViolationError: the sender has put another digest into that slot; names it.
+        """
+        with self._changed:
+            slot = slot_of(sender, envelope)
+            earlier = self._arrivals.get(slot)
+            known = self._taken.get(slot) if earlier is None else earlier.digest
+            if known is not None and known != envelope.digest:
+                self._accuse(sender, envelope)
+                self._changed.notify_all()
+                raise self._equivocation(sender, envelope)
+            if earlier is None and known is None:
+                self._arrivals[slot] = _Arrival(sender, envelope.digest, envelope.size, payload, is_direct=True)
+            elif earlier is not None and earlier.payload is None and not earlier.is_taken:
+                earlier.payload = payload
+            self._changed.notify_all()
+
+    def takes(self, round: int, attempt: int) -> bool:
+        """Whether direct deliveries of a round may be of use: of the one that this party works on, or of the next.
+
+        They may come before the chain tells of a new attempt, which may be one of a round that is closed here.
+        """
+        with self._changed:
+            ahead = attempt - self.attempt
+            return ahead in (0, 1) and self._working - ahead <= round <= self._working + 1
+
+    def held_of(self, sender: str) -> tuple[int, int]:
+        """Number and bytes of a sender's uplinks that came directly and were not taken yet."""
+        with self._changed:
+            sizes = [
+                one.size for one in self._arrivals.values() if one.is_direct and one.sender == sender and one.payload
+            ]
+            return len(sizes), sum(sizes)
+
+    def _is_closed(self, slot: Slot) -> bool:
+        """Whether this party is done with a slot of training: its round is closed, or its attempt overtaken."""
+        attempt = self.attempt if self.working_attempt is None else self.working_attempt
+        return slot.attempt < attempt or (slot.attempt == attempt and slot.round < self._working)
+
+    def _accuse(self, sender: str, envelope: Envelope) -> None:
+        self._fail_with(_Failure(lambda: self._equivocation(sender, envelope), envelope.round, lasting=True))
+        self.on_equivocation(sender, envelope)
+
+    def _equivocation(self, sender: str, envelope: Envelope) -> ProtocolViolationError:
+        return ProtocolViolationError(self.directory.name_of(sender), f"two digests in one slot ({describe(envelope)})")
+
     def _start_fetch(self, arrival: _Arrival) -> None:
         arrival.fetch = self.fetcher.submit(
             arrival.sender,
             arrival.digest,
             arrival.size,
+            job_id=self.job_id,
             max_bytes=self.max_payload_bytes,
             deadline_seconds=self.deadline_seconds,
         )
@@ -210,39 +333,145 @@ class Inbox:
             DeadlineError, UplinkRejectedError, JobAbortedError: see `wait`.
         """
         sender = self.directory.name_of(self._checksummed(slot.sender))
+        what = f"{slot.kind.name.lower()} in round {slot.round} step {slot.step}"
 
-        def ready() -> _Arrival | None:
+        def ready(wait: Wait) -> _Arrival | None:
             arrival = self._arrivals.get(slot)
             if arrival is None or arrival.payload is not None or arrival.error is not None:
                 return arrival
             if arrival.fetch is None:
                 self._start_fetch(arrival)
             assert arrival.fetch is not None
+            wait.what = f"payload of {what}"
             return arrival if arrival.fetch.done() else None
 
-        what = f"{slot.kind.name.lower()} in round {slot.round} step {slot.step}"
-        arrival = self.wait(ready, deadline, round=slot.round, what=what, who=sender)
+        about, directly = slot.kind.name.lower(), self._is_overlapping
+        arrival = self._wait(
+            ready, deadline, round=slot.round, about=about, what=what, who=lambda: (sender,), on_chain=not directly
+        )
+        payload = self._note_taken(slot, arrival)
         if arrival.error is not None:
             raise arrival.error
-        if arrival.payload is not None:
-            return arrival.payload
+        if payload is not None:
+            return payload
         assert arrival.fetch is not None
         try:
-            return arrival.fetch.result()
+            return arrival.fetch.result(0)  # it is done
         except DigestMismatchError as error:
             raise ProtocolViolationError(sender, str(error).removeprefix(f"party '{sender}' ")) from error
 
+    def _note_taken(self, slot: Slot, arrival: _Arrival) -> bytes | None:
+        """The payload, if it is here; one that came directly lies on the disk, too, and goes from memory."""
+        with self._changed:
+            self._taken[slot] = arrival.digest
+            payload, arrival.is_taken = arrival.payload, True
+            if arrival.is_direct:
+                arrival.payload = None
+            return payload
+
+    def wait_committed(self, wanted: Mapping[Slot, bytes], deadline: float, *, round: int) -> None:
+        """Wait until the contract has accepted these digests in these slots.
+
+        Raises:
+            ProtocolViolationError: it accepted another digest of a slot; names the sender.
+            DeadlineError: a verdict is missing; names the senders of what is missing.
+            UplinkRejectedError: it has rejected an uplink of the sender of a missing one; names the sender.
+            JobAbortedError, RoundRolledBackError: see `raise_if_failed`.
+        """
+
+        def ready(wait: Wait) -> bool | None:
+            waits = self._commitments.missing(wanted)
+            other = self._commitments.contradicted(waits)
+            if other is not None:
+                raise ProtocolViolationError(self._name(other), "committed to another digest than it had signed")
+            rejection = self._commitments.rejection(waits)
+            if rejection is not None:
+                raise rejection()
+            wait.what = f"verdicts on {len(waits)} uplinks in round {round}"
+            return None if waits else True
+
+        def who() -> tuple[str, ...]:
+            senders = {self._checksummed(slot.sender) for slot in self._commitments.missing(wanted)}
+            return tuple(sorted(self._names.get(one, one) for one in senders))
+
+        self._wait(ready, deadline, round=round, about="verdict", what=f"verdicts in round {round}", who=who)
+        with self._changed:
+            self._commitments.forget_rejections()
+
+    def taken_in(self, round: int, attempt: int) -> dict[Slot, bytes]:
+        """What was taken in a round, and its digests."""
+        with self._changed:
+            return {slot: one for slot, one in self._taken.items() if (slot.round, slot.attempt) == (round, attempt)}
+
+    def wait_attempt(self, after: int, deadline: float) -> None:
+        """Wait until the active party tries a round again: always ends with an error.
+
+        Raises:
+            RoundRolledBackError: it does.
+            JobAbortedError: it, or another party, gave up.
+            DeadlineError: it did not in time.
+        """
+        self._wait(
+            lambda _: True if self.attempt > after else None,
+            deadline,
+            round=_ANY_ROUND,
+            about="attempt",
+            what=f"attempt {after + 1} of a round that was not accepted",
+            who=self._active,
+        )
+        error = self._rounds.rolled_back_since(after)
+        assert error is not None
+        raise error
+
+    def _name(self, slot: Slot) -> str:
+        return self.directory.name_of(self._checksummed(slot.sender))
+
     def wait_phase(self, phase: Phase, deadline: float) -> None:
         """Wait until the job has reached a phase, or a later one."""
-        who = "the roster's other parties"
-        self.wait(lambda: True if self.phase >= phase else None, deadline, round=0, what=f"phase {phase.name}", who=who)
+
+        def who() -> tuple[str, ...]:
+            return tuple(self._names.get(one, one) for one in self._declared.missing(phase, self.roster))
+
+        self._wait(
+            lambda _: True if self.phase >= phase else None,
+            deadline,
+            round=0,
+            about="phase",
+            what=f"phase {phase.name}",
+            who=who,
+        )
 
     def wait_round(self, round: int, deadline: float) -> int:
         """Wait until the active party has begun a round; returns its attempt."""
-        who = self.directory.name_of(self.roster[0])
-        return self.wait(
-            lambda: self._attempts.get(round), deadline, round=round, what=f"beginning of round {round}", who=who
+        return self._wait(
+            lambda _: self._rounds.begun(round),
+            deadline,
+            round=round,
+            about="round",
+            what=f"beginning of round {round}",
+            who=self._active,
         )
+
+    def wait_first_round(self, deadline: float) -> None:
+        """Wait until the active party has begun any round."""
+        self._wait(
+            lambda _: True if self._rounds.any_begun else None,
+            deadline,
+            round=0,
+            about="round",
+            what="beginning of the first round",
+            who=self._active,
+        )
+
+    def _active(self) -> tuple[str, ...]:
+        return (self._names.get(self.roster[0], self.roster[0]),)
+
+    def _learn_names(self) -> None:
+        """Without the lock: the registry may have to be asked, and while one waits it may not be."""
+        for address in self.roster:
+            name = self._names.get(address) or self.directory.name_of(address)
+            if name != address:
+                self._names[address] = name
 
     def wait_height(self, height: int, deadline: float) -> bool:
         """Wait until the events up to a block are here; False if they are not in time. Raises nothing."""
@@ -259,13 +488,33 @@ class Inbox:
         with self._changed:
             if self._fatal is not None:
                 raise self._fatal
+            if self.working_attempt is not None:
+                rolled_back = self._rounds.rolled_back_since(self.working_attempt)
+                if rolled_back is not None:
+                    raise rolled_back
             for failure in self._failures:
                 if failure.round is None or _same_work(failure.round, round):
                     raise failure.error()
 
     def forget_before(self, round: int) -> None:
-        """Drop the payloads of earlier rounds (but not of inference requests)."""
-        self._drop(lambda slot: slot.round < round)
+        """Drop the payloads of earlier rounds (but not of inference requests): this party now works on that one."""
+        self._working = max(1, round)
+        self._drop(lambda slot: slot.round < round and slot.kind != Kind.PUBLIC_KEY)  # whoever starts over needs them
+        with self._changed:
+            self._commitments.drop(lambda slot: slot.round < round)
+
+    def begin_work(self, round: int, attempt: int) -> set[bytes]:
+        """In a pipelined job: this party now works on a round; drop what belongs to closed ones or overtaken attempts.
+
+        Returns:
+            The digests of the payloads that were dropped and are nobody else's.
+        """
+        with self._changed:
+            self._working, self.working_attempt = round, attempt
+            before = {one.digest for one in self._arrivals.values()}
+            self._drop(lambda slot: self._is_closed(slot) and slot.kind != Kind.PUBLIC_KEY)
+            self._commitments.drop(self._is_closed)
+            return before - {one.digest for one in self._arrivals.values()}
 
     def forget_request(self, request_id: int) -> None:
         """Drop an inference request's payloads and its failures."""
@@ -273,31 +522,57 @@ class Inbox:
         with self._changed:
             self._failures = [failure for failure in self._failures if failure.round != request_id]
 
-    def wait(self, ready: Callable[[], T | None], deadline: float, *, round: int, what: str, who: str) -> T:
-        """Wait until `ready()` gives something; it is called with the inbox locked.
+    def _wait(
+        self,
+        ready: Callable[[Wait], T | None],
+        deadline: float,
+        *,
+        round: int,
+        about: str,
+        what: str,
+        who: Callable[[], tuple[str, ...]],
+        on_chain: bool = True,
+    ) -> T:
+        """Wait until `ready()` gives something; it and `who` are called with the inbox locked.
+
+        The wait is entered in the register of waits, with those who are waited for at each moment. What is not awaited
+        from the chain (`on_chain`) is no reason to look at it more often.
 
         Raises:
-            UplinkRejectedError: an uplink of a roster member was rejected while this round was on.
+            UplinkRejectedError: an uplink of a roster member was rejected, unless rounds overlap now.
             JobAbortedError: the job was aborted, or the inference request closed.
-            DeadlineError: nothing came before the deadline (`time.monotonic()` seconds); names what and whom.
+            DeadlineError: nothing came before the deadline (`time.monotonic()` seconds), or, where the job's policy
+                says so, before the hard deadline of those who are waited for; names what and whom.
         """
-        with self._waiting():
+        self._learn_names()
+        with (
+            self._waiting(on_chain),
+            self.waits.on(who(), about, what, deadline, job_id=self.job_id, patience=self.patience) as wait,
+        ):
             while True:
                 self.raise_if_failed(round)
-                value = ready()
+                value = ready(wait)
                 if value is not None:
                     return value
-                remaining = deadline - time.monotonic()
+                wait.who = who()
+                self.waits.look(wait)
+                remaining = wait.give_up_at - time.monotonic()
                 if remaining <= 0:
-                    trouble = f" ({self.trouble})" if self.trouble else ""
-                    raise DeadlineError(f"job {self.job_id}: no {what} from {who} in time{trouble}")
+                    raise self._overdue(wait, deadline)
                 self._changed.wait(min(remaining, 0.5))
 
-    def _waiting(self) -> _Waiting:
-        return _Waiting(self)
+    def _overdue(self, wait: Wait, deadline: float) -> DeadlineError:
+        trouble = f" ({self.trouble})" if self.trouble else ""
+        in_time = "in time" if time.monotonic() >= deadline else f"within {wait.hard_seconds:.1f} s, the hard deadline"
+        names = ", ".join(wait.who)
+        return DeadlineError(f"job {self.job_id}: no {wait.what} from {names} {in_time}{trouble}", wait.who)
+
+    def _waiting(self, on_chain: bool = True) -> _Waiting:
+        return _Waiting(self, on_chain)
 
     def _drop(self, which: Callable[[Slot], bool]) -> None:
         with self._changed:
+            self._taken = {slot: digest for slot, digest in self._taken.items() if not which(slot)}
             for slot in [slot for slot in self._arrivals if which(slot)]:
                 fetch = self._arrivals.pop(slot).fetch
                 if fetch is not None:
@@ -308,23 +583,26 @@ class Inbox:
 
 
 class _Waiting:
-    """Holds the inbox's lock and counts the waiter, so that the subscriber polls briskly."""
+    """Holds the inbox's lock and counts who waits for the chain, so that the subscriber polls briskly."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+    def __init__(self, inbox: Inbox, on_chain: bool) -> None:
+        self._inbox, self._on_chain = inbox, on_chain
 
     def __enter__(self) -> None:
         self._inbox._changed.acquire()
-        self._inbox.waiting += 1
-        self._inbox.on_wait()
+        if self._on_chain:
+            self._inbox.waiting += 1
+            self._inbox.on_wait()
 
     def __exit__(self, *_: object) -> None:
-        self._inbox.waiting -= 1
+        self._inbox.waiting -= int(self._on_chain)
         self._inbox._changed.release()
 
 
 def _same_work(failed: int, waited: int) -> bool:
     """Whether a failure in one round ends work on another: training rounds belong together, requests do not."""
+    if waited == _ANY_ROUND:
+        return False
     if failed >= REQUEST_BASE or waited >= REQUEST_BASE:
         return failed == waited
     return True

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
-from fedchain.chain import Consortium
+from fedchain.chain import MAX_LEAVES, BatchLeaf, Consortium
 from fedchain.crypto.merkle import payload_digest
-from fedchain.errors import ChainUnreachableError, NotAccreditedError, TransactionError, UplinkRejectedError
-from fedchain.exchange.records import OutgoingUplink
+from fedchain.errors import (
+    ChainUnreachableError,
+    NotAccreditedError,
+    TrainingError,
+    TransactionError,
+    UplinkRejectedError,
+)
+from fedchain.exchange.holding import Access
+from fedchain.exchange.records import OutgoingSlot, OutgoingUplink
 from fedchain.exchange.slot import describe
 from fedchain.exchange.state import NodeState
 from fedchain.exchange.store import PayloadStore
 from fedchain.messages import Envelope, Message, encode
-from fedchain.types import INLINE_LIMIT, JobId, PartyId, Reason
+from fedchain.types import INLINE_LIMIT, JobId, Kind, PartyId, Phase, Reason
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+RANDOMISED = frozenset((Kind.GRADIENTS, Kind.HISTOGRAM, Kind.PARTITION, Kind.LEAF_WEIGHTS, Kind.PREDICT_ANSWER))
+"""Kinds whose bytes differ each time they are made: ciphertexts, sealed payloads, salted commitments."""
+
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -55,6 +68,23 @@ def through_outages(act: Callable[[], T], done: Callable[[], T | None], deadline
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
+@dataclass(frozen=True)
+class Signed:
+    """An uplink that its sender vouches for before its verdict.
+
+    Attributes:
+        envelope: names slot and digest.
+        signature: 65 bytes, over the uplink's id.
+        payload: the bytes.
+        is_accepted: whether it was committed before a restart.
+    """
+
+    envelope: Envelope
+    signature: bytes
+    payload: bytes
+    is_accepted: bool = False
+
+
 class Publisher:
     """Turns messages into uplinks. Safe to use from several threads.
 
@@ -63,17 +93,27 @@ class Publisher:
         address: the sender's address.
         name: this party's name, for errors.
         state: where uplinks are recorded before they are sent.
-        outgoing: where payloads above `INLINE_LIMIT` lie for the peers.
+        outgoing: where payloads lie for the peers that do not travel inline.
+        sign: the sender's signature under the id of an uplink that goes ahead of the chain.
     """
 
     def __init__(
-        self, consortium: Consortium, *, address: str, name: PartyId, state: NodeState, outgoing: PayloadStore
+        self,
+        consortium: Consortium,
+        *,
+        address: str,
+        name: PartyId,
+        state: NodeState,
+        outgoing: PayloadStore,
+        sign: Callable[[bytes], bytes],
     ) -> None:
         self._consortium = consortium
         self._address = address
         self._name = name
         self._state = state
         self._outgoing = outgoing
+        self._sign = sign
+        self._rosters: dict[JobId, tuple[str, ...]] = {}
 
     def publish(
         self,
@@ -88,6 +128,9 @@ class Publisher:
         deadline: float,
     ) -> bytes:
         """Uplink a message and wait for its verdict. What it reveals is in the message's docstring.
+
+        Where an earlier run of this party recorded an uplink in the slot, its bytes are what is sent, and nothing where
+        the chain has judged them. Messages that follow from what a party remembers must be the very same.
 
         Args:
             message: what to send.
@@ -104,63 +147,168 @@ class Publisher:
 
         Raises:
             UplinkRejectedError: the contract rejected it.
-            TrainingError: the slot already holds another digest of this node.
+            TrainingError: the slot already holds another digest of this node, of a message that has no randomness.
             NotAccreditedError: this party may not send uplinks.
             ChainUnreachableError: the chain did not answer until the deadline.
         """
         payload = encode(message)
-        uplink = self._record(payload, message, job_id, round, attempt, step, recipient, statistic_e6)
-        envelope = Envelope(
-            job_id=bytes.fromhex(job_id[2:]),
-            round=round,
-            attempt=attempt,
-            step=step,
-            kind=uplink.kind,
-            recipient=bytes.fromhex(recipient[2:]) if recipient else bytes(20),
-            digest=uplink.digest,
-            size=uplink.size,
-            statistic_e6=statistic_e6,
-        )
+        slot = OutgoingSlot(job_id, round, attempt, step, message.kind, recipient or "")
+        uplink = self._state.uplink(slot)
+        was_recorded = uplink is not None
+        if uplink is None:
+            uplink = self._record(payload, slot, statistic_e6)
+        elif message.kind not in RANDOMISED:
+            _require_same(uplink, payload, statistic_e6)
+        envelope = envelope_of(uplink)
         uplink_id = self._consortium.uplink_id(self._address, envelope)
-        reason, tx = through_outages(
-            lambda: self._submit(envelope, uplink.payload or b"", uplink_id),
-            lambda: self._judged(uplink_id),
-            deadline,
-            describe(envelope),
-        )
+        inline = uplink.payload or b""
+        with bound_contextvars(uplink="0x" + uplink_id.hex()):
+            reason, tx = through_outages(
+                lambda: (
+                    (self._judged(uplink_id) if was_recorded else None) or self._submit(envelope, inline, uplink_id)
+                ),
+                lambda: self._judged(uplink_id),
+                deadline,
+                describe(envelope),
+            )
+            log.debug("uplink judged", what=describe(envelope), verdict=reason.name, size=envelope.size, transaction=tx)
         if reason != Reason.ACCEPTED:
             self._state.settle(uplink, f"rejected: {reason.name}", tx)
             raise UplinkRejectedError(self._name, describe(envelope), reason.name)
         self._state.settle(uplink, "accepted", tx)
         return uplink_id
 
-    def _record(
-        self,
-        payload: bytes,
-        message: Message,
-        job_id: JobId,
-        round: int,
-        attempt: int,
-        step: int,
-        recipient: str | None,
-        statistic_e6: int,
-    ) -> OutgoingUplink:
+    def prepare(
+        self, message: Message, *, job_id: JobId, round: int, attempt: int, step: int, recipient: str | None
+    ) -> Signed:
+        """Record an uplink of a pipelined round, to be delivered directly now and committed with its round.
+
+        Args:
+            message, job_id, round, attempt, step, recipient: as for `publish`.
+
+        Raises:
+            TrainingError: as for `publish`.
+        """
+        slot = OutgoingSlot(job_id, round, attempt, step, message.kind, recipient or "")
+        payload = encode(message)
+        uplink = self._state.uplink(slot)
+        if uplink is None:
+            recipients = (recipient,) if recipient else self._roster(job_id)
+            is_small = len(payload) <= INLINE_LIMIT  # then the record holds it, and one sync is enough for both
+            digest = self._outgoing.put(payload, Access(job_id, recipients), synced=not is_small)
+            uplink = self._state.prepare(slot.holding(digest, len(payload), 0, payload if is_small else None))
+        elif message.kind in RANDOMISED:
+            payload = self._outgoing.get(uplink.digest) if uplink.payload is None else uplink.payload
+        else:
+            _require_same(uplink, payload, 0)
+        envelope = envelope_of(uplink)
+        uplink_id = self._consortium.uplink_id(self._address, envelope)
+        return Signed(envelope, self._sign(uplink_id), payload, uplink.status == "accepted")
+
+    def restore(self, job_id: JobId) -> None:
+        """After a restart: payloads of a pipelined job that peers may still fetch, and a power failure took away."""
+        for uplink in self._state.uplinks(job_id):
+            if uplink.payload is not None:
+                recipients = (uplink.recipient,) if uplink.recipient else self._roster(job_id)
+                self._outgoing.put(uplink.payload, Access(job_id, recipients), synced=False)
+
+    def commit(
+        self, job_id: JobId, round: int, attempt: int, deadline: float, *, resumed: bool = False
+    ) -> list[OutgoingUplink]:
+        """Commit all uplinks of a pipelined round, in batches of one transaction each.
+
+        Args:
+            job_id, round, attempt: which.
+            deadline: in `time.monotonic()` seconds, for outages of the RPC.
+            resumed: whether an earlier process may have done it: what the chain has judged is not sent again.
+
+        Returns:
+            The uplinks, all accepted.
+
+        Raises:
+            UplinkRejectedError: the contract rejected one of them.
+            NotAccreditedError, ChainUnreachableError: as for `publish`.
+        """
+        uplinks = [one for one in self._state.uplinks(job_id, round) if one.attempt == attempt]
+        open_ones = [one for one in uplinks if one.status != "accepted"]
+        for start in range(0, len(open_ones), MAX_LEAVES):
+            self._commit(job_id, round, attempt, open_ones[start : start + MAX_LEAVES], deadline, resumed)
+        return uplinks
+
+    def _commit(
+        self, job_id: JobId, round: int, attempt: int, uplinks: list[OutgoingUplink], deadline: float, resumed: bool
+    ) -> None:
+        envelopes = [envelope_of(one) for one in uplinks]
+        leaves = [BatchLeaf(one.step, one.kind, one.recipient, one.digest, one.size) for one in envelopes]
+        ids = [self._consortium.uplink_id(self._address, one) for one in envelopes]
+
+        def submit() -> tuple[str, dict[bytes, Reason]]:
+            before = judged_already() if resumed else None
+            if before is not None:
+                return before
+            receipt, judged = self._consortium.submit_batch(job_id, round, attempt, leaves)
+            return "0x" + receipt.tx_hash.hex(), {one.uplink_id: Reason(one.reason) for one in judged}
+
+        def judged_already() -> tuple[str, dict[bytes, Reason]] | None:
+            """A batch is judged as a whole; what was rejected would be another strike."""
+            found = [self._consortium.verdict(one) for one in ids]
+            if not all(one.known for one in found):
+                return None
+            return "", {uplink_id: Reason(one.reason) for uplink_id, one in zip(ids, found, strict=True)}
+
+        tx, verdicts = through_outages(submit, judged_already, deadline, f"committing round {round}, attempt {attempt}")
+        rejected = None
+        for uplink, envelope, uplink_id in zip(uplinks, envelopes, ids, strict=True):
+            reason = verdicts.get(uplink_id)
+            if reason is None:  # it was accepted before
+                verdict = self._consortium.verdict(uplink_id)
+                if not verdict.known:
+                    continue  # the chain took the transaction back: whoever waits for the verdict finds out
+                reason = Reason(verdict.reason)
+            log.debug("uplink judged", what=describe(envelope), verdict=reason.name, uplink="0x" + uplink_id.hex())
+            if reason == Reason.ACCEPTED:
+                self._state.settle(uplink, "accepted", tx)
+            else:
+                self._state.settle(uplink, f"rejected: {reason.name}", tx)
+                rejected = rejected or UplinkRejectedError(self._name, describe(envelope), reason.name)
+        if rejected is not None:
+            raise rejected
+
+    def reassert(self, job_id: JobId) -> None:
+        """After a reorganisation: send again what was accepted in the round in force and is not on the chain now.
+
+        Raises:
+            ChainError: the chain does not answer, or refuses.
+        """
+        job = self._consortium.job(job_id)
+        if (job.round == 0) != (job.phase is Phase.ALIGNING):
+            return  # no uplink is due: the round is not begun again yet, or there is none before the next phase
+        first = max(1, job.round - 1) if job.policy.pipelined and job.phase is Phase.TRAINING else job.round
+        sent = [one for round in range(first, job.round + 1) for one in self._state.uplinks(job_id, round)]
+        for uplink in sent:
+            if uplink.status != "accepted" or uplink.attempt != job.attempt:
+                continue  # whoever sends it is at it; or its attempt is over
+            envelope = envelope_of(uplink)
+            uplink_id = self._consortium.uplink_id(self._address, envelope)
+            if self._judged(uplink_id) is None:
+                log.warning("sending again what the chain forgot", what=describe(envelope))
+                self._submit(envelope, uplink.payload or b"", uplink_id)
+
+    def _record(self, payload: bytes, slot: OutgoingSlot, statistic_e6: int) -> OutgoingUplink:
         inline = len(payload) <= INLINE_LIMIT
-        digest = payload_digest(payload) if inline else self._outgoing.put(payload)
-        return self._state.prepare(
-            OutgoingUplink(
-                job_id=job_id,
-                round=round,
-                attempt=attempt,
-                step=step,
-                kind=message.kind,
-                recipient=recipient or "",
-                digest=digest,
-                size=len(payload),
-                statistic_e6=statistic_e6,
-                payload=payload if inline else None,
-            )
-        )
+        if inline:
+            digest = payload_digest(payload)
+        else:
+            recipients = (slot.recipient,) if slot.recipient else self._roster(slot.job_id)
+            digest = self._outgoing.put(payload, Access(slot.job_id, recipients))
+        uplink = slot.holding(digest, len(payload), statistic_e6, payload if inline else None)
+        return self._state.prepare(uplink)
+
+    def _roster(self, job_id: JobId) -> tuple[str, ...]:
+        """Who may fetch what goes to everybody in a job; a job's roster never changes."""
+        if job_id not in self._rosters:
+            self._rosters[job_id] = self._consortium.job(job_id).roster
+        return self._rosters[job_id]
 
     def _submit(self, envelope: Envelope, payload: bytes, uplink_id: bytes) -> tuple[Reason, str]:
         try:
@@ -179,3 +327,27 @@ class Publisher:
     def _judged(self, uplink_id: bytes) -> tuple[Reason, str] | None:
         verdict = self._consortium.verdict(uplink_id)
         return (Reason(verdict.reason), "") if verdict.known else None
+
+
+def envelope_of(uplink: OutgoingUplink) -> Envelope:
+    """What goes on chain of a recorded uplink."""
+    return Envelope(
+        job_id=bytes.fromhex(uplink.job_id[2:]),
+        round=uplink.round,
+        attempt=uplink.attempt,
+        step=uplink.step,
+        kind=uplink.kind,
+        recipient=bytes.fromhex(uplink.recipient[2:]) if uplink.recipient else bytes(20),
+        digest=uplink.digest,
+        size=uplink.size,
+        statistic_e6=uplink.statistic_e6,
+    )
+
+
+def _require_same(recorded: OutgoingUplink, payload: bytes, statistic_e6: int) -> None:
+    """What a party sends without randomness does not change over a restart."""
+    if (recorded.digest, recorded.statistic_e6) != (payload_digest(payload), statistic_e6):
+        raise TrainingError(
+            f"round {recorded.round} step {recorded.step}: this node has already committed to another "
+            f"{recorded.kind.name.lower()} in that slot; it does not show two digests for one slot"
+        )

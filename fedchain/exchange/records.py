@@ -21,6 +21,33 @@ class Cursor:
 
 
 @dataclass(frozen=True)
+class OutgoingSlot:
+    """Where an uplink of this node goes; attributes as in `OutgoingUplink`."""
+
+    job_id: JobId
+    round: int
+    attempt: int
+    step: int
+    kind: Kind
+    recipient: str
+
+    def holding(self, digest: bytes, size: int, statistic_e6: int, payload: bytes | None) -> OutgoingUplink:
+        """An uplink in this slot."""
+        return OutgoingUplink(
+            self.job_id,
+            self.round,
+            self.attempt,
+            self.step,
+            self.kind,
+            self.recipient,
+            digest,
+            size,
+            statistic_e6,
+            payload,
+        )
+
+
+@dataclass(frozen=True)
 class OutgoingUplink:
     """An uplink of this node, recorded before its first send.
 
@@ -51,6 +78,25 @@ class OutgoingUplink:
     payload: bytes | None
     status: str = "prepared"
     tx: str = ""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An uplink that came directly from its sender; its payload lies in the incoming store.
+
+    Attributes:
+        job_id: the job.
+        round: as in the envelope.
+        sender: checksummed address.
+        envelope: its bytes.
+        signature: 65 bytes, by the sender over the uplink's id.
+    """
+
+    job_id: JobId
+    round: int
+    sender: str
+    envelope: bytes
+    signature: bytes
 
 
 @dataclass(frozen=True)

@@ -36,3 +36,14 @@ def describe(envelope: Envelope) -> str:
     except ValueError:
         kind = f"kind {int(envelope.kind)}"
     return f"{kind}, round {envelope.round}, attempt {envelope.attempt}, step {envelope.step}"
+
+
+def slot_of(sender: str, envelope: Envelope) -> Slot:
+    """The slot of a sender's envelope.
+
+    Args:
+        sender: address, in any case.
+        envelope: with a known kind.
+    """
+    recipient = "0x" + envelope.recipient.hex() if any(envelope.recipient) else ""
+    return Slot(envelope.round, envelope.attempt, envelope.step, Kind(envelope.kind), sender.lower(), recipient)

@@ -12,9 +12,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fedchain.errors import ConfigError, TrainingError, WrongChainError
-from fedchain.exchange.records import Cursor, JobRecord, OutgoingUplink, RequestRecord
+from fedchain.exchange.records import Cursor, Delivery, JobRecord, OutgoingSlot, OutgoingUplink, RequestRecord
 from fedchain.types import JobId, Kind
 
 STATE_VERSION = "1"
@@ -27,6 +28,11 @@ CREATE TABLE IF NOT EXISTS seen (block_hash BLOB, log_index INTEGER, block_numbe
 CREATE TABLE IF NOT EXISTS uplinks (job TEXT, round INTEGER, attempt INTEGER, step INTEGER, kind INTEGER,
     recipient TEXT, digest BLOB NOT NULL, size INTEGER NOT NULL, statistic_e6 INTEGER NOT NULL, payload BLOB,
     status TEXT NOT NULL, tx TEXT, PRIMARY KEY (job, round, attempt, step, kind, recipient)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deliveries (job TEXT, round INTEGER, sender TEXT, envelope BLOB, signature BLOB NOT NULL,
+    PRIMARY KEY (job, round, sender, envelope)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS proofs (job TEXT, round INTEGER, sender TEXT, envelope BLOB, signature BLOB NOT NULL,
+    PRIMARY KEY (job, round, sender, envelope)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempts (job TEXT PRIMARY KEY, attempt INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs (job TEXT PRIMARY KEY, block INTEGER NOT NULL, proposer TEXT NOT NULL,
     spec BLOB NOT NULL, status TEXT NOT NULL, error TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (job TEXT, request INTEGER, block INTEGER NOT NULL, requester TEXT NOT NULL,
@@ -62,10 +68,18 @@ class NodeState:
         try:
             self._check("state version", "version", STATE_VERSION)
             self._check("chain id", "chain_id", str(chain_id))
-            self._check("genesis block", "genesis", "0x" + genesis_hash.hex())
+            self.require_genesis(genesis_hash)
         except BaseException:
             self._db.close()
             raise
+
+    def require_genesis(self, genesis_hash: bytes) -> None:
+        """Make sure that the chain is the one that this file was written on.
+
+        Raises:
+            WrongChainError: it is another one (a development chain was reset, for example); names both genesis hashes.
+        """
+        self._check("genesis block", "genesis", "0x" + genesis_hash.hex())
 
     def close(self) -> None:
         """Close the file."""
@@ -97,6 +111,19 @@ class NodeState:
             db.executemany("INSERT OR IGNORE INTO seen (block_hash, log_index, block_number) VALUES (?, ?, ?)", events)
             db.execute("DELETE FROM seen WHERE block_number < ?", (cursor.number - _SEEN_BLOCKS_KEPT,))
             db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?)", (cursor.number, cursor.hash))
+
+    def rewind(self, cursor: Cursor) -> None:
+        """After a reorganisation: read on from an earlier block; events of orphaned blocks are not seen any more."""
+        with self._write() as db:
+            db.execute("DELETE FROM seen WHERE block_number > ?", (cursor.number,))
+            db.execute("INSERT OR REPLACE INTO cursor VALUES (1, ?, ?)", (cursor.number, cursor.hash))
+
+    def read_blocks(self) -> Iterator[Cursor]:
+        """Blocks with events that were read, newest first: where to look for the last one that still stands."""
+        with self._lock:
+            query = "SELECT DISTINCT block_number, block_hash FROM seen ORDER BY block_number DESC"
+            rows = self._db.execute(query).fetchall()
+        yield from (Cursor(int(number), bytes(block_hash)) for number, block_hash in rows)
 
     # -- what this node sends ---------------------------------------------------------------------------------------
 
@@ -149,12 +176,19 @@ class NodeState:
 
     def uplinks(self, job_id: JobId, round: int | None = None) -> list[OutgoingUplink]:
         """This node's uplinks of a job, or of one round of it, in slot order."""
-        query, values = "SELECT * FROM uplinks WHERE job = ?", [job_id]
+        query, values = "SELECT * FROM uplinks WHERE job = ?", list[object]([job_id])
+        if round is not None:
+            query, values = query + " AND round = ?", [job_id, round]
         with self._lock:
             rows = self._db.execute(query, values).fetchall()
-        return [uplink for uplink in map(_uplink_of, rows) if round is None or uplink.round == round]
+        return [_uplink_of(row) for row in rows]
 
-    def _uplink(self, like: OutgoingUplink) -> OutgoingUplink | None:
+    def uplink(self, slot: OutgoingSlot) -> OutgoingUplink | None:
+        """What this node recorded in a slot, None if nothing."""
+        with self._lock:
+            return self._uplink(slot)
+
+    def _uplink(self, like: OutgoingSlot | OutgoingUplink) -> OutgoingUplink | None:
         row = self._db.execute(
             "SELECT * FROM uplinks WHERE job = ? AND round = ? AND attempt = ? AND step = ? AND kind = ? "
             "AND recipient = ?",
@@ -162,13 +196,69 @@ class NodeState:
         ).fetchone()
         return None if row is None else _uplink_of(row)
 
+    # -- what came directly from its sender --------------------------------------------------------------------------
+
+    def remember_delivery(self, delivery: Delivery) -> None:
+        """Record a signed uplink that came directly; also a second one of its slot, for it is a proof."""
+        with self._write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, ?)",
+                (delivery.job_id, delivery.round, delivery.sender, delivery.envelope, delivery.signature),
+            )
+
+    def deliveries(self, job_id: JobId) -> list[Delivery]:
+        """What came directly for a job's rounds and was not forgotten."""
+        with self._lock:
+            query = "SELECT * FROM deliveries WHERE job = ? ORDER BY round"
+            rows = self._db.execute(query, (job_id,)).fetchall()
+        return [_delivery_of(row) for row in rows]
+
+    def forget_deliveries(self, deliveries: Iterable[Delivery]) -> None:
+        """Their rounds are closed or rolled back. Proofs stay."""
+        with self._write(synced=False) as db:
+            db.executemany(
+                "DELETE FROM deliveries WHERE job = ? AND round = ? AND sender = ? AND envelope = ?",
+                [(one.job_id, one.round, one.sender, one.envelope) for one in deliveries],
+            )
+
+    def keep_proof(self, delivery: Delivery) -> None:
+        """Keep a signed uplink for good: its sender has shown another digest for its slot."""
+        with self._write() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO proofs VALUES (?, ?, ?, ?, ?)",
+                (delivery.job_id, delivery.round, delivery.sender, delivery.envelope, delivery.signature),
+            )
+
+    def proofs(self, job_id: JobId) -> list[Delivery]:
+        """Signed uplinks of a job that prove that their sender has shown two digests for one slot."""
+        with self._lock:
+            rows = self._db.execute("SELECT * FROM proofs WHERE job = ? ORDER BY round", (job_id,)).fetchall()
+        return [_delivery_of(row) for row in rows]
+
+    # -- attempts of pipelined jobs ---------------------------------------------------------------------------------
+
+    def attempt(self, job_id: JobId) -> int:
+        """The last attempt of a pipelined job for which this node has started over, 0 if it has not."""
+        with self._lock:
+            row = self._db.execute("SELECT attempt FROM attempts WHERE job = ?", (job_id,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def set_attempt(self, job_id: JobId, attempt: int) -> None:
+        """Record that this node starts over for an attempt: what it did in earlier ones is undone."""
+        with self._write() as db:
+            db.execute("INSERT OR REPLACE INTO attempts VALUES (?, ?)", (job_id, attempt))
+
     # -- jobs and requests ------------------------------------------------------------------------------------------
 
     def remember_job(self, job: JobRecord) -> JobRecord:
-        """Record a job unless it is recorded already; returns what is recorded."""
+        """Record a job unless it is recorded already; returns what is recorded.
+
+        Of two blocks for one proposal, before and after a reorganisation, the earlier is kept: to be read again from.
+        """
         with self._write() as db:
             db.execute(
-                "INSERT OR IGNORE INTO jobs VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (job) DO UPDATE SET block = min(block, excluded.block)",
                 (job.job_id, job.block, job.proposer, job.spec, job.status, job.error),
             )
             recorded = self.job(job.job_id)
@@ -212,6 +302,20 @@ class NodeState:
             rows = self._db.execute(query, (job_id,)).fetchall()
         return [RequestRecord(JobId(row[0]), *row[1:]) for row in rows]
 
+    # -- what others keep in this file ------------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
+        """Write, all or nothing; on the disk when it ends, or, not `synced`, safe from a killed process alone."""
+        with self._write(synced=synced) as db:
+            yield db
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read."""
+        with self._lock:
+            yield self._db
+
     # -- inside -----------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -235,6 +339,10 @@ class NodeState:
             if key == "version":
                 raise ConfigError(f"{self.path}: state of version {recorded}, not {value}; move it away to start anew")
             raise WrongChainError(f"{what} recorded in {self.path}", recorded, value)
+
+
+def _delivery_of(row: tuple[Any, ...]) -> Delivery:
+    return Delivery(JobId(row[0]), row[1], row[2], bytes(row[3]), bytes(row[4]))
 
 
 def _uplink_of(row: tuple[object, ...]) -> OutgoingUplink:

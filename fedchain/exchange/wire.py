@@ -1,6 +1,8 @@
-"""The two wire types of payload transfer between nodes: a request, and a chunk of the answer.
+"""The wire types between nodes: fetching a payload by its digest, and delivering an uplink directly.
 
 They are not uplinks: nothing of them reaches the chain. Encoded as MessagePack arrays like the uplinks' messages.
+A fetch is answered with the hashes of all chunks (only when it begins at the first chunk), then with runs of chunks.
+A delivery is a head, then runs of chunks.
 """
 
 from __future__ import annotations
@@ -9,16 +11,27 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from fedchain.crypto.merkle import CHUNK_BYTES, DIGEST_BYTES
 from fedchain.errors import MessageError
 
-CHUNK_BYTES = 64 * 1024
-"""Bytes per chunk, the same as the Merkle tree's leaves."""
+RUN_CHUNKS = 4
+"""Chunks per message: fewer messages cost less, and 256 KiB is where TLS stops gaining."""
+
+RUN_BYTES = RUN_CHUNKS * CHUNK_BYTES
 
 MAX_PAYLOAD_BYTES = 2**31
 """Upper bound of any payload, whatever a job's policy says."""
 
-MAX_WIRE_BYTES = CHUNK_BYTES + 1024
+MAX_ENVELOPE_BYTES = 1024
+"""Upper bound of an encoded envelope."""
+
+SIGNATURE_BYTES = 65
+
+MAX_WIRE_BYTES = RUN_BYTES + 4096
 """Upper bound of one encoded wire message."""
+
+_Chunk = Annotated[int, msgspec.Meta(ge=0, le=MAX_PAYLOAD_BYTES // CHUNK_BYTES)]
+_Size = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAYLOAD_BYTES)]
 
 
 class PayloadRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -27,28 +40,57 @@ class PayloadRequest(msgspec.Struct, frozen=True, array_like=True, forbid_unknow
     Attributes:
         digest: 32-byte Merkle root.
         size: the payload's length in bytes as committed on chain.
+        first: chunk to begin with; 0 asks for the hashes of all chunks, too.
     """
 
-    digest: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-    size: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAYLOAD_BYTES)]
+    digest: Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
+    size: _Size
+    first: _Chunk = 0
 
 
-class PayloadChunk(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One piece of a payload.
+class PayloadLeaves(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Hashes of a payload's chunks, in order: the leaves under its digest. All together 1/2048 of the payload.
 
     Attributes:
-        index: position of the chunk, from 0.
-        data: 1 to 65536 bytes; every chunk but the last one is full.
+        first: the chunk of the first hash.
+        hashes: 32 bytes each.
     """
 
-    index: Annotated[int, msgspec.Meta(ge=0, le=MAX_PAYLOAD_BYTES // CHUNK_BYTES)]
-    data: Annotated[bytes, msgspec.Meta(min_length=1, max_length=CHUNK_BYTES)]
+    first: _Chunk
+    hashes: Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=RUN_BYTES)]
 
 
-W = TypeVar("W", PayloadRequest, PayloadChunk)
+class PayloadRun(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Neighbouring chunks of a payload.
+
+    Attributes:
+        first: the first chunk's position.
+        data: 1 byte to 4 chunks; every chunk but the payload's last one is full. Decoded, a view of the message.
+    """
+
+    first: _Chunk
+    data: Annotated[memoryview, msgspec.Meta(min_length=1, max_length=RUN_BYTES)]
 
 
-def encode_wire(message: PayloadRequest | PayloadChunk) -> bytes:
+class DeliveryHead(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Announces a signed uplink that comes directly from its sender; the payload follows.
+
+    Attributes:
+        envelope: the encoded envelope, 1 to 1024 bytes.
+        signature: 65 bytes, by the sender's account.
+        size: the payload's length in bytes.
+    """
+
+    envelope: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_ENVELOPE_BYTES)]
+    signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+    size: _Size
+
+
+WireMessage = PayloadRequest | PayloadLeaves | PayloadRun | DeliveryHead
+W = TypeVar("W", PayloadRequest, PayloadLeaves, PayloadRun, DeliveryHead)
+
+
+def encode_wire(message: WireMessage) -> bytes:
     """Bytes of a wire message."""
     return msgspec.msgpack.encode(message)
 

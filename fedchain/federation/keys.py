@@ -11,10 +11,11 @@ from fedchain.crypto.seal import SealingKey
 from fedchain.errors import InvalidPointError, ProtocolViolationError
 from fedchain.federation.session import Keys
 from fedchain.messages import PublicKey as PublicKeyMessage
-from fedchain.protocol import Party, Send, gather
+from fedchain.protocol import Party, Send, gather, remember
 from fedchain.types import PartyId
 
 STEP = 0
+SALT_BYTES = 32
 COLUMNS = 2  # gradient and hessian of one output
 
 
@@ -42,16 +43,21 @@ def exchange_keys(
 ) -> Party[JobKeys]:
     """Publish own keys, whether this party brings features, and its checkpoint's digest; take the others'.
 
-    All secrets are fresh and come from the operating system; public keys and salts are public to the consortium.
+    All secrets are fresh in each job and come from the operating system; they are this party's own, remembered so that
+    it can go on after a restart. Public keys and salts are public to the consortium.
 
     Raises:
         ProtocolViolationError: keys that are none, repeated, or not for this role; names the sender.
     """
     active = roster[0]
-    own = SealingKey.generate()
-    pair = KeyPair.generate(COLUMNS * outputs) if me == active else None
+    own = SealingKey.from_private((yield from remember("sealing_key", lambda: SealingKey.generate().private)))
+    pair = None
+    if me == active:
+        secrets = yield from remember("gradient_keys", lambda: KeyPair.generate(COLUMNS * outputs).secret_bytes())
+        pair = KeyPair.from_secret_bytes(secrets)
     gradient_keys = b"" if pair is None else pair.public.to_bytes()
-    message = PublicKeyMessage(own.public, os.urandom(32), gradient_keys, has_features, checkpoint)
+    salt_share = yield from remember("salt", lambda: os.urandom(SALT_BYTES))
+    message = PublicKeyMessage(own.public, salt_share, gradient_keys, has_features, checkpoint)
     yield Send(message, STEP)
     others = yield from gather(PublicKeyMessage, STEP, tuple(party for party in roster if party != me))
     messages = {party: message if party == me else others[party] for party in roster}

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,8 @@ from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
 from fedchain.errors import DataError
-from fedchain.federation.checkpoint import Checkpoint, checkpoint_of, require_announced
+from fedchain.federation.checkpoint import Checkpoint as WarmStart
+from fedchain.federation.checkpoint import checkpoint_of, require_announced
 from fedchain.federation.keys import JobKeys, exchange_keys
 from fedchain.federation.pools import mask_pool, zero_pools
 from fedchain.federation.session import Keys, Session
@@ -35,7 +37,7 @@ from fedchain.messages import Contribution, ShardDigest
 from fedchain.model.leaf_mask import Bits, leaf_bits
 from fedchain.model.link import predictions
 from fedchain.model.shard import Shard, Tree, model_digest
-from fedchain.protocol import Keep, Party, RecordContribution, Send, Stage, gather, receive
+from fedchain.protocol import Checkpoint, Keep, Party, RecordContribution, Send, Stage, gather, recall, receive
 from fedchain.training.boosting.active import ActiveTrainer, Labelled
 from fedchain.training.boosting.metrics import EarlyStopping, default_metric, metric_of
 from fedchain.training.boosting.objectives import Objective, objective_of
@@ -47,6 +49,7 @@ from fedchain.training.boosting.start import ActiveStart, PassiveStart
 from fedchain.types import PartyId, Role
 
 EVALUATION = "evaluation"
+ALIGNED = "aligned"
 CONTRIBUTION_STEP, SHARD_STEP = 3, 4
 
 
@@ -106,9 +109,7 @@ def job_party(
     digest = b"" if continued is None else continued.shard.digest()
     keys = yield from exchange_keys(me, roster, outputs=outputs, has_features=bool(usable), checkpoint=digest)
     require_announced(spec.warm_start.model, keys.checkpoints)
-    aligned = yield from align(
-        me, roster, table.ids, keys.sealing.salt, min_rows=spec.alignment.min_rows, executor=executor
-    )
+    aligned = yield from _aligned(spec, me, table, keys.sealing.salt, executor)
     rows = table.rows_of(aligned.ids)
     weights = None if table.weight is None else table.weight[rows]  # the active party's own: they reach no other sketch
     mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights) if continued is None else continued.mapper
@@ -120,6 +121,16 @@ def job_party(
     return (yield from job.run_passive())
 
 
+def _aligned(spec: JobSpec, me: PartyId, table: Table, salt: bytes, executor: Executor) -> Party[Aligned]:
+    """Align, unless that was done before a restart."""
+    kept = yield from recall(ALIGNED)
+    if kept is not None:
+        return msgspec.msgpack.decode(kept, type=Aligned)
+    aligned = yield from align(me, spec.names, table.ids, salt, min_rows=spec.alignment.min_rows, executor=executor)
+    yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
+    return aligned
+
+
 @dataclass(frozen=True)
 class _Job:
     spec: JobSpec
@@ -129,7 +140,7 @@ class _Job:
     mapper: BinMapper
     bins: NDArray[np.uint8]
     executor: Executor
-    checkpoint: Checkpoint | None
+    checkpoint: WarmStart | None
     fill_pools: bool
 
     @property

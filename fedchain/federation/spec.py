@@ -138,11 +138,29 @@ class WarmStart(_Section):
 
 
 class PolicySpec(_Section):
-    """`[policy]`: what the contract enforces, and how long parties wait for each other."""
+    """`[policy]`: what the contract enforces, how messages travel, and how long parties wait for each other.
+
+    Attributes:
+        max_payload_bytes: of one uplink.
+        max_statistic_e6: largest declared statistic.
+        deadline_seconds: of each wait.
+        consumption: `strict`: a party acts on an uplink once its verdict is accepted; `pipelined`: in training it acts
+            on the signed uplink as it comes directly from its sender, and a round counts once all of it is accepted.
+        at_soft_deadline: what a party does once another takes longer than it usually does: `warn` or `nothing`.
+        at_hard_deadline: once it takes three times as long: `wait` until `deadline_seconds`, or `abort` the job.
+    """
 
     max_payload_bytes: Annotated[int, Field(strict=True, ge=1024, le=2**31 - 1)] = 256 * 1024 * 1024
     max_statistic_e6: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 50_000_000
     deadline_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400 * 7)] = 600.0
+    consumption: Literal["strict", "pipelined"] = "strict"
+    at_soft_deadline: Literal["warn", "nothing"] = "warn"
+    at_hard_deadline: Literal["wait", "abort"] = "wait"
+
+    @property
+    def pipelined(self) -> bool:
+        """Whether `consumption` is `pipelined`."""
+        return self.consumption == "pipelined"
 
 
 class JobSpec(_Section):

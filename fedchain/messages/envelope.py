@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
+
+from fedchain.errors import MessageError
 from fedchain.types import SCHEMA_VERSION, Kind
 
 
@@ -34,3 +38,43 @@ class Envelope:
     size: int
     statistic_e6: int = 0
     schema: int = SCHEMA_VERSION
+
+    def to_bytes(self) -> bytes:
+        """Canonical bytes, for deliveries that go ahead of the chain."""
+        return msgspec.msgpack.encode(_Wire(**{name: getattr(self, name) for name in _Wire.__struct_fields__}))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Envelope:
+        """Parse what `to_bytes` made.
+
+        Raises:
+            MessageError: malformed, out of bounds, or not canonical.
+        """
+        try:
+            wire = msgspec.msgpack.decode(raw, type=_Wire)
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:
+            raise MessageError(f"bytes are not a valid envelope: {error}") from error
+        if msgspec.msgpack.encode(wire) != raw:
+            raise MessageError("bytes are not the canonical encoding of an envelope")
+        return cls(**{name: getattr(wire, name) for name in _Wire.__struct_fields__})
+
+
+def _uint(bits: int) -> msgspec.Meta:
+    return msgspec.Meta(ge=0, le=2 ** min(bits, 63) - 1)
+
+
+def _length(count: int) -> msgspec.Meta:
+    return msgspec.Meta(min_length=count, max_length=count)
+
+
+class _Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    job_id: Annotated[bytes, _length(32)]
+    round: Annotated[int, _uint(32)]
+    attempt: Annotated[int, _uint(16)]
+    step: Annotated[int, _uint(32)]
+    kind: Kind
+    recipient: Annotated[bytes, _length(20)]
+    digest: Annotated[bytes, _length(32)]
+    size: Annotated[int, _uint(64)]
+    statistic_e6: Annotated[int, _uint(64)]
+    schema: Annotated[int, _uint(16)]

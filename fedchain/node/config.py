@@ -34,18 +34,29 @@ class ChainSection(_Section):
         rpc: HTTP address of a chain node.
         deployment: the file that records the consortium's contracts.
         chain_id: what the chain must answer; default: as recorded in the deployment.
+        confirmations: a block counts once so many lie above it; 0 where blocks are final at once (QBFT, dev chains).
     """
 
     rpc: _NonEmpty
     deployment: Path
     chain_id: Annotated[int, Field(ge=1)] | None = None
+    confirmations: Annotated[int, Field(strict=True, ge=0, le=1000)] = 0
 
 
 class KeysSection(_Section):
-    """`[keys]`: the encrypted keystore and the file (mode 0600) that holds its passphrase."""
+    """`[keys]`: what proves who this node is; all but the keystore are files with mode 0600.
+
+    Attributes:
+        keystore: the encrypted chain key.
+        passphrase_file: one line, the keystore's passphrase.
+        certificate: the node's certificate, PEM; made at the first start where it and its key are missing.
+        certificate_key: its private key, PEM.
+    """
 
     keystore: Path = Path("keystore.json")
     passphrase_file: Path = Path("passphrase")
+    certificate: Path = Path("certificate.pem")
+    certificate_key: Path = Path("certificate.key")
 
 
 class DataSection(_Section):
@@ -55,23 +66,43 @@ class DataSection(_Section):
 
 
 class ServeSection(_Section):
-    """`[serve]`: where payloads above the inline limit are served, and the socket of `fedchain` commands.
+    """`[serve]`: where the node listens for its peers, and the socket of `fedchain` commands.
 
     Attributes:
-        host: a loopback address.
+        host: an address of this machine, or a name of one; `0.0.0.0` or `::` for all of them.
         port: 0 for any free one.
+        endpoint: `host:port` that peers dial, for the registry; default: where it listens.
         control_socket: default `<state folder>/node.sock`.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
+    endpoint: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     control_socket: Path | None = None
 
 
 class StateSection(_Section):
-    """`[state]`: the folder of the node's memory, payloads, shards and sessions (mode 0700)."""
+    """`[state]`.
+
+    Attributes:
+        folder: of the node's memory, payloads, shards and sessions (mode 0700).
+        keep_payloads: payload files of an ended job: until its end, for ever, or for so many days more.
+    """
 
     folder: Path = Path("state")
+    keep_payloads: Literal["job", "forever"] | Annotated[int, Field(ge=1, le=36500)] = "job"
+
+
+class MetricsSection(_Section):
+    """`[metrics]`: Prometheus metrics over HTTP.
+
+    Attributes:
+        port: 0 for any free one, which the log names; default: no metrics are served.
+        host: address to listen on. Whoever reaches it reads how busy this node is with whom.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    host: _NonEmpty = "127.0.0.1"
 
 
 class JobsSection(_Section):
@@ -108,6 +139,7 @@ class NodeConfig(_Section):
     serve: ServeSection = ServeSection()
     state: StateSection = StateSection()
     jobs: JobsSection = JobsSection()
+    metrics: MetricsSection = MetricsSection()
 
     @property
     def control_socket(self) -> Path:
@@ -183,10 +215,15 @@ def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
     return config.model_copy(
         update={
             "chain": config.chain.model_copy(update={"deployment": at(config.chain.deployment)}),
-            "keys": KeysSection(keystore=at(config.keys.keystore), passphrase_file=at(config.keys.passphrase_file)),
+            "keys": KeysSection(
+                keystore=at(config.keys.keystore),
+                passphrase_file=at(config.keys.passphrase_file),
+                certificate=at(config.keys.certificate),
+                certificate_key=at(config.keys.certificate_key),
+            ),
             "data": DataSection(path=at(config.data.path)),
             "serve": config.serve.model_copy(update={"control_socket": None if socket is None else at(socket)}),
-            "state": StateSection(folder=at(config.state.folder)),
+            "state": config.state.model_copy(update={"folder": at(config.state.folder)}),
         }
     )
 

@@ -19,6 +19,7 @@ from fedchain.node.config import checked_socket_path
 from fedchain.node.control_wire import (
     MAX_MESSAGE_BYTES,
     SERVICE,
+    AbortRequest,
     PredictCall,
     PredictReply,
     StatusRequest,
@@ -39,6 +40,9 @@ class Controlled(Protocol):
 
     def submit(self, spec_toml: str, where: str) -> JobId:
         """Propose a job."""
+
+    def abort(self, job_id: JobId, reason: str) -> None:
+        """Abort a job."""
 
     def predict(
         self, job_id: JobId, positions: NDArray[np.int64] | None
@@ -73,6 +77,7 @@ class ControlServer:
         )
         handlers = {
             "Submit": grpc.unary_unary_rpc_method_handler(self._guarded(self._submit)),
+            "Abort": grpc.unary_unary_rpc_method_handler(self._guarded(self._abort)),
             "Predict": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict)),
             "Shutdown": grpc.unary_unary_rpc_method_handler(self._guarded(self._shutdown)),
             "Status": grpc.unary_stream_rpc_method_handler(self._status),
@@ -116,6 +121,11 @@ class ControlServer:
         except UnicodeDecodeError as error:
             raise ConfigError(f"{request.where}: not UTF-8 text") from error
         return pack(SubmitAnswer(self._node.submit(text, request.where)))
+
+    def _abort(self, raw: bytes) -> bytes:
+        request = unpack(raw, AbortRequest)
+        self._node.abort(JobId(request.job_id), request.reason)
+        return b""
 
     def _predict(self, raw: bytes) -> bytes:
         call = unpack(raw, PredictCall)

@@ -18,6 +18,7 @@ from fedchain.node.config import checked_socket_path
 from fedchain.node.control_wire import (
     MAX_MESSAGE_BYTES,
     SERVICE,
+    AbortRequest,
     PredictCall,
     PredictReply,
     StatusRequest,
@@ -28,6 +29,9 @@ from fedchain.node.control_wire import (
     unpack_error,
 )
 from fedchain.types import JobId
+
+_CALL_SECONDS = 600.0
+"""More than a node's transactions take. How long a prediction takes the node says: its job has deadlines."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ class ControlClient:
         raw = self._call("Submit", pack(SubmitRequest(spec_toml, where)))
         return JobId(unpack(raw, SubmitAnswer).job_id)
 
+    def abort(self, job_id: JobId, reason: str) -> None:
+        """Abort a job; the reason becomes public on the chain."""
+        self._call("Abort", pack(AbortRequest(job_id, reason)))
+
     def predict(self, job_id: JobId, positions: Sequence[int] | NDArray[np.int64] | Literal["holdout"]) -> Prediction:
         """Ask for scores of aligned positions (their order and repetitions are kept), or of the held-out rows.
 
@@ -102,7 +110,7 @@ class ControlClient:
         asked = None
         if not isinstance(positions, str):
             asked = np.asarray(positions, dtype=np.int64).astype("<i8").tobytes()
-        reply = unpack(self._call("Predict", pack(PredictCall(job_id, asked))), PredictReply)
+        reply = unpack(self._call("Predict", pack(PredictCall(job_id, asked)), None), PredictReply)
         found = np.frombuffer(reply.positions, dtype="<i8").astype(np.int64)
         scores = np.frombuffer(reply.scores, dtype="<f8").astype(np.float64)
         if len(scores) != len(found):
@@ -124,10 +132,10 @@ class ControlClient:
         """Stop the node."""
         self._call("Shutdown", b"")
 
-    def _call(self, method: str, raw: bytes) -> bytes:
-        stub: Callable[[bytes], bytes] = self._channel.unary_unary(f"/{SERVICE}/{method}")
+    def _call(self, method: str, raw: bytes, seconds: float | None = _CALL_SECONDS) -> bytes:
+        stub: Callable[..., bytes] = self._channel.unary_unary(f"/{SERVICE}/{method}")
         try:
-            return stub(raw)
+            return stub(raw, timeout=seconds)
         except grpc.RpcError as error:
             raise self._translated(error) from None
 

@@ -39,6 +39,18 @@ class SubmitAnswer(_Struct, frozen=True):
     job_id: str
 
 
+class AbortRequest(_Struct, frozen=True):
+    """Abort a job.
+
+    Attributes:
+        job_id: the job.
+        reason: for all to read on chain.
+    """
+
+    job_id: Annotated[str, msgspec.Meta(max_length=66)]
+    reason: Annotated[str, msgspec.Meta(max_length=1024)]
+
+
 class PredictCall(_Struct, frozen=True):
     """Ask for scores.
 

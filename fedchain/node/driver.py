@@ -6,24 +6,32 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars, unbind_contextvars
 
 from fedchain.errors import (
     DeadlineError,
     JobAbortedError,
     PeerError,
+    RoundRolledBackError,
+    StoppingError,
     UplinkRejectedError,
 )
 from fedchain.exchange.channel import JobChannel
+from fedchain.node.journal import Journal
 from fedchain.protocol.actions import (
     Action,
     BeginRound,
+    Checkpoint,
+    CloseRound,
     DeclareAligned,
     DeclareStop,
     Gather,
     Keep,
     Party,
+    Recall,
     Receive,
     RecordContribution,
+    Remember,
     Send,
     Stage,
 )
@@ -36,26 +44,37 @@ OnKeep = Callable[[object], None]
 
 
 def run_party(
-    party: Party[T], channel: JobChannel, on_stage: OnStage | None = None, on_keep: OnKeep | None = None
+    party: Party[T],
+    channel: JobChannel,
+    on_stage: OnStage | None = None,
+    on_keep: OnKeep | None = None,
+    journal: Journal | None = None,
 ) -> T:
     """Run a generator to its end; when anything fails, the job is aborted on chain and the error raised.
+
+    When the node stops the job stays as it is, and goes on from its journal when the node is started again.
 
     Args:
         party: the generator.
         channel: of its job, or of its inference request.
         on_stage: is told of progress.
         on_keep: stores an outcome; a generator that asks for it needs it.
+        journal: keeps what a restarted party needs; a generator that remembers anything needs it.
 
     Raises:
         UplinkRejectedError: the contract rejected an uplink of any party; names it.
         ProtocolViolationError: a peer's message is malformed or not what it committed to; names it.
         DeadlineError: a peer kept silent for longer than the job's policy allows; names it.
         JobAbortedError: another party aborted the job.
+        StoppingError: this node stops.
+        RoundRolledBackError: the round is tried again; see `run_job`.
         FedchainError: whatever the generator itself raises.
     """
     answer: object = None
+    bind_contextvars(job=channel.job_id)
     try:
         while True:
+            bind_contextvars(round=channel.round, attempt=channel.attempt)
             try:
                 action = party.send(answer)
             except StopIteration as stop:
@@ -64,8 +83,14 @@ def run_party(
             if isinstance(action, Keep) and on_keep is not None:
                 on_keep(action.outcome)
                 answer = None
+            elif isinstance(action, (Remember, Checkpoint, Recall)) and journal is not None:
+                answer = _note(action, journal)
             else:
                 answer = carry_out(action, channel, on_stage)
+    except (StoppingError, RoundRolledBackError) as error:
+        party.close()
+        log.info("this party pauses", job=channel.job_id, round=channel.round, reason=str(error))
+        raise
     except BaseException as error:
         party.close()
         reason = public_reason(error, channel)
@@ -73,6 +98,28 @@ def run_party(
         tell("this party gives up", job=channel.job_id, round=channel.round, reason=reason, error=str(error))
         channel.give_up(reason)
         raise
+    finally:
+        unbind_contextvars("round", "attempt")
+
+
+def run_job(
+    make: Callable[[], Party[T]], channel: JobChannel, on_stage: OnStage | None, on_keep: OnKeep, journal: Journal
+) -> T:
+    """Run a job's generator to its end, anew from its last round checkpoint whenever a round is rolled back.
+
+    Args:
+        make: gives a generator of the party.
+        channel, on_stage, on_keep, journal: see `run_party`.
+
+    Raises:
+        As `run_party`, but for RoundRolledBackError.
+    """
+    while True:
+        try:
+            return run_party(make(), channel, on_stage, on_keep, journal)
+        except RoundRolledBackError as error:
+            journal.roll_back(error.round)
+            channel.start_over(error.attempt)
 
 
 def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = None) -> object:
@@ -88,6 +135,8 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
         return channel.gather(action.message_type, action.step, action.senders, to_me=action.to_me)
     elif isinstance(action, BeginRound):
         channel.begin_round(action.round)
+    elif isinstance(action, CloseRound):
+        channel.close_round(action.round, last=action.last)
     elif isinstance(action, DeclareAligned):
         channel.declare_aligned(action.order_digest, action.rows)
     elif isinstance(action, DeclareStop):
@@ -99,6 +148,15 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
     return None
 
 
+def _note(action: Remember | Checkpoint | Recall, journal: Journal) -> bytes | None:
+    if isinstance(action, Remember):
+        return journal.remember(action.name, action.make)
+    if isinstance(action, Recall):
+        return journal.recall(action.name)
+    journal.checkpoint(action.name, action.state, action.round)
+    return None
+
+
 def public_reason(error: BaseException, channel: JobChannel) -> str:
     """Why a party gives up, for all to read on chain: who and what kind, never a value, an id, or a path."""
     if isinstance(error, UplinkRejectedError):
@@ -107,7 +165,8 @@ def public_reason(error: BaseException, channel: JobChannel) -> str:
     if isinstance(error, PeerError):
         return f"{type(error).__name__} by party {error.culprit} in {where}"
     if isinstance(error, DeadlineError):
-        return f"party {channel.me} waited in vain in {where}"
+        for_whom = f" for {', '.join(error.who)}" if error.who else ""
+        return f"party {channel.me} waited in vain{for_whom} in {where}"
     if isinstance(error, JobAbortedError):
         return f"party {channel.me} stopped in {where}"
     return f"party {channel.me} failed in {where}: {type(error).__name__}"

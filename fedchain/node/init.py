@@ -1,4 +1,4 @@
-"""Creates a node's folder: key, passphrase, and a commented `node.toml`."""
+"""Creates a node's folder: key, passphrase, certificate, and a commented `node.toml`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fedchain.chain import Account
 from fedchain.errors import ConfigError
+from fedchain.exchange import Identity
 from fedchain.node.config import NodeConfig, load_config
 
 _TEMPLATE = """\
@@ -22,36 +23,47 @@ name = {name}
 rpc = {rpc}
 deployment = {deployment}
 # chain_id = 1337                # default: as recorded in the deployment
+# confirmations = 0              # blocks that must lie above one before it counts; 0 where blocks are final at once
 
 [keys]
 # This party's key, encrypted, and the passphrase (file mode 0600). Back both up: the key is this party's identity.
 keystore = "keystore.json"
 passphrase_file = "passphrase"
+# The certificate that the registry holds, and its key (files mode 0600): this node's proof of identity to its peers.
+certificate = "certificate.pem"
+certificate_key = "certificate.key"
 
 [data]
 # This party's own table (CSV). It never leaves this node.
 path = {data}
 
 [serve]
-# Where payloads above 96 KiB are served to the other parties. Loopback only until mutual TLS is there.
-host = "127.0.0.1"
+# Where this node listens for the other parties (mutual TLS), and what they dial: the endpoint in the registry.
+host = "127.0.0.1"               # "0.0.0.0" for every address of this machine
 port = 0                         # 0: any free port
+# endpoint = "node.example.org:4433"   # default: host and port
 # control_socket = "state/node.sock"
 
 [state]
 # The node's memory, payloads, shards and sessions.
 folder = "state"
+# Payload files of an ended job: "job" deletes them at its end, "forever" keeps them, or a number of days.
+keep_payloads = "job"
 
 [jobs]
 # "all", or the names of the jobs to take part in: ["churn-2024"]
 accept = "all"
 # threads = 2                    # default: one per core
 # fill_pools = true              # prepare the next round's encryption in idle time
+
+[metrics]
+# port = 9464                    # Prometheus metrics at this port; default: none
+# host = "127.0.0.1"             # who reaches them
 """
 
 
 def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -> NodeConfig:
-    """Create a node: a fresh key in an encrypted keystore, its passphrase, and `node.toml`.
+    """Create a node: a fresh key in an encrypted keystore, its passphrase, a certificate, and `node.toml`.
 
     Args:
         folder: created with mode 0700 where it does not exist.
@@ -66,8 +78,9 @@ def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -
     Raises:
         ConfigError: the folder holds a node already (nothing is overwritten), or an argument is not valid.
     """
-    config_path, keystore, passphrase_file = (folder / file for file in ("node.toml", "keystore.json", "passphrase"))
-    for path in (config_path, keystore, passphrase_file):
+    names = ("node.toml", "keystore.json", "passphrase", "certificate.pem", "certificate.key")
+    config_path, keystore, passphrase_file, certificate, certificate_key = (folder / file for file in names)
+    for path in (config_path, keystore, passphrase_file, certificate, certificate_key):
         if path.exists():
             raise ConfigError(f"{path}: exists already; choose another folder, keys are never overwritten")
     text = _TEMPLATE.format(
@@ -82,9 +95,10 @@ def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -
         config = load_config(config_path)
         passphrase = secrets.token_urlsafe(32)
         _write_new(passphrase_file, passphrase + "\n", 0o600)
+        Identity.create(name).save(certificate, certificate_key)
         Account.create().save_keystore(keystore, passphrase)
     except BaseException:
-        for path in (config_path, passphrase_file):
+        for path in (config_path, passphrase_file, certificate, certificate_key):
             path.unlink(missing_ok=True)
         raise
     return config

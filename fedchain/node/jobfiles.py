@@ -13,6 +13,7 @@ from fedchain.federation.party import JobOutcome
 from fedchain.federation.session import Session
 from fedchain.federation.spec import JobSpec
 from fedchain.model.shard import Shard
+from fedchain.node.journal import Journal
 from fedchain.types import JobId
 
 SHARD, SESSION, REPORT, SPEC = "shard", "session", "report.json", "job.json"
@@ -46,6 +47,11 @@ class JobFiles:
         outcome.session.save(self.folder / SESSION)
         _write(self.folder / SPEC, spec.to_bytes())
         _write(self.folder / REPORT, json.dumps(report_of(outcome) | extra, indent=1, sort_keys=True).encode() + b"\n")
+
+    @property
+    def journal(self) -> Journal:
+        """What the party needs to go on with the job after a restart; gone when the job has ended."""
+        return Journal(self.folder / "journal")
 
     @property
     def complete(self) -> bool:

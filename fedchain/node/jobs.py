@@ -8,14 +8,25 @@ import time
 from collections.abc import Mapping
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from fedchain.chain import JobPolicy, JobProposed
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
-from fedchain.errors import ChainError, ConfigError, FedchainError, ProtocolViolationError
+from fedchain.errors import (
+    ChainError,
+    ChainUnreachableError,
+    ConfigError,
+    DataError,
+    FedchainError,
+    ProtocolViolationError,
+    StoppingError,
+)
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
+from fedchain.exchange.publisher import through_outages
 from fedchain.exchange.records import JobRecord
+from fedchain.exchange.waits import Patience
 from fedchain.federation.checkpoint import checkpoint_of
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
@@ -23,18 +34,30 @@ from fedchain.federation.tables import read_party_table
 from fedchain.model.shard import model_digest
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
-from fedchain.node.driver import OnStage, run_party
+from fedchain.node.driver import OnStage, run_job
 from fedchain.node.jobfiles import JobFiles
+from fedchain.node.journal import Journal
 from fedchain.node.progress import ProgressBoard
-from fedchain.protocol.actions import Stage
+from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
 
 log = structlog.get_logger(__name__)
 
+_BLOCK_BYTES = 1 << 20
+_OUTAGE_SECONDS = 600.0
+"""How long the chain may be away when a job is to begin; from then on the job's own deadline counts."""
+
 
 def policy_of(spec: JobSpec) -> JobPolicy:
     """The contract's bounds that a spec asks for."""
-    return JobPolicy(spec.policy.max_payload_bytes, spec.max_rounds, spec.policy.max_statistic_e6)
+    policy = spec.policy
+    return JobPolicy(policy.max_payload_bytes, spec.max_rounds, policy.max_statistic_e6, policy.pipelined)
+
+
+def patience_of(spec: JobSpec) -> Patience:
+    """What a spec says about parties that are late."""
+    policy = spec.policy
+    return Patience(policy.deadline_seconds, policy.at_soft_deadline, policy.at_hard_deadline)
 
 
 class Jobs:
@@ -69,28 +92,25 @@ class Jobs:
             self._start(recorded, inbox)
 
     def resume(self) -> None:
-        """After a restart: go on with jobs in which this node has not sent anything yet, abort the others.
-
-        A party's keys of a job live in memory until the job ends, so a job cannot be continued half-way.
-        """
+        """After a restart: go on with every job that is not over, from what its journal and the chain hold."""
         state, consortium = self._exchange.state, self._exchange.consortium
         for record in state.jobs():
             if record.status not in ("proposed", "running"):
+                if JobFiles(self._config.state.folder, record.job_id).journal.exists:
+                    self._clear(record.job_id)  # an earlier process was killed between the job's end and that
                 self._show(record.job_id, _name_in(record.spec), record.status, record.error)
                 continue
             job = consortium.job(record.job_id)
-            untouched = not state.uplinks(record.job_id) and not consortium.has_aligned(record.job_id, self._address)
             files = JobFiles(self._config.state.folder, record.job_id)
             if job.phase == Phase.COMPLETED and files.complete:
                 digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]
                 files.name_model(model_digest([one for one in digests if one is not None]))
                 self._settle(record, "completed")
-            elif job.phase in (Phase.PROPOSED, Phase.ALIGNING) and untouched:
-                self._start(record, self._exchange.subscriber.resume(record.job_id, record.block))
+            elif job.phase == Phase.ABORTED:
+                self._settle(record, "failed", "the job was aborted while this node was away")
             else:
-                if job.phase in (Phase.PROPOSED, Phase.ALIGNING, Phase.TRAINING, Phase.EVALUATING):
-                    self._abort(record.job_id, f"party {self._config.name} restarted during the job")
-                self._settle(record, "failed", "this node restarted during the job")
+                inbox = self._exchange.subscriber.resume(record.job_id, record.block)
+                self._start(record, inbox, resumed=record.status == "running")
 
     def join(self, seconds: float) -> None:
         """Wait for the jobs' threads, at most this long altogether."""
@@ -102,9 +122,9 @@ class Jobs:
 
     # -- one job ----------------------------------------------------------------------------------------------------
 
-    def _start(self, record: JobRecord, inbox: Inbox) -> None:
+    def _start(self, record: JobRecord, inbox: Inbox, *, resumed: bool = False) -> None:
         thread = threading.Thread(
-            target=self._run, args=(record, inbox), name=f"job-{record.job_id[2:10]}", daemon=True
+            target=self._run, args=(record, inbox, resumed), name=f"job-{record.job_id[2:10]}", daemon=True
         )
         with self._lock:
             if record.job_id in self._started:
@@ -113,10 +133,15 @@ class Jobs:
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
         thread.start()
 
-    def _run(self, record: JobRecord, inbox: Inbox) -> None:
+    def _run(self, record: JobRecord, inbox: Inbox, resumed: bool) -> None:
+        bind_contextvars(job=record.job_id)  # the thread is this job's alone
         name = _name_in(record.spec)
         try:
-            spec, parties = self._agreed(record)
+            until = time.monotonic() + _OUTAGE_SECONDS
+            spec, parties = through_outages(lambda: self._agreed(record), lambda: None, until, "reading a proposed job")
+        except ChainUnreachableError as error:
+            self._failed(record, name, error)
+            return
         except Exception as error:
             self._abort(record.job_id, f"party {self._config.name} cannot take the spec: {type(error).__name__}")
             self._failed(record, name, error)
@@ -128,25 +153,43 @@ class Jobs:
         self._exchange.state.set_job_status(record.job_id, "running")
         self._show(record.job_id, spec.name, "running")
         try:
-            self._take_part(record, inbox, spec, parties)
+            self._take_part(record, inbox, spec, parties, resumed)
+        except StoppingError:
+            self._show(record.job_id, name, "paused")
         except Exception as error:
             self._failed(record, name, error)
         else:
             self._settle(record, "completed")
 
-    def _take_part(self, record: JobRecord, inbox: Inbox, spec: JobSpec, parties: Mapping[PartyId, str]) -> None:
-        channel = self._exchange.channel(inbox, parties, deadline_seconds=spec.policy.deadline_seconds)
+    def _take_part(
+        self, record: JobRecord, inbox: Inbox, spec: JobSpec, parties: Mapping[PartyId, str], resumed: bool
+    ) -> None:
+        channel = self._exchange.channel(
+            inbox,
+            parties,
+            deadline_seconds=spec.policy.deadline_seconds,
+            resumed=resumed,
+            pipelined=spec.policy.pipelined,
+            patience=patience_of(spec),
+        )
+        files = JobFiles(self._config.state.folder, record.job_id)
+        journal = files.journal
         on_stage = self._on_stage(record.job_id, spec.name)
         started = time.monotonic()
+        if resumed:
+            log.info("job goes on after a restart", job=record.job_id, name=spec.name)
         try:
             me = PartyId(self._config.name)
             table = read_party_table(self._config.data.path, spec, me)
+            self._require_same_table(journal)
             checkpoint = find_checkpoint(self._config.state.folder, spec)
             checkpoint_of(spec, me, table, checkpoint)
             dlog = None
             if spec.party(self._config.name).role is Role.ACTIVE:
                 dlog = DlogTable.load_or_build(executor=self._executor)
             channel.accept()
+        except StoppingError:
+            raise
         except BaseException as error:
             channel.give_up(f"party {channel.me} cannot take part: {type(error).__name__}")
             raise
@@ -154,34 +197,52 @@ class Jobs:
         def keep(outcome: object) -> None:
             assert isinstance(outcome, JobOutcome)
             extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(time.monotonic() - started, 3)}
-            JobFiles(self._config.state.folder, record.job_id).save(spec, outcome, extra)
+            files.save(spec, outcome, extra)
 
-        party = job_party(
-            spec,
-            me,
-            table,
-            executor=self._executor,
-            dlog=dlog,
-            checkpoint=checkpoint,
-            fill_pools=self._config.jobs.fill_pools,
-        )
-        outcome = run_party(party, channel, on_stage, keep)
+        def party() -> Party[JobOutcome]:
+            return job_party(
+                spec,
+                me,
+                table,
+                executor=self._executor,
+                dlog=dlog,
+                checkpoint=checkpoint,
+                fill_pools=self._config.jobs.fill_pools,
+            )
+
+        outcome = run_job(party, channel, on_stage, keep, journal)
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
+
+    def _require_same_table(self, journal: Journal) -> None:
+        """What was recorded and sent before a restart came from the very file that is there now.
+
+        Raises:
+            DataError: the file is another one.
+        """
+        path = self._config.data.path
+        hashed = hashlib.sha256()
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
+                hashed.update(block)
+        digest = hashed.digest()
+        if journal.remember("table", lambda: digest) != digest:
+            raise DataError(f"{path}: changed since this node began the job; put the file back, or abort the job")
 
     def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:
         """The spec, and name → address of its roster, once all that must agree agrees.
 
         Raises:
             ConfigError: spec, digest, policy, or roster do not fit together.
+            ChainUnreachableError: the chain does not answer.
         """
         job = self._exchange.consortium.job(record.job_id)
-        proposer = self._exchange.directory.name_of(record.proposer)
+        proposer = self._exchange.directory.participant(record.proposer).name
         if hashlib.sha256(record.spec).digest() != job.spec_digest:
-            raise ProtocolViolationError(proposer, "the spec's bytes do not match the digest on chain")
+            raise ProtocolViolationError(PartyId(proposer), "the spec's bytes do not match the digest on chain")
         spec = JobSpec.from_bytes(record.spec)
-        names = tuple(self._exchange.directory.name_of(address) for address in job.roster)
+        names = tuple(PartyId(self._exchange.directory.participant(address).name) for address in job.roster)
         if names != spec.names:
             raise ConfigError(
                 f"job '{spec.name}': the roster on chain is {', '.join(names)}, the spec names {', '.join(spec.names)}"
@@ -218,9 +279,15 @@ class Jobs:
 
     def _settle(self, record: JobRecord, status: str, error: str = "") -> None:
         self._exchange.state.set_job_status(record.job_id, status, error)
+        self._clear(record.job_id)
         if status == "completed":
             log.info("job completed", job=record.job_id, name=_name_in(record.spec))
         self._show(record.job_id, _name_in(record.spec), status, error)
+
+    def _clear(self, job_id: JobId) -> None:
+        """Delete what a job needed while it ran. The journal goes last: where it is gone, all is."""
+        self._exchange.forget(job_id)
+        JobFiles(self._config.state.folder, job_id).journal.forget()
 
     def _show(self, job_id: JobId, name: str, status: str, error: str = "") -> None:
         self._board.post("job", job=job_id, name=name, party=self._config.name, status=status, error=error)

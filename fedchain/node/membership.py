@@ -1,4 +1,4 @@
-"""A node's own entry in the registry: entering it, keeping its endpoint right, waiting for accreditation."""
+"""A node's own entry in the registry: entering it, keeping endpoint and certificate right, awaiting accreditation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 
 from fedchain.chain import Consortium
 from fedchain.errors import ConfigError, NotAccreditedError
+from fedchain.exchange.tls import fingerprint_of
 from fedchain.types import PartyId, Status
 
 log = structlog.get_logger(__name__)
@@ -17,14 +18,15 @@ _POLL_SECONDS = 0.3
 _REMIND_SECONDS = 30.0
 
 
-def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str) -> Status:
-    """Register this node, or update its endpoint where the registry has another one.
+def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, certificate: bytes) -> Status:
+    """Register this node, or update its endpoint and certificate where the registry has others.
 
     Args:
         consortium: with this node's sender.
         address: this node's address.
         name: from its configuration.
-        endpoint: where it serves payloads; public from then on.
+        endpoint: where peers reach it; public from then on.
+        certificate: DER; public from then on. Peers trust it because this transaction is signed by the node's account.
 
     Returns:
         Its standing.
@@ -33,18 +35,25 @@ def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str) 
         ConfigError: the name belongs to another address, or this address to another name.
     """
     entry = consortium.participant(address)
+    fingerprint = fingerprint_of(certificate)
     if entry.status == Status.UNKNOWN:
         holder = consortium.address_of(name)
         if holder is not None:
             raise ConfigError(f"name '{name}' is registered by {holder}; choose another name, or use that key")
-        consortium.register(name, endpoint)
-        log.info("registered", name=name, address=address, endpoint=endpoint)
+        consortium.register(name, endpoint, certificate)
+        log.info("registered", name=name, address=address, endpoint=endpoint, fingerprint=fingerprint.hex())
         return Status.REGISTERED
     if entry.name != name:
         raise ConfigError(f"address {address} is registered as '{entry.name}': set that name in node.toml")
-    if entry.endpoint != endpoint:
-        consortium.set_endpoint(endpoint)
-        log.info("endpoint changed", name=name, endpoint=endpoint, earlier=entry.endpoint)
+    if (entry.endpoint, entry.fingerprint) != (endpoint, fingerprint):
+        consortium.set_service(endpoint, certificate)
+        log.info(
+            "endpoint or certificate changed",
+            name=name,
+            endpoint=endpoint,
+            earlier=entry.endpoint,
+            fingerprint=fingerprint.hex(),
+        )
     return entry.status
 
 

@@ -15,7 +15,8 @@ Line = dict[str, Any]
 class ProgressBoard:
     """Keeps the newest line of each subject and passes every new line on to the watchers. Thread-safe.
 
-    Lines are flat JSON objects with the key `event`: `node`, `job`, `stage` or `request`. They hold nothing of rows.
+    Lines are flat JSON objects with the key `event`: `node`, `job`, `stage`, `request` or `wait`. They hold nothing of
+    rows.
     A watcher that does not keep up loses the oldest lines, never the newest.
     """
 
@@ -26,11 +27,18 @@ class ProgressBoard:
         self._closed = False
 
     def post(self, event: str, **fields: Any) -> None:
-        """Post a line; it replaces the earlier one of the same event, job, stage and request in the snapshot."""
+        """Post a line; it replaces the earlier one of the same event, job, stage, request and wait in the snapshot."""
         line = {"event": event, **fields}
-        subject = (event, *(str(fields.get(key, "")) for key in ("job", "stage", "request")))
         with self._lock:
-            self._newest[subject] = line
+            self._newest[_subject(line)] = line
+            for watcher in self._watchers:
+                _offer(watcher, line)
+
+    def retire(self, event: str, **fields: Any) -> None:
+        """Post the last line of a subject; it is in the snapshot no more."""
+        line = {"event": event, **fields}
+        with self._lock:
+            self._newest.pop(_subject(line), None)
             for watcher in self._watchers:
                 _offer(watcher, line)
 
@@ -82,6 +90,10 @@ class ProgressBoard:
 def to_json(line: Line) -> bytes:
     """One line of JSON, without the newline."""
     return json.dumps(line, separators=(",", ":"), default=str).encode()
+
+
+def _subject(line: Line) -> tuple[str, ...]:
+    return tuple(str(line.get(key, "")) for key in ("event", "job", "stage", "request", "wait"))
 
 
 def _concerns(line: Line, job_id: str | None) -> bool:

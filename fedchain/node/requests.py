@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from structlog.contextvars import bound_contextvars
 
 from fedchain.chain import RequestOpened, RequestStatus
-from fedchain.errors import ChainError, ConfigError, FedchainError, TransactionError
+from fedchain.errors import ChainError, ConfigError, FedchainError, StoppingError, TransactionError
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.records import RequestRecord
 from fedchain.federation.party import answerer_of, predict_party
@@ -24,6 +25,7 @@ from fedchain.inference.request import Answerer
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_party
 from fedchain.node.jobfiles import JobFiles
+from fedchain.node.jobs import patience_of
 from fedchain.node.progress import ProgressBoard
 from fedchain.protocol.actions import Stage
 from fedchain.types import JobId, PartyId, Phase
@@ -59,17 +61,21 @@ class Requests:
         self._finished: dict[JobId, FinishedJob] = {}
         self._pool = ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="request")
         self._pending = threading.BoundedSemaphore(_PENDING)
+        self._resumed_at = -1
 
     def on_request(self, event: RequestOpened, inbox: Inbox) -> None:
         """Somebody asked: answer in the background. Called in the subscriber's thread."""
         request = RequestRecord(event.job_id, event.request_id, event.block_number, event.requester)
         self._exchange.state.remember_request(request)
-        if event.requester != self._address and not self._exchange.state.uplinks(event.job_id, event.request_id):
+        if event.requester != self._address:
             self._answer_later(request, inbox)
+        elif request.block <= self._resumed_at:
+            self._drop_later(request)  # an earlier process of this node asked, and was killed before it knew the number
 
     def resume(self) -> None:
         """After a restart: answer open requests of finished jobs, close own ones that nobody waits for any more."""
         state = self._exchange.state
+        self._resumed_at = self._exchange.client.head()
         for job in state.jobs():
             if job.status != "completed":
                 continue
@@ -78,10 +84,7 @@ class Requests:
                 if self._is_over(request):
                     state.set_request_status(job.job_id, request.request_id, "closed")
                 elif request.requester == self._address:
-                    self._close(request, RequestStatus.EXPIRED)
-                    state.set_request_status(job.job_id, request.request_id, "failed")
-                elif state.uplinks(job.job_id, request.request_id):
-                    state.set_request_status(job.job_id, request.request_id, "failed")
+                    self._drop(request)
                 else:
                     waiting.append(request)
             start = min((request.block for request in waiting), default=None)
@@ -126,11 +129,13 @@ class Requests:
             deadline_seconds=job.spec.policy.deadline_seconds,
             request_id=request_id,
             requester=me,
+            patience=patience_of(job.spec),
         )
         self._show(job_id, request_id, "open")
         try:
             party = predict_party(job.answerer, me, request_id, distinct)
-            scores = run_party(party, channel, self._on_stage(job_id, request_id))
+            with bound_contextvars(job=job_id, request=request_id):
+                scores = run_party(party, channel, self._on_stage(job_id, request_id))
             assert scores is not None
             channel.finish_request()
             status = "served"
@@ -160,7 +165,21 @@ class Requests:
         except RuntimeError:  # the pool is shut down: the node is stopping
             self._pending.release()
 
+    def _drop_later(self, request: RequestRecord) -> None:
+        with contextlib.suppress(RuntimeError):  # the pool is shut down: the next start closes it
+            self._pool.submit(self._drop, request)
+
+    def _drop(self, request: RequestRecord) -> None:
+        """Close an own request that nobody waits for any more."""
+        if not self._is_over(request):
+            self._close(request, RequestStatus.EXPIRED)
+        self._exchange.state.set_request_status(request.job_id, request.request_id, "failed")
+
     def _answer(self, request: RequestRecord, inbox: Inbox) -> None:
+        with bound_contextvars(job=request.job_id, request=request.request_id):
+            self._answer_one(request, inbox)
+
+    def _answer_one(self, request: RequestRecord, inbox: Inbox) -> None:
         job_id, request_id = request.job_id, request.request_id
         requester = self._exchange.directory.name_of(request.requester)
         status = "failed"
@@ -173,13 +192,15 @@ class Requests:
                 deadline_seconds=job.spec.policy.deadline_seconds,
                 request_id=request_id,
                 requester=requester,
+                patience=patience_of(job.spec),
             )
             self._show(job_id, request_id, "open")
             run_party(predict_party(job.answerer, requester, request_id), channel, self._on_stage(job_id, request_id))
             status = "served"
+        except StoppingError:
+            status = "open"  # it is answered when this node is started again
         except Exception as error:
-            if "stopping" not in str(error):
-                log.error("request not answered", job=job_id, request=request_id, requester=requester, error=str(error))
+            log.error("request not answered", job=job_id, request=request_id, requester=requester, error=str(error))
             if not isinstance(error, FedchainError):
                 log.error("this is a defect of fedchain; please report it", exc_info=error)
         finally:

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 
 from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender
 from fedchain.compute.executor import Executor
-from fedchain.errors import ConfigError, FedchainError, NotAccreditedError, TransactionError
-from fedchain.exchange import Exchange
+from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, TransactionError
+from fedchain.exchange import Exchange, Identity, Retention
+from fedchain.exchange.channel import shorten
 from fedchain.federation.spec import JobSpec
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.control import ControlServer
 from fedchain.node.jobs import Jobs, policy_of
 from fedchain.node.membership import join, wait_until_accredited
+from fedchain.node.metrics import Metrics, MetricsServer
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests
+from fedchain.node.waiting import WaitBoard
 from fedchain.types import JobId, PartyId
 
 log = structlog.get_logger(__name__)
@@ -43,11 +46,13 @@ class Node:
     Attributes:
         name: in the registry.
         address: of its key.
+        identity: its certificate and key.
         exchange: its traffic.
         board: its progress.
+        metrics: serves them, None where `[metrics] port` is not set.
 
     Raises:
-        ConfigError: keystore, passphrase, deployment file, port or socket; names file and key.
+        ConfigError: keystore, passphrase, certificate, deployment file, port or socket; names file and key.
         ChainUnreachableError: nothing answers at the RPC address.
         WrongChainError: the chain is not the deployment's, or not the one that the state folder belongs to.
         ContractMissingError: the contracts are not there.
@@ -56,10 +61,12 @@ class Node:
     def __init__(self, config: NodeConfig, stop: threading.Event) -> None:
         self.name = PartyId(config.name)
         self.board = ProgressBoard()
+        self.metrics: MetricsServer | None = None
         self._config = config
         self._stop = stop
         self._ready = threading.Event()
         socket = config.control_socket
+        self.identity = Identity.load_or_create(config.keys.certificate, config.keys.certificate_key, config.name)
         account = Account.from_keystore(config.keys.keystore, config.passphrase())
         deployment = Deployment.load(config.chain.deployment)
         client = ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id)
@@ -72,19 +79,29 @@ class Node:
             consortium,
             address=self.address,
             name=self.name,
+            identity=self.identity,
             folder=config.state.folder,
             on_job=lambda event, inbox: self._jobs.on_job(event, inbox),
             on_request=lambda event, inbox: self._requests.on_request(event, inbox),
             host=config.serve.host,
             port=config.serve.port,
+            endpoint=config.serve.endpoint,
+            retention=Retention.of(config.state.keep_payloads),
             poll_seconds=config.poll_seconds,
+            confirmations=config.chain.confirmations,
         )
         try:
             executor = Executor(config.jobs.threads)
             self._jobs = Jobs(config, self.exchange, address=self.address, executor=executor, board=self.board)
             self._requests = Requests(config, self.exchange, address=self.address, board=self.board)
+            metrics = Metrics(self.exchange, address=self.address)
+            if config.metrics.port is not None:
+                self.metrics = MetricsServer(metrics, config.metrics)
             self._control = ControlServer(self, socket)
+            self._wait_board = WaitBoard(self.exchange.waits, self.board, self.name)
         except BaseException:
+            if self.metrics is not None:
+                self.metrics.close()
             self.exchange.close()
             raise
 
@@ -101,8 +118,15 @@ class Node:
             NotAccreditedError: suspended; or not accredited and not to wait.
             ConfigError: the name or the address is registered otherwise.
         """
+        self.exchange.resume()
         consortium = self.exchange.consortium
-        status = join(consortium, address=self.address, name=self.name, endpoint=self.exchange.endpoint)
+        status = join(
+            consortium,
+            address=self.address,
+            name=self.name,
+            endpoint=self.exchange.endpoint,
+            certificate=self.identity.certificate,
+        )
         self._show(status.name.lower(), ready=False)
         if not wait_until_accredited(
             consortium, address=self.address, name=self.name, stop=self._stop, wait=wait_for_accreditation
@@ -117,12 +141,15 @@ class Node:
         return True
 
     def close(self) -> None:
-        """Stop: jobs under way are aborted on chain, then everything is closed."""
+        """Stop; jobs under way go on when the node is started again."""
         self._stop.set()
         self._show("stopping", ready=False)
-        self.exchange.interrupt(FedchainError("this node is stopping"))
+        self.exchange.interrupt(StoppingError("this node is stopping"))
         self._requests.close()
         self._jobs.join(_STOP_SECONDS)
+        self._wait_board.close()
+        if self.metrics is not None:
+            self.metrics.close()
         self.board.close()
         self._control.close()
         self.exchange.close()
@@ -164,6 +191,18 @@ class Node:
             raise NotAccreditedError(
                 f"party '{who[0] if who else '?'}' is not accredited; ask a steward to accredit it ({error.reason})"
             ) from error
+
+    def abort(self, job_id: JobId, reason: str) -> None:
+        """Abort a job that has not ended; the reason becomes public on the chain.
+
+        Raises:
+            ConfigError: not a job of this node.
+            TransactionError: it has ended.
+        """
+        self._wait_ready()
+        if self.exchange.state.job(job_id) is None:
+            raise ConfigError(f"job {job_id} is unknown to this node")
+        self.exchange.consortium.abort(job_id, shorten(reason))
 
     def predict(
         self, job_id: JobId, positions: NDArray[np.int64] | None

@@ -7,6 +7,7 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 |--------------------|----------------------------------------------------------------------|-------------------------|
 | Stage              | shows progress                                                       | None                    |
 | BeginRound         | active party: opens the round; passive party: waits until it is open | None                    |
+| CloseRound         | pipelined jobs: commits the round; waits until all of it is accepted | None                    |
 | Send               | uplinks the message; returns once its verdict is *accepted*          | None                    |
 | Receive            | waits for the accepted uplink in that slot                           | the message             |
 | Gather             | the same from several senders                                        | {sender: message}       |
@@ -14,14 +15,23 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 | DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
 | RecordContribution | writes the shares to the contribution ledger                         | None                    |
 | Keep               | stores the outcome where a crash does not reach it                   | None                    |
+| Remember           | keeps bytes that are made once, a secret for example                 | the bytes               |
+| Checkpoint         | keeps the state from which a restarted party goes on                 | None                    |
+| Recall             | looks for such a state                                               | bytes, or None          |
 
 Messages are `msgspec.Struct`s of `fedchain.messages`; their class fixes the uplink's kind. The round in force is the
 driver's: alignment is round 0, each tree is a round, evaluation is the round after the last tree.
+
+A party may be killed at any moment. Its driver then runs a new generator of the same party from the start: what it
+remembered is there again, `Recall` lets it skip what lies before its last checkpoint, messages are received once more,
+and a `Send` into a slot for which something is recorded sends the recorded bytes. So a generator makes all its secrets
+by `Remember`, and everything else that it sends follows from them, its table, the spec and what it received, but for
+randomness that nobody needs to find again: masks, nonces, salts of commitments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Union
 
@@ -52,6 +62,22 @@ class BeginRound:
     """The party is about to work on this round (>= 1). The active party's driver opens it."""
 
     round: int
+
+
+@dataclass(frozen=True)
+class CloseRound:
+    """The party has done its part of a round (>= 1) and got all it needs of it.
+
+    In a strict job that is all. In a pipelined one, messages so far were taken on their senders' signatures: the driver
+    now commits this party's own uplinks of the round, and waits until they and all that it took are accepted.
+
+    Attributes:
+        round: which.
+        last: whether no further round follows.
+    """
+
+    round: int
+    last: bool
 
 
 @dataclass(frozen=True)
@@ -128,7 +154,58 @@ class Keep:
     outcome: object = field(repr=False)
 
 
-Action = Union[Stage, BeginRound, Send, Receive, Gather, DeclareAligned, DeclareStop, RecordContribution, Keep]
+@dataclass(frozen=True)
+class Remember:
+    """Bytes that a restarted party finds again: made once, kept until the job has ended. Private to the party.
+
+    Attributes:
+        name: within the job; a-z, 0-9 and `_`.
+        make: makes them where there are none yet.
+    """
+
+    name: str
+    make: Callable[[], bytes] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Keep the state from which this party goes on after a restart, in place of an earlier one of that name.
+
+    Private to the party.
+
+    Attributes:
+        name: a-z, 0-9 and `_`.
+        state: what `Recall` gives back.
+        round: after which the state is; a round that is rolled back takes the states of it and of later rounds along.
+    """
+
+    name: str
+    state: bytes = field(repr=False)
+    round: int = 0
+
+
+@dataclass(frozen=True)
+class Recall:
+    """The state that was kept under a name, None if there is none."""
+
+    name: str
+
+
+Action = Union[
+    Stage,
+    BeginRound,
+    CloseRound,
+    Send,
+    Receive,
+    Gather,
+    DeclareAligned,
+    DeclareStop,
+    RecordContribution,
+    Keep,
+    Remember,
+    Checkpoint,
+    Recall,
+]
 
 T = TypeVar("T")
 Party = Generator[Action, Any, T]
@@ -149,3 +226,17 @@ def gather(
     messages = yield Gather(message_type, step, tuple(senders), to_me)
     assert all(isinstance(messages[s], message_type) for s in senders)
     return {s: messages[s] for s in senders}
+
+
+def remember(name: str, make: Callable[[], bytes]) -> Party[bytes]:
+    """Typed form of `Remember`: ``secret = yield from remember(...)``."""
+    remembered = yield Remember(name, make)
+    assert isinstance(remembered, bytes)
+    return remembered
+
+
+def recall(name: str) -> Party[bytes | None]:
+    """Typed form of `Recall`: ``state = yield from recall(...)``."""
+    state = yield Recall(name)
+    assert state is None or isinstance(state, bytes)
+    return state

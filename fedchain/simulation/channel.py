@@ -16,12 +16,15 @@ from fedchain.messages import Message, decode, encode
 from fedchain.protocol import (
     Action,
     BeginRound,
+    Checkpoint,
     DeclareAligned,
     DeclareStop,
     Gather,
     Party,
+    Recall,
     Receive,
     RecordContribution,
+    Remember,
     Send,
     Stage,
 )
@@ -58,6 +61,19 @@ The sender of a rejected payload goes on, unlike over a chain: so a test sees wh
 StageListener = Callable[[PartyId, Stage], None]
 
 
+@dataclass(frozen=True)
+class Kills:
+    """Parties that die and come back in the middle of a run: for tests and fault injection.
+
+    Attributes:
+        when: asked before each action of a party is carried out, with its number from 0: whether the party dies now.
+        again: a new generator of the same party.
+    """
+
+    when: Callable[[PartyId, int, Action], bool]
+    again: Callable[[PartyId], Party[Any]]
+
+
 @dataclass
 class _Running:
     name: PartyId
@@ -66,6 +82,10 @@ class _Running:
     round: int = 0
     done: bool = False
     result: Any = None
+    actions: int = 0
+    restarted: bool = False
+    remembered: dict[str, bytes] = field(default_factory=dict)
+    checkpoints: dict[str, bytes] = field(default_factory=dict)
 
 
 class Channel:
@@ -74,10 +94,12 @@ class Channel:
     Args of `run` are in roster order; the first party to be able to go on goes on, so a run is deterministic.
     """
 
-    def __init__(self, *, on_stage: StageListener | None = None, tap: Tap | None = None) -> None:
-        """`tap` is for tests and fault injection."""
+    def __init__(
+        self, *, on_stage: StageListener | None = None, tap: Tap | None = None, kills: Kills | None = None
+    ) -> None:
+        """`tap` and `kills` are for tests and fault injection."""
         self.traffic = Traffic()
-        self._on_stage, self._tap = on_stage, tap
+        self._on_stage, self._tap, self._kills = on_stage, tap, kills
         self._accepted: dict[Slot, bytes] = {}
         self._rejected: dict[Slot, str] = {}
         self._aligned: dict[PartyId, DeclareAligned] = {}
@@ -123,6 +145,13 @@ class Channel:
             party.waiting = party.generator.send(answer)
         except StopIteration as stop:
             party.done, party.result = True, stop.value
+            return
+        if self._kills is not None and self._kills.when(party.name, party.actions, party.waiting):
+            party.generator.close()
+            party.generator, party.round, party.restarted = self._kills.again(party.name), 0, True
+            party.actions += 1
+            self._advance(party, None)
+        party.actions += 1
 
     def _try(self, party: _Running) -> tuple[bool, Any]:
         """Carry out what the party waits for: (False, None) if it cannot be done yet."""
@@ -132,7 +161,7 @@ class Channel:
                 self._on_stage(party.name, action)
         elif isinstance(action, BeginRound):
             if party.name == self._active:
-                self._opened = action.round
+                self._opened = max(self._opened, action.round)
             elif self._opened < action.round:
                 return False, None
             party.round = action.round
@@ -158,10 +187,20 @@ class Channel:
             party.round = action.round + 1
         elif isinstance(action, RecordContribution):
             self.contribution = action
+        elif isinstance(action, Remember):
+            if action.name not in party.remembered:
+                party.remembered[action.name] = action.make()
+            return True, party.remembered[action.name]
+        elif isinstance(action, Checkpoint):
+            party.checkpoints[action.name] = action.state
+        elif isinstance(action, Recall):
+            return True, party.checkpoints.get(action.name)
         return True, None
 
     def _send(self, party: _Running, action: Send) -> None:
         slot = Slot(party.round, action.step, party.name, action.recipient, action.message.kind)
+        if party.restarted and self._settled(slot):
+            return  # what it sent before it died stands
         payload: bytes | None = encode(action.message)
         assert payload is not None
         self.traffic.uplinks[slot.kind.name.lower()] += 1

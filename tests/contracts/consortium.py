@@ -12,6 +12,8 @@ from web3 import Web3
 from web3.contract import Contract
 from web3.logs import DISCARD
 
+from tests.certificates import stand_in_certificate
+
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "fedchain" / "chain" / "artifacts"
 CONTRACTS = ("ContributionLedger", "InferenceRouter", "JobManager", "ParticipantRegistry", "UplinkLedger")
@@ -133,7 +135,7 @@ class Consortium:
 
     def join(self, name: str, party: str) -> None:
         """Register and accredit."""
-        self.send(party, self.registry.functions.register(name, "localhost:1"))
+        self.send(party, self.registry.functions.register(name, "localhost:1", stand_in_certificate(name)))
         self.send(self.steward, self.registry.functions.accredit(party))
 
     def submit(self, sender: str, sent: Envelope, payload: bytes = PAYLOAD, gas: int = GAS) -> tuple[bytes, str, Any]:
@@ -144,9 +146,9 @@ class Consortium:
         assert event["args"]["payload"] == (payload if reason == "Accepted" else b"")
         return event["args"]["uplinkId"], reason, receipt
 
-    def propose(self) -> bytes:
+    def propose(self, *, pipelined: bool = False) -> bytes:
         """A proposed job."""
-        policy = (1_000_000, 3, MAX_STATISTIC_E6)
+        policy = (1_000_000, 3, MAX_STATISTIC_E6, pipelined)
         receipt = self.send(self.active, self.jobs.functions.propose(b"spec", self.roster, policy))
         (event,) = self.jobs.events.JobProposed().process_receipt(receipt, DISCARD)
         job_id: bytes = event["args"]["jobId"]
@@ -161,9 +163,9 @@ class Consortium:
         """The job's phase by name."""
         return PHASES[self.jobs.functions.jobOf(job_id).call()[0]]
 
-    def in_round_one(self) -> bytes:
+    def in_round_one(self, *, pipelined: bool = False) -> bytes:
         """A job in phase Training with round 1 begun."""
-        job_id = self.propose()
+        job_id = self.propose(pipelined=pipelined)
         self.every(self.jobs.functions.accept(job_id))
         self.every(self.jobs.functions.declareAligned(job_id, b"o" * 32, 100))
         self.send(self.active, self.jobs.functions.beginRound(job_id, 1))

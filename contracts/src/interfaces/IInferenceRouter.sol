@@ -41,6 +41,9 @@ interface IInferenceRouter {
     /// @notice Whether the request exists and is open.
     function isOpen(bytes32 jobId, uint32 requestId) external view returns (bool);
 
+    /// @notice Whether the request was ever opened.
+    function exists(bytes32 jobId, uint32 requestId) external view returns (bool);
+
     /// @notice A request; `status` is 0 open, otherwise its outcome; `closedBlock` is 0 while open.
     /// Requirements: it exists.
     function requestOf(bytes32 jobId, uint32 requestId)

@@ -19,10 +19,13 @@ interface IJobManager {
     /// @param maxPayloadBytes largest payload of one uplink.
     /// @param maxRounds largest round number.
     /// @param maxStatisticE6 largest declared statistic, scaled by 1e6.
+    /// @param pipelined in training, payloads of any size may stay with their sender, and uplinks of a round are taken
+    /// until the next but one begins; attempts count on from round to round.
     struct Policy {
         uint32 maxPayloadBytes;
         uint32 maxRounds;
         uint64 maxStatisticE6;
+        bool pipelined;
     }
 
     struct JobView {
@@ -48,6 +51,7 @@ interface IJobManager {
         bool senderHasShard;
         uint32 maxPayloadBytes;
         uint64 maxStatisticE6;
+        bool pipelined;
     }
 
     /// @notice `proposer` proposed a job; sha256 of `spec` is `specDigest`.
@@ -58,7 +62,8 @@ interface IJobManager {
     event JobAccepted(bytes32 indexed jobId, address indexed party);
     /// @notice `party` declared the order of the aligned rows and their number.
     event AlignmentDeclared(bytes32 indexed jobId, address indexed party, bytes32 orderDigest, uint64 rows);
-    /// @notice The active party began `round` (attempt 0) or retries it (attempt > 0).
+    /// @notice The active party began `round`, or retries it with the next attempt. A new round begins with attempt 0, in a
+    /// pipelined job with the attempt of the round before: there a round and its attempt are never used twice.
     event RoundBegan(bytes32 indexed jobId, uint32 round, uint16 attempt);
     /// @notice `party` agrees to stop training after `round`.
     event StopDeclared(bytes32 indexed jobId, address indexed party, uint32 round);
@@ -126,13 +131,16 @@ interface IJobManager {
     /// @param rows how many.
     function declareAligned(bytes32 jobId, bytes32 orderDigest, uint64 rows) external;
 
-    /// @notice Begins the next round; earlier stops are void. Requirements: active party, phase Training,
+    /// @notice Begins the next round with attempt 0, in a pipelined job with the attempt of the round before; earlier stops
+    /// are void. Requirements: active party, phase Training,
     /// `round` is the current one plus 1 and at most policy.maxRounds. Emits {RoundBegan}.
     function beginRound(bytes32 jobId, uint32 round) external;
 
-    /// @notice Restarts the current round with the next attempt; stops declared for it are void.
-    /// Requirements: active party, phase Training, a round has begun. Emits {RoundBegan}.
-    function retryRound(bytes32 jobId) external;
+    /// @notice Restarts a round with the next attempt; stops declared for the current one are void, and what is sent for
+    /// an earlier attempt is rejected.
+    /// Requirements: active party, phase Training, `round` is at least 1 and the current one, or in a pipelined job the
+    /// one before it, which is then the current one again. Emits {RoundBegan}.
+    function retryRound(bytes32 jobId, uint32 round) external;
 
     /// @notice Agrees to stop; the last stop opens Evaluating with round + 1, attempt 0.
     /// Requirements: phase Training, `round` is the current one and at least 1, once per party and attempt.

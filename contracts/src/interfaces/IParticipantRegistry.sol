@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-/// @title Who may take part: names, endpoints, accreditation and strikes.
+/// @title Who may take part: names, endpoints, certificates, accreditation and strikes.
 /// @notice Parties register themselves; stewards accredit, suspend and reinstate; the uplink ledger records strikes.
-/// Everything here is public: a name and an endpoint are visible to every reader of the chain.
+/// Everything here is public: names, endpoints and certificates are visible to every reader of the chain.
+/// A party's service is where its node answers, and the certificate by which it is known there. The registry keeps the
+/// certificate's bytes and vouches for nothing in them: whoever connects compares them with what it is shown.
 interface IParticipantRegistry {
     /// @dev Suspended is reached only from Accredited, so a suspended party was accredited once.
     enum Status {
@@ -14,9 +16,9 @@ interface IParticipantRegistry {
     }
 
     /// @notice `party` registered itself.
-    event ParticipantRegistered(address indexed party, string name, string endpoint);
-    /// @notice `party` moved to another endpoint.
-    event EndpointChanged(address indexed party, string endpoint);
+    event ParticipantRegistered(address indexed party, string name, string endpoint, bytes32 fingerprint);
+    /// @notice `party` is now found at `endpoint`, and known by the certificate with `fingerprint`.
+    event ServiceChanged(address indexed party, string endpoint, bytes32 fingerprint);
     /// @notice `steward` accredited `party`.
     event ParticipantAccredited(address indexed party, address indexed steward);
     /// @notice `by` (a steward, or the ledger at the third strike) suspended `party`.
@@ -36,6 +38,10 @@ interface IParticipantRegistry {
     error NameTaken(address holder);
     /// @notice The endpoint is not `1..max` bytes long.
     error EndpointInvalid(uint256 length, uint256 max);
+    /// @notice The certificate is not `1..max` bytes long.
+    error CertificateInvalid(uint256 length, uint256 max);
+    /// @notice Another party uses the certificate.
+    error CertificateTaken(address holder);
     /// @notice The reason is longer than `max` bytes.
     error ReasonTooLong(uint256 length, uint256 max);
     /// @notice The party's status does not permit the call.
@@ -44,12 +50,15 @@ interface IParticipantRegistry {
     /// @notice Registers the caller.
     /// @param name unique, 1..64 bytes of [a-z0-9_-].
     /// @param endpoint where its node answers, 1..256 bytes.
+    /// @param certificate DER of a self-signed X.509 certificate, 1..2048 bytes, used by no other party.
     /// Requirements: not yet registered. Emits {ParticipantRegistered}.
-    function register(string calldata name, string calldata endpoint) external;
+    function register(string calldata name, string calldata endpoint, bytes calldata certificate) external;
 
-    /// @notice Changes the caller's endpoint. Requirements: registered. Emits {EndpointChanged}.
+    /// @notice Changes the caller's endpoint and certificate; the earlier certificate is its no more.
+    /// Requirements: registered. Emits {ServiceChanged}.
     /// @param endpoint 1..256 bytes.
-    function setEndpoint(string calldata endpoint) external;
+    /// @param certificate as for {register}; may be the caller's present one.
+    function setService(string calldata endpoint, bytes calldata certificate) external;
 
     /// @notice Accredits a registered party. Requirements: STEWARD_ROLE, status Registered.
     /// Emits {ParticipantAccredited}.
@@ -77,11 +86,15 @@ interface IParticipantRegistry {
     /// @notice The status of `party`; Unknown if it never registered.
     function statusOf(address party) external view returns (Status status);
 
-    /// @notice All that is stored about `party`; empty with status Unknown if it never registered.
+    /// @notice All that is stored about `party`, its certificate as SHA-256 alone; empty with status Unknown if it never
+    /// registered.
     function participantOf(address party)
         external
         view
-        returns (string memory name, string memory endpoint, Status status, uint32 strikes);
+        returns (string memory name, string memory endpoint, Status status, uint32 strikes, bytes32 fingerprint);
+
+    /// @notice The certificate of `party`, whose SHA-256 is its fingerprint; empty if it never registered.
+    function certificateOf(address party) external view returns (bytes memory certificate);
 
     /// @notice The party named `name`, zero if there is none.
     function addressOf(string calldata name) external view returns (address party);

@@ -31,7 +31,8 @@ interface IUplinkLedger {
     /// @param recipient a roster party, or zero for the whole roster.
     /// @param schema version of the payload's encoding; 1.
     /// @param digest root of the SHA-256 Merkle tree over the payload's 64 KiB chunks.
-    /// @param size the payload's bytes, at least 1; above 98304 the payload stays with the sender.
+    /// @param size the payload's bytes, at least 1; above 98304 the payload stays with the sender, and it may at any size
+    /// in the training of a pipelined job.
     /// @param statisticE6 declared statistic scaled by 1e6; zero unless kind is contribution.
     struct Envelope {
         bytes32 jobId;
@@ -44,6 +45,19 @@ interface IUplinkLedger {
         bytes32 digest;
         uint64 size;
         uint64 statisticE6;
+    }
+
+    /// @param step position within the round.
+    /// @param kind see {Kinds}.
+    /// @param recipient a roster party, or zero for the whole roster.
+    /// @param digest root of the SHA-256 Merkle tree over the payload's 64 KiB chunks.
+    /// @param size the payload's bytes; the payload stays with the sender.
+    struct Leaf {
+        uint32 step;
+        uint8 kind;
+        address recipient;
+        bytes32 digest;
+        uint64 size;
     }
 
     struct Verdict {
@@ -68,22 +82,41 @@ interface IUplinkLedger {
 
     /// @notice The caller never was accredited: there is nobody to judge.
     error CallerNotAccredited(address caller);
+    /// @notice A batch has 1..`max` leaves.
+    error BatchSizeInvalid(uint256 size, uint256 max);
     /// @notice Only the deployer may wire.
     error NotDeployer(address caller);
     /// @notice The router is set once, and not to zero.
     error RouterAlreadySet(address router);
 
     /// @notice Judges an uplink. The verdict is state, not a revert; a rejection is a strike against the sender
-    /// (unless it is suspended already, or the job was aborted while the uplink was on its way). Sending an accepted uplink again changes nothing and returns its id.
+    /// (unless it is suspended already, or was overtaken on its way: the job was aborted, the inference request closed, or
+    /// in a pipelined job the attempt retried). Sending an accepted uplink again changes nothing and returns its id.
     /// @param envelope what is sent; see {Envelope}.
-    /// @param payload the bytes if `size` is at most 98304, otherwise empty. The last 32 bytes of a shard_digest
-    /// payload are the shard digest, which is passed to the job manager.
+    /// @param payload the bytes if `size` is at most 98304, otherwise empty; in the training of a pipelined job it may be
+    /// empty at any size. The last 32 bytes of a shard_digest payload are the shard digest, which is passed to the job
+    /// manager.
     /// @return uplinkId keccak256(abi.encode(chainid, this, sender, envelope)).
     /// @return reason Accepted, or the first rule broken.
     /// Requirements: the caller is Accredited or Suspended. Emits {UplinkJudged}.
     function submit(Envelope calldata envelope, bytes calldata payload)
         external
         returns (bytes32 uplinkId, Reason reason);
+
+    /// @notice Judges 1..256 uplinks of one round, one after the other: each exactly as {submit} judges the envelope with
+    /// these fields and statistic zero, sent without its payload. So each has its own id, slot, verdict, count, strike and
+    /// {UplinkJudged}; one that is accepted already changes nothing; the third strike suspends for the leaves behind it.
+    /// @param jobId the job.
+    /// @param round see {Envelope}.
+    /// @param attempt see {Envelope}.
+    /// @param schema see {Envelope}.
+    /// @param leaves what is sent; see {Leaf}.
+    /// @return uplinkIds as {submit} returns them, in the order of the leaves.
+    /// @return reasons likewise.
+    /// Requirements: the caller is Accredited or Suspended. Emits {UplinkJudged} for each leaf that was judged.
+    function submitBatch(bytes32 jobId, uint32 round, uint16 attempt, uint16 schema, Leaf[] calldata leaves)
+        external
+        returns (bytes32[] memory uplinkIds, Reason[] memory reasons);
 
     /// @notice Wires the inference router. Requirements: deployer, once. Emits {RouterSet}.
     function setRouter(address router_) external;

@@ -22,8 +22,8 @@ from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair, MaskPool
 from fedchain.messages import Gradients, LeafWeights
 from fedchain.model.shard import Tree
-from fedchain.protocol import BeginRound, DeclareStop, Party, Send, Stage
-from fedchain.training.boosting import steps
+from fedchain.protocol import BeginRound, Checkpoint, CloseRound, DeclareStop, Party, Send, Stage, recall
+from fedchain.training.boosting import state, steps
 from fedchain.training.boosting.gradients import quantise
 from fedchain.training.boosting.grower import Grower, Grown
 from fedchain.training.boosting.metrics import EarlyStopping
@@ -125,23 +125,43 @@ class ActiveTrainer:
         base = self._base_margins()
         margin = np.tile(base, (len(self.rows.labels), 1))
         earlier = 0 if self.start is None else self.start.rounds
-        rounds: list[list[Tree]] = []
-        keep = number = 0
-        yield Stage("train", 0, self.params.trees)
+        rounds: list[tuple[Tree, ...]] = []
+        keep = 0
+        kept = yield from recall(state.NAME)
+        if kept is not None:
+            before = state.unpack_active(kept, margin.nbytes)
+            rounds, keep = list(before.rounds), before.keep
+            margin = np.frombuffer(before.margin, dtype="<f8").astype(np.float64).reshape(margin.shape)
+            self._resume_stopping(before)
+        number = len(rounds)
+        yield Stage("train", number, self.params.trees)
         while not keep:
             number += 1
             yield BeginRound(number)
             if number == 1 and self.start is not None:
                 margin = yield from self.start.margins()
             trees, packed = yield from self._round(earlier + number, margin)
-            rounds.append(trees)
+            rounds.append(tuple(trees))
             keep = self._rounds_to_keep(number, margin)
             commitment, sealed = self.commit(packed, f"leaf_weights/{number}")
             closing = LeafWeights(commitment, sealed, keep > 0, keep)
             yield Send(closing, steps.leaf_weights(self.objective.columns, self.params.turns))
+            yield CloseRound(number, keep > 0)
+            yield Checkpoint(state.NAME, self._state(rounds, margin, keep), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
         return ActiveModel(tuple(float(one) for one in base), tuple(tree for trees in rounds[:keep] for tree in trees))
+
+    def _state(self, rounds: list[tuple[Tree, ...]], margin: Floats, keep: int) -> bytes:
+        raw, judge = margin.astype("<f8").tobytes(), self.stopping
+        if judge is None:
+            return state.pack(state.ActiveState(tuple(rounds), raw, keep))
+        return state.pack(state.ActiveState(tuple(rounds), raw, keep, judge.seen, judge.best_tree, judge.best_value))
+
+    def _resume_stopping(self, before: state.ActiveState) -> None:
+        if self.stopping is not None:
+            self.stopping.seen, self.stopping.best_tree = before.seen, before.best_tree
+            self.stopping.best_value = before.best_value
 
     def _base_margins(self) -> Floats:
         if self.start is not None:

@@ -24,8 +24,8 @@ from fedchain.errors import InvalidPointError, ProtocolViolationError
 from fedchain.messages import Gradients, Histogram, LeafWeights, Split
 from fedchain.messages.training import SplitNode
 from fedchain.model.shard import OwnSplit, Tree, TreeShape
-from fedchain.protocol import BeginRound, DeclareStop, Party, Send, Stage, receive
-from fedchain.training.boosting import steps
+from fedchain.protocol import BeginRound, Checkpoint, CloseRound, DeclareStop, Party, Send, Stage, recall, receive
+from fedchain.training.boosting import state, steps
 from fedchain.training.boosting.groups import PassiveGroups
 from fedchain.training.boosting.params import BoostingParams
 from fedchain.training.boosting.partition import Masks, Place, Sealing, exchange_partitions
@@ -139,10 +139,15 @@ class PassiveTrainer:
         Raises:
             ProtocolViolationError: a peer sent something out of shape; names it.
         """
-        trees: list[Tree] = []
+        kept = yield from recall(state.NAME)
+        before = state.PassiveState(0, (), 0) if kept is None else state.unpack_passive(kept)
+        number, keep, trees = before.number, before.keep, list(before.trees)
         secret = order_secret(self.bins, self.seed)
         earlier = 0 if self.start is None else self.start.rounds
-        for number in range(1, self.params.trees + 1):
+        while not keep:
+            if number == self.params.trees:
+                raise ProtocolViolationError(self.active, "did not announce the end of training with the last round")
+            number += 1
             yield BeginRound(number)
             if number == 1 and self.start is not None:
                 yield from self.start.answer()
@@ -154,16 +159,21 @@ class PassiveTrainer:
                     trees.append((yield from self._tree(place, output, plan, begun, secret)))
             else:
                 trees += [Tree(TreeShape((0,), (-1,)), (), output=output) for output in range(self.outputs)]
-            closing = yield from receive(LeafWeights, steps.leaf_weights(self.outputs, self.params.turns), self.active)
+            keep = yield from self._closing(number)
+            yield CloseRound(number, keep > 0)
+            yield Checkpoint(state.NAME, state.pack(state.PassiveState(number, tuple(trees), keep)), number)
             yield Stage("train", number, self.params.trees)
-            if closing.keep and not closing.last:
-                raise ProtocolViolationError(self.active, f"keeps {closing.keep} rounds before the last")
-            if closing.last:
-                if not 1 <= closing.keep <= number:
-                    raise ProtocolViolationError(self.active, f"keeps {closing.keep} of {number} rounds")
-                yield DeclareStop(number)
-                return tuple(trees[: closing.keep * self.outputs])
-        raise ProtocolViolationError(self.active, "did not announce the end of training with the last round")
+        yield DeclareStop(number)
+        return tuple(trees[: keep * self.outputs])
+
+    def _closing(self, number: int) -> Party[int]:
+        """The end of a round; how many rounds the model keeps where it was the last, else 0."""
+        closing = yield from receive(LeafWeights, steps.leaf_weights(self.outputs, self.params.turns), self.active)
+        if closing.keep and not closing.last:
+            raise ProtocolViolationError(self.active, f"keeps {closing.keep} rounds before the last")
+        if closing.last and not 1 <= closing.keep <= number:
+            raise ProtocolViolationError(self.active, f"keeps {closing.keep} of {number} rounds")
+        return closing.keep
 
     def _used_positions(self, number: int) -> NDArray[np.bool_]:
         """Drawn in public, so of positions: which features take part stays with this party, as their order does."""

@@ -26,6 +26,7 @@ from fedchain.chain.devchain import CHAIN_KINDS, ChainKind, find_tool, start_dev
 from fedchain.errors import ConfigError
 from fedchain.messages import Envelope
 from fedchain.types import JobId, Kind
+from tests.certificates import stand_in_certificate
 
 CHUNK = 64 * 1024
 
@@ -61,6 +62,17 @@ class World:
         job = self.parties[0].propose(spec, self.addresses(), JobPolicy(1 << 20, 100, 10**6))
         for party in self.parties:
             party.accept(job)
+        return job
+
+    def training_job(self, *, pipelined: bool) -> JobId:
+        """A job in round 1 of its training."""
+        spec = b'{"n":%d}' % next(self.steps)
+        job = self.parties[0].propose(spec, self.addresses(), JobPolicy(1 << 20, 100, 10**6, pipelined))
+        for party in self.parties:
+            party.accept(job)
+        for party in self.parties:
+            party.declare_aligned(job, b"\x07" * 32, 100)
+        self.parties[0].begin_round(job, 1)
         return job
 
     def envelope(self, job: JobId, payload: bytes, kind: Kind = Kind.BLINDED_IDS) -> Envelope:
@@ -103,7 +115,7 @@ def _make_world(chain: DevChain, file: Path) -> World:
     assert created
     steward, first, second, stranger = (Consortium(client, deployment, Sender(client, one)) for one in accounts[:4])
     for index, party in enumerate((first, second)):
-        party.register(f"party-{index}", f"127.0.0.1:{9000 + index}")
+        party.register(f"party-{index}", f"127.0.0.1:{9000 + index}", stand_in_certificate(f"party-{index}"))
         steward.accredit(accounts[1 + index].address)
     return World(chain, client, deployment, file, steward, (first, second), stranger, accounts)
 

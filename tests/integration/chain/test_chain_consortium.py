@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from fedchain.chain import (
     Account,
+    BatchLeaf,
     ChainClient,
     Consortium,
     JobAccepted,
@@ -23,13 +25,16 @@ from fedchain.chain import (
     RequestStatus,
     RoundBegan,
     Sender,
+    ServiceChanged,
     StrikeRecorded,
     UplinkJudged,
     deploy,
 )
+from fedchain.chain.contracts import MAX_LEAVES
 from fedchain.errors import ChainError, ChainUnreachableError, ConfigError, TransactionError, WrongChainError
 from fedchain.messages import Envelope
 from fedchain.types import INLINE_LIMIT, Kind, Phase, Reason, Status
+from tests.certificates import stand_in_certificate
 
 SHARD = hashlib.sha256(b"shard").digest()
 
@@ -63,8 +68,27 @@ def test_the_registry_reads_back_what_was_written(world: Any) -> None:
     assert party.address_of("nobody") is None
     assert [one.name for one in party.participants()][:2] == ["party-0", "party-1"]
     assert party.participant(world.accounts[5].address).status is Status.UNKNOWN
-    party.set_endpoint("127.0.0.1:9100")
-    assert party.participant(address).endpoint == "127.0.0.1:9100"
+    assert party.participant(world.accounts[5].address).fingerprint == bytes(32)
+    assert party.certificate(world.accounts[5].address) == b""
+
+
+def test_a_change_of_service_is_announced_with_the_certificate_s_fingerprint(world: Any) -> None:
+    party, reader = world.parties
+    address = party.sender.address
+    certificate = party.certificate(address)
+    assert party.participant(address).fingerprint == hashlib.sha256(certificate).digest()
+    for endpoint, other in (("b.example:9100", os.urandom(2048)), ("b.example:9100", certificate)):
+        (event,) = party.set_service(endpoint, other).events
+        assert isinstance(event, ServiceChanged)
+        assert (event.party, event.endpoint, event.fingerprint) == (address, endpoint, hashlib.sha256(other).digest())
+        found = reader.participant(address)
+        assert (found.endpoint, found.fingerprint) == (endpoint, event.fingerprint)
+        assert reader.certificate(address) == other
+    with pytest.raises(TransactionError) as caught:
+        party.set_service("b.example:9100", reader.certificate(reader.sender.address))
+    assert caught.value.reason == f"CertificateTaken(holder={reader.sender.address})"
+    with pytest.raises(TransactionError, match=r"CertificateInvalid\(length=2049, max=2048\)"):
+        party.set_service("b.example:9100", bytes(2049))
 
 
 def test_a_job_lives_from_proposal_to_prediction(world: Any) -> None:
@@ -82,7 +106,7 @@ def test_a_job_lives_from_proposal_to_prediction(world: Any) -> None:
         party.declare_aligned(job, b"\x07" * 32, 1234)
     assert active.has_aligned(job, roster[1])
     active.begin_round(job, 1)
-    active.retry_round(job)
+    active.retry_round(job, 1)
     view = passive.job(job)
     assert (view.phase, view.round, view.attempt, view.proposer) == (Phase.TRAINING, 1, 1, roster[0])
     assert (view.aligned_digest, view.aligned_rows) == (b"\x07" * 32, 1234)
@@ -178,6 +202,55 @@ def test_a_payload_above_the_limit_travels_by_reference(world: Any) -> None:
     assert (judged.reason, judged.payload) == (Reason.ACCEPTED, b"")
 
 
+def test_a_batch_gives_each_leaf_its_own_verdict_as_if_it_were_sent_alone(world: Any) -> None:
+    job = world.training_job(pipelined=True)
+    assert world.parties[0].job(job).policy.pipelined
+    passive, address = world.parties[1], world.addresses()[1]
+    active = bytes.fromhex(world.addresses()[0][2:])
+    leaves = [BatchLeaf(step, Kind.HISTOGRAM, active, bytes([step + 1]) * 32, 5) for step in range(3)]
+    leaves.insert(1, BatchLeaf(9, Kind.HISTOGRAM, active, bytes(32), 5))
+    receipt, judged = passive.submit_batch(job, 1, 0, leaves)
+    assert [event.reason for event in judged] == [
+        Reason.ACCEPTED, Reason.DIGEST_MISMATCH, Reason.ACCEPTED, Reason.ACCEPTED,
+    ]  # fmt: skip
+    for leaf, event in zip(leaves, judged, strict=True):
+        assert (event.envelope, event.payload) == (leaf.envelope(job, 1, 0), b"")
+        assert event.uplink_id == passive.uplink_id(address, leaf.envelope(job, 1, 0))
+        assert passive.verdict(event.uplink_id).reason == event.reason
+    assert [event.strikes for event in receipt.events if isinstance(event, StrikeRecorded)] == [1]
+    assert passive.submit_batch(job, 1, 0, [leaves[0], *leaves[2:]])[1] == []
+    assert passive.submit(leaves[0].envelope(job, 1, 0), b"")[1] is None
+    assert passive.counts(job) == (3, 1)
+    world.steward.suspend(address, "forgiven")
+    world.steward.reinstate(address)
+
+
+def test_a_full_batch_is_accepted_in_one_transaction(world: Any) -> None:
+    job = world.training_job(pipelined=True)
+    recipients = [bytes(20), bytes.fromhex(world.addresses()[0][2:])]
+    leaves = [
+        BatchLeaf(step, Kind.HISTOGRAM, recipients[step % 2], os.urandom(32), 1 + step) for step in range(MAX_LEAVES)
+    ]
+    receipt, judged = world.parties[1].submit_batch(job, 1, 0, leaves)
+    assert [event.reason for event in judged] == [Reason.ACCEPTED] * MAX_LEAVES
+    assert receipt.gas_used < 2**24  # the largest transaction of EIP-7825
+    with pytest.raises(TransactionError, match=r"BatchSizeInvalid\(size=257, max=256\)"):
+        world.parties[1].submit_batch(job, 1, 0, [*leaves, leaves[0]])
+    with pytest.raises(TransactionError, match=r"BatchSizeInvalid\(size=0, max=256\)"):
+        world.parties[1].submit_batch(job, 1, 0, [])
+
+
+def test_a_small_payload_by_reference_is_out_of_bounds_where_the_job_is_not_pipelined(world: Any) -> None:
+    job = world.training_job(pipelined=False)
+    passive, address = world.parties[1], world.addresses()[1]
+    sizes = (INLINE_LIMIT, INLINE_LIMIT + 1)
+    leaves = [BatchLeaf(step, Kind.HISTOGRAM, bytes(20), b"\x01" * 32, size) for step, size in enumerate(sizes)]
+    judged = passive.submit_batch(job, 1, 0, leaves)[1]
+    assert [event.reason for event in judged] == [Reason.SIZE_OUT_OF_BOUNDS, Reason.ACCEPTED]
+    world.steward.suspend(address, "forgiven")
+    world.steward.reinstate(address)
+
+
 def test_sending_an_accepted_uplink_again_does_nothing(world: Any) -> None:
     job = world.aligning_job()
     envelope = world.envelope(job, b"once")
@@ -191,7 +264,7 @@ def test_a_rejected_uplink_is_a_verdict_and_three_suspend(world: Any) -> None:
     account = Account.create()
     Sender(world.client, world.accounts[4]).transfer(account.address, 10**18)
     third = Consortium(world.client, world.deployment, Sender(world.client, account))
-    third.register(f"bad-{account.address[2:10].lower()}", "127.0.0.1:1")
+    third.register(f"bad-{account.address[2:10].lower()}", "127.0.0.1:1", stand_in_certificate(account.address))
     world.steward.accredit(account.address)
     assert not third.verdict(b"\x01" * 32).known
     for strike in (1, 2, 3):
@@ -212,7 +285,9 @@ def test_an_unknown_kind_is_rejected_and_still_decodes(world: Any) -> None:
     account = Account.create()
     Sender(world.client, world.accounts[4]).transfer(account.address, 10**18)
     third = Consortium(world.client, world.deployment, Sender(world.client, account))
-    registered = third.register(f"odd-{account.address[2:10].lower()}", "127.0.0.1:1")
+    registered = third.register(
+        f"odd-{account.address[2:10].lower()}", "127.0.0.1:1", stand_in_certificate(account.address)
+    )
     assert isinstance(registered.events[0], ParticipantRegistered)
     assert isinstance(world.steward.accredit(account.address).events[0], ParticipantAccredited)
     kind: Any = 200
@@ -264,7 +339,7 @@ def test_running_out_of_gas_is_named(world: Any) -> None:
     from fedchain.chain.abi import function
 
     call = Call("register", world.deployment.addresses["ParticipantRegistry"], b"")
-    data = function("ParticipantRegistry", "register").encode("gasless", "127.0.0.1:1")
+    data = function("ParticipantRegistry", "register").encode("gasless", "127.0.0.1:1", b"certificate")
     with pytest.raises(TransactionError, match="gas limit of 40000"):
         world.stranger.sender.transact(Call(call.what, call.to, data), 40_000)
 
@@ -317,7 +392,7 @@ def test_the_wrong_chain_id_is_a_typed_error(world: Any) -> None:
 
 def test_a_call_without_a_sender_is_refused(world: Any) -> None:
     with pytest.raises(ConfigError, match="opened for reading"):
-        Consortium(world.client, world.deployment).register("x", "y")
+        Consortium(world.client, world.deployment).register("x", "y", b"z")
 
 
 def test_a_deployment_of_another_chain_is_refused(world: Any, world_of: Any, tmp_path: Path) -> None:

@@ -94,6 +94,23 @@ def test_an_unknown_kind_is_a_config_error() -> None:
         start_dev_chain(unknown)
 
 
+@pytest.mark.parametrize("kind", ["anvil", "ganache"])
+def test_a_chain_with_a_block_time_makes_blocks_by_itself(kind: ChainKind) -> None:
+    skip_unless_installed(kind)
+    with start_dev_chain(kind, block_seconds=1) as chain, ChainClient(chain.rpc_url) as client:
+        first, deadline = client.head(), time.monotonic() + 20
+        while client.head() < first + 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert client.head() >= first + 2
+
+
+def test_a_block_time_that_a_chain_cannot_have_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="choose anvil or ganache"):
+        start_dev_chain("embedded", block_seconds=1)
+    with pytest.raises(ConfigError, match="0 to 60 seconds"):
+        start_dev_chain("anvil", block_seconds=-1)
+
+
 def post(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
     try:

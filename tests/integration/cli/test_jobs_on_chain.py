@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from fedchain.chain import dev_accounts
+from fedchain.chain import Consortium, dev_accounts
+from fedchain.cli import watching
 
 from .conftest import Invoke, Net, assert_one_line
 
 UNKNOWN = "0x" + "ab" * 32
-READERS = (("job", "status"), ("job", "watch"), ("contributions",))
+READERS = (("job", "status"), ("job", "watch"), ("contributions",), ("audit",))
 
 
 def test_status_tells_phase_and_who_has_accepted(invoke: Invoke, net: Net) -> None:
@@ -46,6 +48,49 @@ def test_watching_gives_up_after_the_timeout(invoke: Invoke, net: Net) -> None:
     assert result.stderr.splitlines()[0].startswith("proposed: 0 of 7 trees")
     assert "still proposed after 0.1 s" in result.stderr.splitlines()[-1]
     assert result.exit_code == 5
+
+
+def test_watching_shows_who_is_waited_for_and_since_when(
+    invoke: Invoke, net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SHOWN_AFTER_SECONDS", 0.2)
+    job_id = net.propose()
+    net.consortium(1).accept(job_id)
+    begun = time.time()
+    result = invoke("job", "watch", job_id, "--timeout", 1, "--json")
+    job, wait = (json.loads(line) for line in result.stderr.splitlines()[:2])
+    assert (job["event"], job["phase"], job["round"], job["max_rounds"]) == ("job", "proposed", 0, 7)
+    assert (wait["event"], wait["who"], wait["what"]) == ("wait", ["beta"], "acceptance of the job")
+    assert begun <= wait["since"] <= time.time()
+    assert "after 1 s, waiting for beta: acceptance of the job, since " in result.stderr.splitlines()[-1]
+    for_people = invoke("job", "watch", job_id, "--timeout", 1).stderr.splitlines()
+    assert for_people[1].startswith("waiting for beta: acceptance of the job, since ")
+
+
+def test_an_audit_tells_the_story_and_gives_each_party_a_verdict(invoke: Invoke, net: Net) -> None:
+    job_id = net.propose()
+    net.consortium(2).abort(job_id, "prices differ")
+    for_people = invoke("audit", job_id)
+    assert for_people.exit_code == 0, for_people.output
+    for words in ("proposed the job to alpha, beta", "aborted the job: prices differ", "no valid job spec", "missing:"):
+        assert words in for_people.stdout
+    report = json.loads(invoke("audit", job_id, "--json").stdout)
+    assert (report["phase"], report["verdict"], report["mismatches"]) == ("aborted", "faults", [])
+    assert [(one["name"], one["verdict"]) for one in report["parties"]] == [("alpha", "faults"), ("beta", "missing")]
+
+
+def test_an_audit_that_finds_something_fails_and_says_what(
+    invoke: Invoke, net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = net.propose()
+    monkeypatch.setattr(Consortium, "counts", lambda self, job: (1, 0))
+    result = invoke("audit", job_id)
+    assert result.exit_code == 1
+    assert "what does not match" in result.stdout
+    assert result.stderr == (
+        f"error: job {job_id}: counts of verdicts: accepted and rejected uplinks: expected (0, 0), found (1, 0)\n"
+    )
+    assert json.loads(invoke("audit", job_id, "--json").stdout)["verdict"] == "mismatch"
 
 
 def test_contributions_that_are_not_recorded_are_one_line(invoke: Invoke, net: Net) -> None:

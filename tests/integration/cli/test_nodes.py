@@ -128,7 +128,7 @@ def test_a_whole_job_by_hand_gives_the_simulation_s_model(
     submitted = invoke("job", "submit", tmp_path / "job.toml", "--node", tmp_path / "shop")
     assert submitted.exit_code == 0, submitted.output
     job_id = submitted.stdout.strip()
-    watched = invoke("job", "watch", job_id, "--timeout", 120, "--json")
+    watched = invoke("job", "watch", job_id, "--node", tmp_path / "shop", "--timeout", 120, "--json")
     assert watched.exit_code == 0, watched.output
     state = json.loads(watched.stdout)
     assert (state["phase"], state["trees_done"], state["aligned_rows"]) == ("completed", 2, 108)
@@ -142,6 +142,14 @@ def test_a_whole_job_by_hand_gives_the_simulation_s_model(
     gain = contributions["utility_full_e6"] - contributions["utility_empty_e6"]
     assert sum(contributions["contributions_e6"].values()) == gain > 0
     assert "bank" in invoke("contributions", job_id).stdout
+
+    states = [str(one) for name in nodes for one in ("--state", tmp_path / name / "state")]
+    audited = invoke("audit", job_id, *states, "--json")
+    assert audited.exit_code == 0, audited.output
+    report = json.loads(audited.stdout)
+    assert (report["verdict"], report["model_digest"]) == ("sound", simulated["model_digest"])
+    assert [one["verdict"] for one in report["parties"]] == ["sound", "sound"]
+    assert report["checks"]["saved outcomes"] == {"checked": 6, "failed": 0, "unreachable": 0}
 
     out = tmp_path / "scores.csv"
     predicted = invoke("predict", job_id, "--node", tmp_path / "shop", "--out", out, "--json")

@@ -25,7 +25,9 @@ from fedchain.chain import (
     start_dev_chain,
 )
 from fedchain.chain import deploy as deploy_contracts
-from fedchain.exchange import Exchange, Inbox, JobChannel
+from fedchain.compute.executor import Executor
+from fedchain.crypto.dlog import DlogTable
+from fedchain.exchange import Exchange, Identity, Inbox, JobChannel
 from fedchain.node.driver import run_party
 from fedchain.node.membership import join
 from fedchain.protocol.actions import Party
@@ -45,6 +47,8 @@ class Rig:
     chain: DevChain
     deployment: Deployment
     rpc_url: str
+    identity: Identity
+    confirmations: int = 0
     jobs: queue.Queue[tuple[JobProposed, Inbox]] = field(default_factory=queue.Queue)
     exchange: Exchange = field(init=False)
 
@@ -57,9 +61,11 @@ class Rig:
             consortium,
             address=self.account.address,
             name=self.name,
+            identity=self.identity,
             folder=self.folder,
             on_job=lambda event, inbox: self.jobs.put((event, inbox)),
             on_request=lambda event, inbox: None,
+            confirmations=self.confirmations,
         )
         return self.exchange
 
@@ -159,9 +165,17 @@ def make_rig(
         account = Account.create()
         bank.transfer(account.address, ETHER)
         unique = PartyId(f"{name}-{secrets.token_hex(4)}")
-        rig = Rig(unique, account, tmp_path / name, chain, deployment, rpc_url or chain.rpc_url)
+        rig = Rig(
+            unique, account, tmp_path / name, chain, deployment, rpc_url or chain.rpc_url, Identity.create(unique)
+        )
         exchange = rig.open()
-        join(exchange.consortium, address=account.address, name=unique, endpoint=exchange.endpoint)
+        join(
+            exchange.consortium,
+            address=account.address,
+            name=unique,
+            endpoint=exchange.endpoint,
+            certificate=rig.identity.certificate,
+        )
         if accredited:
             steward.accredit(account.address)
         rigs.append(rig)
@@ -180,3 +194,16 @@ def trio(make_rig: Callable[..., Rig]) -> Iterator[Trio]:
         rig.exchange.start()
     yield one
     one.pool.shutdown(wait=True, cancel_futures=True)
+
+
+@pytest.fixture
+def make_job(
+    make_rig: Callable[..., Rig], executor: Executor, dlog: DlogTable, tmp_path: Path
+) -> Iterator[Callable[..., Any]]:
+    """Makes whole jobs of the same three parties; see `wholejobs.job_maker`."""
+    from tests.integration.node.wholejobs import WholeJob, job_maker
+
+    made: list[WholeJob] = []
+    yield job_maker(make_rig, executor, dlog, tmp_path / "journals", made)
+    for job in made:
+        job.pool.shutdown(wait=True, cancel_futures=True)

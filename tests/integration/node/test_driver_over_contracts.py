@@ -12,7 +12,8 @@ from typing import Any
 import grpc
 import pytest
 
-from fedchain.chain import ChainClient
+from fedchain.chain import ChainClient, start_dev_chain
+from fedchain.crypto.merkle import leaf_hashes
 from fedchain.errors import (
     ChainUnreachableError,
     ConfigError,
@@ -25,9 +26,10 @@ from fedchain.errors import (
     UplinkRejectedError,
     WrongChainError,
 )
-from fedchain.exchange.payloads import METHOD, SERVICE
+from fedchain.exchange import Exchange
 from fedchain.exchange.records import Cursor
-from fedchain.exchange.wire import PayloadChunk, encode_wire
+from fedchain.exchange.server import FETCH, SERVICE
+from fedchain.exchange.wire import RUN_BYTES, PayloadLeaves, PayloadRequest, PayloadRun, decode_wire, encode_wire
 from fedchain.messages import (
     BlindedIds,
     Contribution,
@@ -227,18 +229,20 @@ def test_a_message_of_another_shape_names_its_sender(trio: Trio) -> None:
 
 
 @contextmanager
-def forging_server() -> Iterator[str]:
-    """Serves zeros for whatever is asked."""
+def forging_server(trio: Trio, forger: Rig) -> Iterator[str]:
+    """Serves zeros for whatever is asked, with the forger's own certificate."""
 
     def handle(raw: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        left = len(BIG) + 100
-        for index in range(left // 65536 + 1):
-            yield encode_wire(PayloadChunk(index, bytes(min(65536, left - 65536 * index))))
+        request = decode_wire(raw, PayloadRequest)
+        yield encode_wire(PayloadLeaves(0, b"".join(leaf_hashes(bytes(request.size)))))
+        yield encode_wire(PayloadRun(0, memoryview(bytes(min(RUN_BYTES, request.size)))))
 
     rogue = grpc.server(ThreadPoolExecutor(2))
     handler = grpc.unary_stream_rpc_method_handler(handle)
-    rogue.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
-    port = rogue.add_insecure_port("127.0.0.1:0")
+    rogue.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {FETCH: handler}),))
+    roots = b"".join(rig.identity.certificate_pem for rig in trio.rigs)
+    pair = (forger.identity.key_pem, forger.identity.certificate_pem)
+    port = rogue.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair], roots, True))
     rogue.start()
     try:
         yield f"127.0.0.1:{port}"
@@ -254,8 +258,8 @@ def test_a_party_that_serves_other_bytes_than_it_committed_to_is_named(trio: Tri
     def receiver(rig: Rig) -> Party[None]:
         yield from receive(BlindedIds, 0, trio.names[1])
 
-    with forging_server() as endpoint:
-        trio.rigs[1].consortium.set_endpoint(endpoint)
+    with forging_server(trio, trio.rigs[1]) as endpoint:
+        trio.rigs[1].consortium.set_service(endpoint, trio.rigs[1].identity.certificate)
         job_id = trio.propose()
         futures = trio.run([receiver, forger, silent])
         with pytest.raises(ProtocolViolationError, match="committed") as caught:
@@ -387,6 +391,7 @@ def test_a_state_folder_belongs_to_one_process(trio: Trio) -> None:
             trio.rigs[0].chain,
             trio.rigs[0].deployment,
             trio.rigs[0].rpc_url,
+            trio.rigs[0].identity,
         ).open()
 
 
@@ -407,14 +412,44 @@ def test_events_that_were_delivered_before_are_not_delivered_again(trio: Trio) -
     assert rig.jobs.empty()
 
 
-def test_a_chain_with_another_block_at_the_cursor_is_refused(trio: Trio) -> None:
+def test_a_node_whose_last_block_is_gone_goes_back_to_one_that_stands(trio: Trio) -> None:
+    job_id = trio.propose()
     rig = trio.rigs[1]
-    rig.exchange.state.advance(Cursor(1, b"\x66" * 32), [])
+    rig.jobs.get(timeout=10)
+    head = rig.exchange.client.head()
+    while rig.exchange.subscriber.height < head:
+        time.sleep(0.02)
     rig.exchange.subscriber.close(FedchainError("test"))
-    rig.exchange.state.advance(Cursor(1, b"\x66" * 32), [])
+    rig.exchange.state.rewind(Cursor(head - 1, rig.exchange.client.block_hash(head - 1)))
+    rig.exchange.state.advance(Cursor(head, b"\x66" * 32), [(b"\x66" * 32, 0, head)])
     rig.exchange.close()
-    with pytest.raises(WrongChainError, match="66" * 32):
-        rig.open()
+    rig.open()
+    assert 0 < rig.exchange.subscriber.height < head
+    rig.exchange.start()
+    again, _ = rig.jobs.get(timeout=10)
+    assert again.job_id == job_id
+
+
+def test_a_chain_that_was_reset_is_refused_with_both_genesis_hashes(trio: Trio) -> None:
+    rig = trio.rigs[1]
+    with start_dev_chain("embedded") as other:
+        found = ChainClient(other.rpc_url).genesis_hash().hex()
+        recorded = rig.exchange.client.genesis_hash().hex()
+        assert found != recorded
+        rig.exchange.close()
+        with pytest.raises(WrongChainError, match="genesis block") as caught:
+            Exchange(
+                ChainClient(other.rpc_url),
+                rig.exchange.consortium,
+                address=rig.account.address,
+                name=rig.name,
+                identity=rig.identity,
+                folder=rig.folder,
+                on_job=lambda event, inbox: None,
+                on_request=lambda event, inbox: None,
+            )
+    assert recorded in str(caught.value)
+    assert found in str(caught.value)
 
 
 def test_a_hop_from_one_party_to_another_is_quick(trio: Trio) -> None:

@@ -37,6 +37,7 @@ from fedchain.node.init import init_node
 from fedchain.node.runtime import Node, run_node
 from fedchain.simulation.federation import simulate
 from fedchain.types import JobId, Kind, Phase, Status
+from tests.certificates import stand_in_certificate
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -153,7 +154,8 @@ def members(
         account = Account.from_keystore(config.keys.keystore, config.passphrase())
         bank.transfer(account.address, 10**18)
         client = ChainClient(chain.rpc_url)
-        Consortium(client, deployment, Sender(client, account)).register(name, "127.0.0.1:1")
+        consortium = Consortium(client, deployment, Sender(client, account))
+        consortium.register(name, "127.0.0.1:1", stand_in_certificate(name))
         steward.accredit(account.address)
         made.append(Member(name, config, account))
     yield made
@@ -384,7 +386,7 @@ def test_a_node_declines_jobs_that_are_not_on_its_list(members: list[Member]) ->
     assert "DeadlineError" in end["error"]
 
 
-def test_a_node_that_stops_during_a_job_aborts_it_and_the_others_learn_who(
+def test_a_node_that_stops_during_a_job_pauses_it_and_goes_on_when_it_is_started_again(
     members: list[Member], steward: Consortium
 ) -> None:
     for member in members[:2]:
@@ -395,10 +397,37 @@ def test_a_node_that_stops_during_a_job_aborts_it_and_the_others_learn_who(
     while not steward.has_accepted(job_id, members[1].account.address) and time.monotonic() < deadline:
         time.sleep(0.05)
     members[1].halt()
-    assert steward.job(job_id).phase == Phase.ABORTED
-    end = members[0].wait(job_id)
+    members[0].halt()
+    assert steward.job(job_id).phase == Phase.PROPOSED
+    for member in members:
+        member.start()
+    for member in members:
+        end = member.wait(job_id)
+        assert end["status"] == "completed", end["error"]
+        assert not (folder_of(member, job_id) / "journal").exists()
+
+
+def test_a_table_that_was_changed_while_the_node_was_down_ends_the_job(
+    members: list[Member], steward: Consortium
+) -> None:
+    for member in members[:2]:
+        member.start()
+    with members[0].client() as client:
+        job_id = client.submit(job_toml([member.name for member in members]))
+    journal = folder_of(members[1], job_id) / "journal"
+    deadline = time.monotonic() + 20
+    while not steward.has_accepted(job_id, members[1].account.address) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    members[1].halt()
+    assert {path.name for path in journal.iterdir()} == {"table.secret"}
+    with members[1].config.data.path.open("a") as table:
+        table.write("c9999,0.5\n")
+    members[1].start()
+    end = members[1].wait(job_id)
     assert end["status"] == "failed"
-    assert members[1].name in end["error"]
+    assert f"{members[1].config.data.path}: changed since this node began the job" in end["error"]
+    assert f"party {members[1].name} cannot take part: DataError" in members[0].wait(job_id)["error"]
+    assert steward.job(job_id).phase == Phase.ABORTED
 
 
 def test_pools_end_with_a_job_that_ends_in_the_middle_of_training(members: list[Member], steward: Consortium) -> None:
@@ -528,9 +557,10 @@ def test_a_node_killed_before_it_sent_anything_goes_on_with_the_job(
     assert [member.wait(job_id)["status"] for member in members] == ["completed"] * 3
 
 
-def test_a_node_killed_after_it_sent_something_aborts_the_job_when_it_is_back(
+def test_a_recorded_uplink_that_does_not_follow_from_the_journal_ends_the_job(
     members: list[Member], steward: Consortium, tmp_path: Path, chain: DevChain
 ) -> None:
+    """A state folder that was put together from two backups: the node commits to nothing else than it has recorded."""
     job_id = killed_after_accepting(members, steward, tmp_path)
     client = ChainClient(chain.rpc_url)
     path = members[1].config.state.folder / "node.sqlite"
@@ -538,9 +568,10 @@ def test_a_node_killed_after_it_sent_something_aborts_the_job_when_it_is_back(
     state.prepare(OutgoingUplink(job_id, 0, 0, 0, Kind.PUBLIC_KEY, "", bytes(32), 1, 0, b"x"))
     state.close()
     members[1].start()
+    members[2].start()
     end = members[1].wait(job_id)
     assert end["status"] == "failed"
-    assert "restarted" in end["error"]
+    assert "does not show two digests for one slot" in end["error"]
     assert steward.job(job_id).phase == Phase.ABORTED
     assert members[1].name in members[0].wait(job_id)["error"]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fedchain.chain.abi import Values, constructor_data, describe_revert, function, functions
 from fedchain.chain.artifacts import CONTRACT_NAMES, JOBS, LEDGER, REGISTRY, load_artifact
-from fedchain.chain.contracts import gas_limit
+from fedchain.chain.gas import uplink_gas
 from fedchain.chain.reads import envelope_values
 from fedchain.errors import ChainError, ConfigError
 from fedchain.messages import Envelope
@@ -117,4 +117,4 @@ def test_any_revert_data_is_described(selector: str, rest: bytes) -> None:
 
 def test_a_full_inline_payload_stays_below_the_transaction_gas_cap_of_eip_7825() -> None:
     calldata = function(LEDGER, "submit").encode(envelope_values(envelope()), bytes(INLINE_LIMIT))
-    assert 40 * len(calldata) + 21_000 < gas_limit(len(calldata)) < 2**24
+    assert 40 * len(calldata) + 21_000 < uplink_gas(len(calldata)) < 2**24

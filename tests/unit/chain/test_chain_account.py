@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 from eth_account import Account as EthAccount
+from eth_account.messages import encode_defunct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchain.chain import Account, dev_accounts
-from fedchain.errors import ConfigError
+from fedchain.chain import Account, dev_accounts, recover_signer
+from fedchain.errors import ConfigError, CryptoError
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
@@ -111,3 +112,63 @@ def test_importing_the_chain_leaves_the_recursion_limit_alone() -> None:
         "import sys; limit = sys.getrecursionlimit(); import fedchain.chain; sys.exit(sys.getrecursionlimit() != limit)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+UPLINK = bytes(range(32))
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_an_uplink_s_signature_names_its_signer_and_is_that_of_eip_191(uplink_id: bytes) -> None:
+    account = Account.from_private_key(KEY)
+    signature = account.sign_uplink(uplink_id)
+    assert recover_signer(uplink_id, signature) == account.address
+    message = encode_defunct(hexstr=uplink_id.hex())
+    assert EthAccount.recover_message(message, signature=signature) == account.address
+    assert (len(signature), signature) == (65, account.sign_uplink(uplink_id))
+
+
+@given(st.integers(0, 255))
+def test_a_signature_of_another_uplink_names_somebody_else(bit: int) -> None:
+    account = Account.from_private_key(KEY)
+    other = (int.from_bytes(UPLINK, "big") ^ (1 << bit)).to_bytes(32, "big")
+    assert recover_signer(other, account.sign_uplink(UPLINK)) != account.address
+
+
+def test_the_other_signature_that_the_key_could_have_made_is_refused() -> None:
+    signature = Account.from_private_key(KEY).sign_uplink(UPLINK)
+    high = ORDER - int.from_bytes(signature[32:64], "big")
+    twin = signature[:32] + high.to_bytes(32, "big") + bytes([55 - signature[64]])
+    with pytest.raises(CryptoError, match="high s"):
+        recover_signer(UPLINK, twin)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_as_a_signature_name_somebody_or_are_a_typed_error(signature: bytes) -> None:
+    try:
+        assert recover_signer(UPLINK, signature) != Account.from_private_key(KEY).address
+    except CryptoError:
+        return
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        b"",
+        bytes(65),
+        bytes(64) + b"\x1b",
+        b"\x01" * 64 + b"\x00",
+        b"\x01" * 64 + b"\x1d",
+        b"\xff" * 32 + bytes(31) + b"\x01\x1b",
+        bytes(31) + b"\x05" + bytes(31) + b"\x01\x1b",
+    ],
+)
+def test_a_signature_that_no_key_could_have_made_is_a_typed_error(signature: bytes) -> None:
+    with pytest.raises(CryptoError):
+        recover_signer(UPLINK, signature)
+
+
+def test_only_32_bytes_are_an_uplink_s_id() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        Account.from_private_key(KEY).sign_uplink(b"\x01" * 31)
+    with pytest.raises(ValueError, match="32 bytes"):
+        recover_signer(b"\x01" * 33, bytes(65))

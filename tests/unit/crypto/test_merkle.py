@@ -99,3 +99,18 @@ def test_a_payload_is_checked_whole() -> None:
     with pytest.raises(DigestMismatchError, match="op's histogram"):
         check_payload(data + b"!", payload_digest(data), "op's histogram")
     assert len(payload_digest(data)) == merkle.DIGEST_BYTES
+
+
+@given(count=st.integers(1, 40), tail=st.integers(1, CHUNK_BYTES))
+@settings(max_examples=30, deadline=None)
+def test_the_root_of_the_leaves_is_the_payloads_digest(count: int, tail: int) -> None:
+    data = _payload(count, tail)
+    leaves = merkle.leaf_hashes(data)
+    assert merkle.root_of(leaves) == payload_digest(data)
+    assert leaves == [merkle.leaf_hash(data[i : i + CHUNK_BYTES]) for i in range(0, len(data), CHUNK_BYTES)]
+    assert merkle.chunk_count(len(data)) == len(leaves) == count
+
+
+def test_no_leaves_have_no_root() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        merkle.root_of([])

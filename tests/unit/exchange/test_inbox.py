@@ -249,3 +249,52 @@ def test_a_dead_subscriber_ends_every_wait(inbox: Inbox) -> None:
     threading.Timer(0.05, lambda: inbox.fail(FedchainError("reading ended"))).start()
     with pytest.raises(FedchainError, match="reading ended"):
         take(inbox, slot(), 5.0)
+
+
+def test_after_a_reorganisation_everything_comes_again_and_may_be_taken_again(inbox: Inbox, fetches: Fetches) -> None:
+    big = bytes(INLINE_LIMIT + 1)
+    events = [
+        PhaseChanged(job_id=JOB, phase=Phase.TRAINING, **place()),
+        RoundBegan(job_id=JOB, round=1, attempt=0, **place()),
+        judged(),
+        judged(payload=big, step=3),
+    ]
+    inbox.deliver(events, 4)
+    assert take(inbox, slot()) == PAYLOAD
+    inbox.rewind(Phase.PROPOSED)
+    assert inbox.phase == Phase.PROPOSED
+    assert fetches.started[0].cancelled()
+    with pytest.raises(DeadlineError):
+        take(inbox, slot())
+    with pytest.raises(DeadlineError):
+        inbox.wait_round(1, time.monotonic() + 0.05)
+    assert not inbox.wait_height(1, time.monotonic())
+    inbox.deliver(events, 4)  # the same blocks: they count although they were delivered before
+    assert take(inbox, slot()) == PAYLOAD
+    assert inbox.wait_round(1, time.monotonic() + 0.05) == 0
+    fetches.started[1].set_result(big)
+    assert take(inbox, replace(slot(), step=3)) == big
+
+
+def test_failures_of_blocks_that_are_gone_end_no_wait(inbox: Inbox) -> None:
+    inbox.deliver([judged(reason=Reason.SLOT_TAKEN), JobAborted(job_id=JOB, by=BETA, reason="", **place())], 1)
+    inbox.rewind(Phase.TRAINING)
+    inbox.deliver([judged()], 2)
+    assert take(inbox, slot()) == PAYLOAD
+
+
+def test_two_digests_for_one_slot_on_two_branches_of_the_chain_name_their_sender(inbox: Inbox) -> None:
+    inbox.deliver([judged()], 1)
+    assert take(inbox, slot()) == PAYLOAD
+    inbox.rewind(Phase.TRAINING)
+    inbox.deliver([judged(payload=b"another")], 2)
+    with pytest.raises(ProtocolViolationError, match="two digests") as caught:
+        take(inbox, slot())
+    assert caught.value.culprit == "beta"
+
+
+def test_another_digest_on_another_branch_is_fine_as_long_as_nobody_has_used_the_first(inbox: Inbox) -> None:
+    inbox.deliver([judged()], 1)
+    inbox.rewind(Phase.TRAINING)
+    inbox.deliver([judged(payload=b"another")], 2)
+    assert take(inbox, slot()) == b"another"

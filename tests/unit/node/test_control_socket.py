@@ -34,11 +34,17 @@ class Puppet:
         self.board = ProgressBoard()
         self.error: Exception | None = None
         self.stopped = threading.Event()
+        self.aborted: list[tuple[JobId, str]] = []
 
     def submit(self, spec_toml: str, where: str) -> JobId:
         if self.error is not None:
             raise self.error
         return JobId(f"{where}:{spec_toml}")
+
+    def abort(self, job_id: JobId, reason: str) -> None:
+        if self.error is not None:
+            raise self.error
+        self.aborted.append((job_id, reason))
 
     def predict(
         self, job_id: JobId, positions: NDArray[np.int64] | None
@@ -86,6 +92,14 @@ def test_scores_come_back_in_the_order_asked_for(client: ControlClient) -> None:
     np.testing.assert_array_equal(answer.positions, [7, 2, 7])
     np.testing.assert_array_equal(answer.scores, [0.7, 0.2, 0.7])
     np.testing.assert_array_equal(client.predict(JOB, "holdout").positions, [0, 1, 2])
+
+
+def test_a_job_is_aborted_with_its_reason(puppet: Puppet, client: ControlClient) -> None:
+    client.abort(JOB, "wrong table")
+    assert puppet.aborted == [(JOB, "wrong table")]
+    puppet.error = errors.TransactionError("abort", "JobEnded(…)")
+    with pytest.raises(errors.TransactionError):
+        client.abort(JOB, "too late")
 
 
 def test_an_error_of_the_node_is_raised_as_the_same_class_with_its_attributes(

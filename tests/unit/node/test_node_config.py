@@ -9,6 +9,7 @@ import pytest
 
 from fedchain.chain import Account
 from fedchain.errors import ConfigError
+from fedchain.exchange import Identity, Retention
 from fedchain.node.config import MAX_SOCKET_PATH, load_config
 from fedchain.node.init import init_node
 
@@ -45,6 +46,17 @@ def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
     assert config.jobs.accept == "all"
 
 
+@pytest.mark.parametrize(("text", "seconds"), [('"job"', 0.0), ('"forever"', None), ("30", 30 * 86_400.0)])
+def test_payloads_are_kept_as_long_as_the_file_says(tmp_path: Path, text: str, seconds: float | None) -> None:
+    config = load_config(written(tmp_path, MINIMAL + f"[state]\nkeep_payloads = {text}\n"))
+    assert Retention.of(config.state.keep_payloads).seconds == seconds
+    assert config.state.folder == tmp_path / "state"
+
+
+def test_payloads_of_an_ended_job_go_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, MINIMAL)).state.keep_payloads == "job"
+
+
 def test_absolute_paths_stay(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, MINIMAL.replace("table.csv", "/srv/table.csv")))
     assert config.data.path == Path("/srv/table.csv")
@@ -58,6 +70,9 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         (('name = "alpha"', 'name = "Alpha Inc"'), "'name'"),
         (("[data]", "[serve]\nport = 70000\n[data]"), "serve.port"),
         (("[data]", '[jobs]\naccept = "some"\n[data]'), "jobs.accept"),
+        (("[data]", '[serve]\nendpoint = ""\n[data]'), "serve.endpoint"),
+        (("[data]", '[state]\nkeep_payloads = "always"\n[data]'), "state.keep_payloads"),
+        (("[data]", "[state]\nkeep_payloads = 0\n[data]"), "state.keep_payloads"),
         (("[data]", "[jobs]\nthreads = 0\n[data]"), "jobs.threads"),
     ],
 )
@@ -118,9 +133,10 @@ def test_a_new_node_has_a_private_key_file_and_a_readable_config(tmp_path: Path)
     assert config == load_config(folder / "node.toml")
     assert config.data.path.resolve() == tmp_path / "table.csv"
     assert config.chain.deployment.resolve() == tmp_path / "deployment.json"
-    for file in ("keystore.json", "passphrase"):
+    for file in ("keystore.json", "passphrase", "certificate.pem", "certificate.key"):
         assert stat.S_IMODE((folder / file).stat().st_mode) == 0o600
     assert Account.from_keystore(config.keys.keystore, config.passphrase()).address.startswith("0x")
+    assert Identity.load(config.keys.certificate, config.keys.certificate_key).name == "alpha"
     assert str(tmp_path) not in (folder / "node.toml").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Node processes of the demo: started, watched, and stopped whatever happens."""
+"""Nodes as child processes of this one: started, watched, and stopped whatever happens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG_TAIL_LINES = 5
 class NodeProcess:
     """One party's node as a child process.
 
-    It ends when its standard input closes, so it cannot outlive the demo, even one that is killed.
+    It ends when its standard input closes, so it cannot outlive its starter, even one that is killed.
     """
 
     name: PartyId

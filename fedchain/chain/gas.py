@@ -1,0 +1,64 @@
+"""How much gas a transaction may use.
+
+A limit is a bound, not a price: what is not used is not paid. Too low it fails a transaction, so every limit here is
+generous. Most calls are estimated by the node (`with_margin`), which also tells beforehand that a call would revert.
+
+Uplinks are not. They are nearly all transactions of a job, and an estimate executes the call once more: it takes 40 to
+140 % of the time that the transaction itself takes (embedded 50–60 %, anvil 40–80 %, Ganache 60–140 %, for payloads of
+300 bytes and 90 KB). It would say nothing new either: the ledger's rules bound what an uplink can do, whatever state it
+meets (`uplink_gas`, `batch_gas`), and its only revert is a caller that never was accredited. A test holds the dearest
+uplinks against these bounds.
+"""
+
+from __future__ import annotations
+
+LARGEST_TRANSACTION = 2**24
+"""Gas of one transaction, at most (EIP-7825). Chains without the rule take it as well."""
+
+TRANSFER_GAS = 21_000
+
+_CREATION_GAS = 32_000
+_STATE_MARGIN_GAS = 100_000
+
+
+def floor_gas(data: bytes, *, creates: bool = False) -> int:
+    """The least limit that any chain takes for this calldata, however little the call does.
+
+    Source: EIP-7623 (21,000 and, per byte, 40, or 10 where it is zero), EIP-3860 (2 per word of creation code), and the
+    ordinary price before execution (16 and 4 per byte). anvil silently drops what is below.
+    """
+    zeros = data.count(0)
+    others = len(data) - zeros
+    ordinary = 16 * others + 4 * zeros
+    if creates:
+        ordinary += _CREATION_GAS + 2 * ((len(data) + 31) // 32)
+    return TRANSFER_GAS + max(ordinary, 40 * others + 10 * zeros)
+
+
+def with_margin(estimate: int, floor: int) -> int:
+    """The limit for a call that a node has estimated.
+
+    By the time it is mined, others may have changed the state: the last party to declare pays for the new phase, the
+    first for the slots. A quarter more and 100,000 cover that and the 1/64 that each call within holds back.
+    """
+    wanted = max(estimate + estimate // 4 + _STATE_MARGIN_GAS, floor)
+    return max(min(wanted, LARGEST_TRANSACTION), estimate, floor)
+
+
+def uplink_gas(calldata_bytes: int) -> int:
+    """An upper bound of `UplinkLedger.submit`, for any verdict.
+
+    A byte of calldata costs at most 40 (EIP-7623); copying, hashing and logging it about 15. The rest of an uplink
+    (four new slots, two events, a strike and a suspension, or a shard digest that completes the job) is below 400,000.
+    A full inline payload stays below the largest transaction.
+    """
+    return 500_000 + 60 * calldata_bytes
+
+
+def batch_gas(leaves: int) -> int:
+    """An upper bound of `UplinkLedger.submitBatch`, for any verdicts.
+
+    A leaf costs at most 61,000: calldata of 160 bytes, two new slots, an event; rejected ones less, but for strikes and
+    a suspension, which are within the constant.
+    """
+    return min(300_000 + 66_000 * leaves, LARGEST_TRANSACTION)

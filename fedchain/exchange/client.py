@@ -1,0 +1,275 @@
+"""Talks to other nodes' servers: fetches payloads from their senders, delivers uplinks to their recipients.
+
+Mutual TLS only: whoever answers must have exactly the certificate that the peer has in the registry.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import grpc
+import structlog
+
+from fedchain.compute.tally import Tally
+from fedchain.crypto.merkle import CHUNK_BYTES
+from fedchain.errors import (
+    ChainUnreachableError,
+    ConfigError,
+    DeliveryError,
+    DigestMismatchError,
+    FedchainError,
+    MessageError,
+    PayloadUnavailableError,
+    ProtocolViolationError,
+    StoppingError,
+)
+from fedchain.exchange.directory import Peer
+from fedchain.exchange.endpoint import parse_endpoint
+from fedchain.exchange.incoming import IncomingStore
+from fedchain.exchange.partial import PartialPayload
+from fedchain.exchange.server import DELIVER, FETCH, SERVICE
+from fedchain.exchange.tls import NODE_NAME, Identity, fingerprint_of, pem_of
+from fedchain.exchange.wire import (
+    MAX_WIRE_BYTES,
+    RUN_BYTES,
+    DeliveryHead,
+    PayloadLeaves,
+    PayloadRequest,
+    PayloadRun,
+    decode_wire,
+    encode_wire,
+)
+from fedchain.types import JobId
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_FATAL = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 1.0
+_MAX_CHANNELS = 64
+_OPTIONS = [
+    ("grpc.ssl_target_name_override", NODE_NAME),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", MAX_WIRE_BYTES),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class PayloadClient:
+    """Fetches and delivers; hands out verified bytes only. Safe to use from several threads.
+
+    Args:
+        identity: this node's certificate and key.
+        incoming: where fetched payloads are kept, and transfers that broke off.
+
+    Attributes:
+        fetched: bytes that came.
+        delivered: bytes that recipients took.
+    """
+
+    def __init__(self, identity: Identity, incoming: IncomingStore) -> None:
+        self._identity = identity
+        self._incoming = incoming
+        self._lock = threading.Lock()
+        self._channels: OrderedDict[tuple[str, bytes], grpc.Channel] = OrderedDict()
+        self._closed = threading.Event()
+        self.fetched, self.delivered = Tally(), Tally()
+
+    def fetch(
+        self,
+        peer: Peer | Callable[[], Peer],
+        digest: bytes,
+        size: int,
+        *,
+        job_id: JobId,
+        culprit: str,
+        max_bytes: int,
+        deadline_seconds: float,
+    ) -> bytes:
+        """Fetch the payload of a digest, going on with growing pauses until the deadline.
+
+        A payload that was fetched before, perhaps before a restart, is not fetched again; one that was fetched in part
+        is gone on with at the first chunk that is missing.
+
+        Args:
+            peer: the sender's node, or a function that looks it up anew for each try.
+            digest: 32-byte Merkle root committed on chain.
+            size: length in bytes committed on chain.
+            job_id: of the uplink; the payload is kept until the job is forgotten.
+            culprit: the sender's name, for errors.
+            max_bytes: the job's bound.
+            deadline_seconds: how long to keep trying.
+
+        Raises:
+            ProtocolViolationError: the committed size is above the job's bound; nothing is fetched.
+            DigestMismatchError: the sender served other bytes; names it.
+            PayloadUnavailableError: it did not serve them in time, or refuses to.
+            ConfigError: the incoming store is full.
+        """
+        if not 1 <= size <= max_bytes:
+            raise ProtocolViolationError(culprit, f"committed to a payload of {size} bytes, the job allows {max_bytes}")
+        payload = self._incoming.received(digest)
+        if payload is not None and len(payload) == size:
+            return payload
+        what = f"does not serve payload {digest.hex()}"
+        deadline = time.monotonic() + deadline_seconds
+
+        def receive(there: Peer) -> bytes:
+            sender = fingerprint_of(there.certificate)
+            with self._incoming.transfer(job_id, digest, size, sender) as partial:
+                earlier = self._incoming.received(digest)  # by another thread, while this one waited for its turn
+                if earlier is not None and len(earlier) == size:
+                    return earlier
+                self._receive(there, partial, digest, size, culprit, deadline)
+                return partial.payload()
+
+        return self._until(deadline, peer, receive, lambda text: PayloadUnavailableError(culprit, f"{what} {text}"))
+
+    def deliver(
+        self,
+        peer: Peer | Callable[[], Peer],
+        envelope: bytes,
+        signature: bytes,
+        payload: bytes,
+        *,
+        culprit: str,
+        deadline_seconds: float,
+    ) -> None:
+        """Hand a signed uplink to a recipient's node, trying again until the deadline; it may arrive twice.
+
+        Args:
+            peer: the recipient's node, or a function that looks it up anew for each try.
+            envelope: encoded, 1 to 1024 bytes.
+            signature: 65 bytes, by this node's account.
+            payload: its bytes; the recipient sees them.
+            culprit: the recipient's name, for errors.
+            deadline_seconds: how long to keep trying.
+
+        Raises:
+            DeliveryError: it refused the uplink, or did not take it in time; names the recipient.
+        """
+        head = encode_wire(DeliveryHead(envelope, signature, len(payload)))
+        deadline = time.monotonic() + deadline_seconds
+
+        def messages() -> Iterator[bytes]:
+            yield head
+            view = memoryview(payload)
+            for start in range(0, len(payload), RUN_BYTES):
+                yield encode_wire(PayloadRun(start // CHUNK_BYTES, view[start : start + RUN_BYTES]))
+
+        def send(there: Peer) -> None:
+            call = self._channel(there).stream_unary(f"/{SERVICE}/{DELIVER}")
+            call(messages(), timeout=max(0.1, deadline - time.monotonic()))
+            self.delivered.add(len(payload))
+
+        self._until(deadline, peer, send, lambda text: DeliveryError(culprit, f"did not take an uplink {text}"))
+
+    def close(self) -> None:
+        """Close the connections; calls under way end with an error."""
+        with self._lock:
+            self._closed.set()
+            channels, self._channels = list(self._channels.values()), OrderedDict()
+        for channel in channels:
+            channel.close()
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _until(
+        self,
+        deadline: float,
+        peer: Peer | Callable[[], Peer],
+        act: Callable[[Peer], T],
+        failure: Callable[[str], FedchainError],
+    ) -> T:
+        """Do `act` with the peer, again after each failure of the transport that may pass, until the deadline."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            last = self._closed.is_set() or time.monotonic() + pause >= deadline
+            try:
+                there = peer() if callable(peer) else peer
+                return act(there)
+            except ChainUnreachableError as error:
+                if last:
+                    raise
+                log.warning("registry cannot be read, trying again", error=str(error))
+            except _BadEndpointError as error:
+                raise failure(f"at its registered endpoint: {error}") from error
+            except grpc.RpcError as error:
+                code, details = error.code(), str(error.details())[:200]
+                if code in _FATAL or self._closed.is_set() or time.monotonic() + pause >= deadline:
+                    raise failure(f"at {there.endpoint}: {code.name}, {details}") from error
+                log.warning("peer does not answer yet, trying again", endpoint=there.endpoint, code=code.name)
+            self._closed.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _receive(
+        self, there: Peer, partial: PartialPayload, digest: bytes, size: int, culprit: str, deadline: float
+    ) -> None:
+        if partial.complete:
+            return
+        partial.restart()
+        request = PayloadRequest(digest, size, partial.chunks)
+        call = self._channel(there).unary_stream(f"/{SERVICE}/{FETCH}")(
+            encode_wire(request), timeout=max(0.1, deadline - time.monotonic())
+        )
+        try:
+            for raw in call:
+                if partial.needs_leaves:
+                    leaves = decode_wire(raw, PayloadLeaves)
+                    partial.add_leaves(leaves.first, leaves.hashes)
+                else:
+                    run = decode_wire(raw, PayloadRun)
+                    partial.add(run.first, run.data)
+                    self.fetched.add(len(run.data))
+            if not partial.complete:
+                raise DigestMismatchError(f"the stream ended after {partial.chunks} chunks of {size} bytes")
+        except (MessageError, DigestMismatchError) as error:
+            raise DigestMismatchError(
+                f"party '{culprit}' served other bytes than it committed to on chain ({digest.hex()}): {error}"
+            ) from error
+        finally:
+            call.cancel()
+
+    def _channel(self, there: Peer) -> grpc.Channel:
+        try:
+            target = parse_endpoint(there.endpoint).target
+        except ConfigError as error:
+            raise _BadEndpointError(str(error)) from error
+        key = (target, there.certificate)
+        with self._lock:
+            if self._closed.is_set():
+                raise StoppingError("this node is stopping")
+            channel = self._channels.get(key)
+            if channel is None:
+                mine = self._identity
+                credentials = grpc.ssl_channel_credentials(
+                    pem_of(there.certificate), mine.key_pem, mine.certificate_pem
+                )
+                channel = grpc.secure_channel(target, credentials, options=_OPTIONS)
+                self._channels[key] = channel
+                if len(self._channels) > _MAX_CHANNELS:
+                    self._channels.popitem(last=False)[1].close()
+            self._channels.move_to_end(key)
+        return channel
+
+
+class _BadEndpointError(Exception):
+    """A peer has registered something that is no endpoint."""

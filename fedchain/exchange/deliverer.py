@@ -1,0 +1,104 @@
+"""Hands signed uplinks to their recipients' nodes, in the background and as long as they are wanted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+
+import structlog
+
+from fedchain.errors import ChainError, DeliveryError, StoppingError
+from fedchain.exchange.client import PayloadClient
+from fedchain.exchange.directory import Directory, Peer
+
+log = structlog.get_logger(__name__)
+
+_WORKERS_PER_RECIPIENT = 2
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Deliverer:
+    """Small thread pools over `PayloadClient.deliver`, one for each recipient: one that stalls delays nobody else."""
+
+    def __init__(self, directory: Directory, client: PayloadClient) -> None:
+        self._directory = directory
+        self._client = client
+        self._lock = threading.Lock()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._closed = threading.Event()
+
+    def submit(
+        self,
+        recipient: str,
+        envelope: bytes,
+        signature: bytes,
+        payload: bytes,
+        *,
+        deadline: float,
+        wanted: Callable[[], bool],
+    ) -> None:
+        """Deliver in the background, again after refusals and outages, until the deadline.
+
+        A recipient that was not reached finds the uplink on the chain when the round is committed, and fetches it.
+
+        Args:
+            recipient: checksummed address.
+            envelope, signature, payload: see `PayloadClient.deliver`.
+            deadline: in `time.monotonic()` seconds.
+            wanted: whether it is still worth trying: the round has not been closed or rolled back.
+        """
+        with self._lock:
+            if self._closed.is_set():
+                return  # this node stops: what was recorded is delivered or committed when it is started again
+            pool = self._pools.get(recipient)
+            if pool is None:
+                pool = ThreadPoolExecutor(_WORKERS_PER_RECIPIENT, thread_name_prefix="deliver")
+                self._pools[recipient] = pool
+            pool.submit(copy_context().run, self._deliver, recipient, envelope, signature, payload, deadline, wanted)
+
+    def close(self) -> None:
+        """Give up what has not begun; what is under way ends when the client is closed."""
+        self._closed.set()
+        with self._lock:
+            for pool in self._pools.values():
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _deliver(
+        self,
+        recipient: str,
+        envelope: bytes,
+        signature: bytes,
+        payload: bytes,
+        deadline: float,
+        wanted: Callable[[], bool],
+    ) -> None:
+        name = self._directory.name_of(recipient)
+        tried: list[str] = []
+
+        def peer() -> Peer:
+            if tried:
+                self._directory.forget(recipient)  # it may have restarted elsewhere
+            tried.append(recipient)
+            return self._directory.peer(recipient)
+
+        pause = _PAUSE_SECONDS
+        while wanted() and not self._closed.is_set():
+            remaining = deadline - time.monotonic()
+            try:
+                self._client.deliver(
+                    peer, envelope, signature, payload, culprit=name, deadline_seconds=max(0.1, remaining)
+                )
+                return
+            except StoppingError:
+                return
+            except (DeliveryError, ChainError) as error:
+                if remaining <= 0:
+                    log.warning("an uplink was not delivered directly", recipient=name, error=str(error))
+                    return
+                log.info("delivering again", recipient=name, error=str(error))
+            self._closed.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

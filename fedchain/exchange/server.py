@@ -1,0 +1,172 @@
+"""A node's gRPC server: serves the payloads it has sent to their recipients, and takes uplinks delivered directly.
+
+Generic handlers over bytes; the wire types are in `fedchain.exchange.wire`. Mutual TLS only: the roots are the
+certificates that the registry holds of accredited participants, looked up anew for each connection, and each call's
+certificate is tied to its participant again. A whole payload is never in memory here.
+Source: https://grpc.github.io/grpc/python/grpc.html#generic-handlers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import structlog
+
+from fedchain.compute.tally import Tally
+from fedchain.crypto.merkle import DIGEST_BYTES
+from fedchain.errors import ConfigError, DigestMismatchError, MessageError, PayloadUnavailableError
+from fedchain.exchange.delivery import Deliveries, DeliveryService
+from fedchain.exchange.endpoint import Endpoint, checked_host
+from fedchain.exchange.gate import Admission, Gate, Limits
+from fedchain.exchange.holding import StoredPayload
+from fedchain.exchange.members import Members
+from fedchain.exchange.store import PayloadStore
+from fedchain.exchange.tls import Identity
+from fedchain.exchange.wire import (
+    MAX_WIRE_BYTES,
+    RUN_BYTES,
+    PayloadLeaves,
+    PayloadRequest,
+    PayloadRun,
+    decode_wire,
+    encode_wire,
+)
+
+log = structlog.get_logger(__name__)
+
+SERVICE = "fedchain.Payloads"
+FETCH = "Fetch"
+DELIVER = "Deliver"
+
+_WORKERS = 64
+_CONCURRENT_CALLS = 96
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_WIRE_BYTES),
+    ("grpc.max_metadata_size", 8192),
+    ("grpc.max_concurrent_streams", 32),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
+
+
+class PayloadServer:
+    """Serves one outgoing store's payloads, each to the recipients that the store knows of it, and to nobody else.
+
+    Args:
+        store: what this node itself has sent.
+        identity: this node's certificate and key.
+        members: who may connect.
+        host: address or name to listen on; `0.0.0.0` for every address.
+        port: 0 for any free one.
+        deliveries: takes uplinks that come directly; None to take none.
+        limits: for each caller.
+
+    Attributes:
+        served: payload bytes that went out.
+
+    Raises:
+        ConfigError: not a host, or the port is taken.
+    """
+
+    def __init__(
+        self,
+        store: PayloadStore,
+        identity: Identity,
+        members: Members,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        deliveries: Deliveries | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        wanted = Endpoint(checked_host(host), port)
+        self._store = store
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="payload-server"),
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=_CONCURRENT_CALLS,
+        )
+        self._gate = Gate(members, limits)
+        self.served = Tally()
+        delivering = DeliveryService(self._gate, deliveries, limits.delivered_bytes)
+        # a stream of requests, though there is one: so the caller is checked before a worker waits for its request
+        handlers = {
+            FETCH: grpc.stream_stream_rpc_method_handler(self._fetch),
+            DELIVER: grpc.stream_unary_rpc_method_handler(delivering.deliver),
+        }
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        try:
+            bound = self._server.add_secure_port(str(wanted), _credentials(identity, members))
+        except RuntimeError:
+            bound = 0
+        if bound == 0:
+            self._gate.close()
+            raise ConfigError(f"[serve] {wanted}: cannot listen there; choose another port, or 0 for any")
+        self._bound = Endpoint(wanted.host, bound)
+        self._server.start()
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, `host:port`."""
+        return str(self._bound)
+
+    def close(self) -> None:
+        """Stop serving; calls under way get a second to end."""
+        self._server.stop(grace=1.0).wait(2.0)
+        self._gate.close()
+
+    def _fetch(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        call = self._gate.admit(context)
+        request = _request(requests, context)
+        stored = self._open(request, call, context)
+        call.expect(stored.holding.size)
+        if request.first == 0:
+            for start in range(0, len(stored.leaves), RUN_BYTES):
+                yield encode_wire(PayloadLeaves(start // DIGEST_BYTES, stored.leaves[start : start + RUN_BYTES]))
+                call.progress()
+        try:
+            for first, data in stored.runs(request.first):
+                yield encode_wire(PayloadRun(first, memoryview(data)))
+                self.served.add(len(data))
+                call.progress()
+        except (DigestMismatchError, OSError) as error:
+            log.error("payload file was changed on disk", error=str(error))
+            context.abort(grpc.StatusCode.DATA_LOSS, "the payload's file is damaged at its sender")
+
+    def _open(self, request: PayloadRequest, call: Admission, context: grpc.ServicerContext) -> StoredPayload:
+        try:
+            stored = self._store.open(request.digest)
+        except PayloadUnavailableError:
+            context.abort(grpc.StatusCode.NOT_FOUND, "this node has not sent a payload of that digest")
+        except DigestMismatchError as error:
+            log.error("access file was changed on disk", error=str(error))
+            context.abort(grpc.StatusCode.DATA_LOSS, "the payload's file is damaged at its sender")
+        if not stored.holding.allows(call.caller.address):
+            log.warning("payload refused: not a recipient", party=call.caller.name, digest=request.digest.hex())
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"party '{call.caller.name}' is not a recipient of it")
+        if stored.holding.size != request.size:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the payload has {stored.holding.size} bytes")
+        return stored
+
+
+def _request(requests: Iterator[bytes], context: grpc.ServicerContext) -> PayloadRequest:
+    try:
+        return decode_wire(next(requests), PayloadRequest)
+    except StopIteration:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no request")
+    except MessageError as error:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    raise AssertionError("abort raises")
+
+
+def _credentials(identity: Identity, members: Members) -> grpc.ServerCredentials:
+    def current() -> grpc.ServerCertificateConfiguration:
+        pair = (identity.key_pem, identity.certificate_pem)
+        return grpc.ssl_server_certificate_configuration([pair], members.roots())
+
+    return grpc.dynamic_ssl_server_credentials(current(), current, True)

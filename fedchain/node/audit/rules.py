@@ -1,0 +1,254 @@
+"""The contracts' rules once more, in Python: what a job's events must have led to, one after the other.
+
+An event that the rules do not allow shows that the chain's node did not tell the truth, or that the contracts are not
+what they should be. Source: `contracts/src/JobManager.sol` and `UplinkLedger.sol`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fedchain.chain import (
+    AlignmentDeclared,
+    ContributionRecorded,
+    JobAborted,
+    JobAccepted,
+    JobProposed,
+    ParticipantReinstated,
+    ParticipantSuspended,
+    PhaseChanged,
+    RequestClosed,
+    RequestOpened,
+    RequestStatus,
+    RoundBegan,
+    ShardRecorded,
+    StopDeclared,
+    UplinkJudged,
+)
+from fedchain.chain.events import ChainEvent
+from fedchain.messages import Envelope
+from fedchain.node.audit.checklist import Checklist
+from fedchain.types import INLINE_LIMIT, SCHEMA_VERSION, Kind, Phase, Reason
+
+RULES = "events follow the contracts' rules"
+
+_KINDS = {
+    Phase.ALIGNING: (Kind.PUBLIC_KEY, Kind.BLINDED_IDS),
+    Phase.TRAINING: (Kind.GRADIENTS, Kind.HISTOGRAM, Kind.SPLIT, Kind.PARTITION, Kind.LEAF_WEIGHTS),
+    Phase.EVALUATING: (Kind.SHARD_DIGEST, Kind.CONTRIBUTION, Kind.PREDICT_REQUEST, Kind.PREDICT_ANSWER),
+    Phase.COMPLETED: (Kind.PREDICT_REQUEST, Kind.PREDICT_ANSWER),
+}
+_ACTIVE_ONLY = (Kind.GRADIENTS, Kind.SPLIT, Kind.LEAF_WEIGHTS, Kind.CONTRIBUTION, Kind.PREDICT_REQUEST)
+_UNSEEN = (Reason.SIZE_OUT_OF_BOUNDS, Reason.DIGEST_MISMATCH)
+"""A rejected uplink's payload is not on the chain: these two cannot be judged again."""
+
+
+@dataclass
+class Replay:
+    """A job's state as its events make it; the attributes mirror `JobManager.Job`.
+
+    Attributes:
+        ended_in: the phase before it was aborted.
+        requests: of inference, with requester and outcome.
+        slots: digest of the accepted uplink in each.
+        overtaken: ids of rejected uplinks that are nobody's fault.
+        suspended: addresses, as far as events since the proposal tell.
+    """
+
+    checks: Checklist
+    phase: Phase = Phase.NONE
+    round: int = 0
+    attempt: int = 0
+    accepted: set[str] = field(default_factory=set)
+    aligned: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
+    shards: dict[str, bytes] = field(default_factory=dict)
+    order: tuple[bytes, int] | None = None
+    contribution: ContributionRecorded | None = None
+    aborted: JobAborted | None = None
+    ended_in: Phase = Phase.NONE
+    requests: dict[int, tuple[str, RequestStatus]] = field(default_factory=dict)
+    slots: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    overtaken: set[tuple[bytes, int]] = field(default_factory=set)
+    suspended: set[str] = field(default_factory=set)
+    _next: Phase | None = None
+    _proposal: JobProposed | None = None
+
+    @property
+    def proposal(self) -> JobProposed:
+        """How it began."""
+        assert self._proposal is not None
+        return self._proposal
+
+    def take(self, event: ChainEvent) -> None:
+        """Go on by one event."""
+        if isinstance(event, JobProposed):
+            self._require(self._proposal is None, event, "a second proposal")
+            self._proposal = self._proposal or event
+            self._next = Phase.PROPOSED
+        elif isinstance(event, PhaseChanged):
+            self._require(event.phase == self._next, event, f"phase {event.phase.name} without its cause")
+            self.phase, self._next = event.phase, None
+        elif isinstance(event, JobAccepted):
+            self._declare(event, event.party, self.accepted, Phase.PROPOSED, Phase.ALIGNING)
+        elif isinstance(event, AlignmentDeclared):
+            self._align(event)
+        elif isinstance(event, RoundBegan):
+            self._begin(event)
+        elif isinstance(event, StopDeclared):
+            self._require(event.round == self.round >= 1, event, f"a stop after round {event.round}")
+            self._declare(event, event.party, self.stopped, Phase.TRAINING, Phase.EVALUATING)
+            if self._next is Phase.EVALUATING:
+                self.round, self.attempt = self.round + 1, 0
+        elif isinstance(event, ShardRecorded):
+            self._declare(event, event.party, set(self.shards), Phase.EVALUATING, Phase.COMPLETED)
+            self.shards[event.party] = event.digest
+        elif isinstance(event, ContributionRecorded):
+            fits = self.phase is Phase.EVALUATING and self.contribution is None and event.by == self.proposal.roster[0]
+            self._require(fits, event, "a contribution record that is not due")
+            self.contribution = self.contribution or event
+        elif isinstance(event, JobAborted):
+            running = Phase.PROPOSED <= self.phase <= Phase.EVALUATING and event.by in self.proposal.roster
+            self._require(running, event, "the end of a job that was not running, or by a stranger")
+            self.aborted, self.ended_in, self._next = event, self.phase, Phase.ABORTED
+        elif isinstance(event, UplinkJudged):
+            self._judge(event)
+        elif isinstance(event, RequestOpened):
+            fits = self.phase is Phase.COMPLETED and event.requester in self.proposal.roster
+            self._require(fits and event.request_id not in self.requests, event, "a request that nobody may open")
+            self.requests[event.request_id] = (event.requester, RequestStatus.OPEN)
+        elif isinstance(event, RequestClosed):
+            requester, status = self.requests.get(event.request_id, ("", RequestStatus.EXPIRED))
+            fits = status is RequestStatus.OPEN and event.by in (requester, self.proposal.roster[0])
+            self._require(fits, event, f"the end of request {event.request_id}, which was not open")
+            self.requests[event.request_id] = (requester, event.outcome)
+        elif isinstance(event, ParticipantSuspended):
+            self.suspended.add(event.party)
+        elif isinstance(event, ParticipantReinstated):
+            self.suspended.discard(event.party)
+
+    def _require(self, holds: bool, event: ChainEvent, what: str) -> None:
+        party = next((getattr(event, one) for one in ("party", "by", "sender") if hasattr(event, one)), None)
+        self.checks.check(
+            RULES,
+            holds,
+            f"{what} in phase {self.phase.name}, round {self.round}, attempt {self.attempt}",
+            party=party,
+            block=event.block_number,
+        )
+
+    def _declare(self, event: ChainEvent, party: str, done: set[str], phase: Phase, then: Phase) -> None:
+        fits = self.phase is phase and party in self.proposal.roster and party not in done
+        self._require(fits, event, f"{type(event).__name__} by {party}, which is not due")
+        done.add(party)
+        if done >= set(self.proposal.roster):
+            self._next = then
+
+    def _align(self, event: AlignmentDeclared) -> None:
+        self._declare(event, event.party, self.aligned, Phase.ALIGNING, Phase.TRAINING)
+        declared = (event.order_digest, event.rows)
+        self.order = self.order or declared
+        if declared != self.order:
+            self._next = None  # the contract aborts the job
+
+    def _begin(self, event: RoundBegan) -> None:
+        pipelined = self.proposal.policy.pipelined
+        forward = (self.round + 1, self.attempt if pipelined else 0)
+        again = {(self.round, self.attempt + 1)} | ({(self.round - 1, self.attempt + 1)} if pipelined else set())
+        allowed = {forward} | {one for one in again if one[0] >= 1}
+        fits = self.phase is Phase.TRAINING and (event.round, event.attempt) in allowed
+        fits = fits and event.round <= self.proposal.policy.max_rounds
+        self._require(fits, event, f"round {event.round}, attempt {event.attempt} was begun")
+        self.round, self.attempt = event.round, event.attempt
+        self.stopped = set()
+
+    # -- uplinks ----------------------------------------------------------------------------------------------------
+
+    def _judge(self, event: UplinkJudged) -> None:
+        envelope, sender = event.envelope, event.sender
+        found = Reason(event.reason)
+        expected = self.judgement(sender, envelope)
+        if found is Reason.SENDER_SUSPENDED:
+            fits = sender in self.suspended or sender not in self.proposal.roster
+        elif found in _UNSEEN:
+            fits = expected is Reason.ACCEPTED or expected > Reason.SCHEMA_UNSUPPORTED
+        else:
+            fits = found is expected and sender not in self.suspended
+        self._require(fits, event, f"an uplink of {sender} was judged {found.name}, the rules say {expected.name}")
+        if found is Reason.ACCEPTED:
+            self.slots.setdefault(slot_of(sender, envelope), envelope.digest)
+        elif self._is_overtaken(envelope, found):
+            self.overtaken.add((event.block_hash, event.log_index))
+
+    def _is_overtaken(self, envelope: Envelope, reason: Reason) -> bool:
+        if self.phase is Phase.ABORTED:
+            return reason is Reason.WRONG_PHASE
+        if self.phase is Phase.COMPLETED:
+            return reason is Reason.WRONG_ROUND and envelope.kind in list(Kind) and envelope.round in self.requests
+        if not (self.proposal.policy.pipelined and self.phase is Phase.TRAINING and envelope.attempt < self.attempt):
+            return False
+        return reason in (Reason.WRONG_ROUND, Reason.WRONG_ATTEMPT)
+
+    def judgement(self, sender: str, envelope: Envelope) -> Reason:
+        """The first rule that an uplink breaks now, of those that can be judged without its payload."""
+        policy, roster = self.proposal.policy, self.proposal.roster
+        known = envelope.kind in list(Kind)
+        if sender not in roster:
+            return Reason.NOT_ON_ROSTER
+        if known and envelope.kind not in _KINDS.get(self.phase, ()):
+            return Reason.WRONG_PHASE
+        if not self._is_round(envelope):
+            return Reason.WRONG_ROUND
+        if envelope.attempt != self.attempt:
+            return Reason.WRONG_ATTEMPT
+        if not (known and self._may(sender, envelope)):
+            return Reason.KIND_NOT_ALLOWED
+        to = "0x" + envelope.recipient.hex()
+        if any(envelope.recipient) and to not in {one.lower() for one in roster}:
+            return Reason.RECIPIENT_NOT_ON_ROSTER
+        if envelope.schema != SCHEMA_VERSION:
+            return Reason.SCHEMA_UNSUPPORTED
+        if not 1 <= envelope.size <= policy.max_payload_bytes:
+            return Reason.SIZE_OUT_OF_BOUNDS
+        if envelope.kind is Kind.SHARD_DIGEST and not 32 <= envelope.size <= INLINE_LIMIT:
+            return Reason.SIZE_OUT_OF_BOUNDS
+        if not any(envelope.digest):
+            return Reason.DIGEST_MISMATCH
+        if slot_of(sender, envelope) in self.slots:
+            return Reason.SLOT_TAKEN
+        if envelope.kind is Kind.SHARD_DIGEST and sender in self.shards:
+            return Reason.SLOT_TAKEN
+        most = policy.max_statistic_e6 if envelope.kind is Kind.CONTRIBUTION else 0
+        return Reason.ACCEPTED if envelope.statistic_e6 <= most else Reason.STATISTIC_OUT_OF_POLICY
+
+    def _is_round(self, envelope: Envelope) -> bool:
+        if self.phase is Phase.COMPLETED:
+            return self.requests.get(envelope.round, ("", RequestStatus.EXPIRED))[1] is RequestStatus.OPEN
+        if self.phase is Phase.TRAINING:
+            if not envelope.round or not self.round:
+                return False
+            if self.proposal.policy.pipelined and envelope.round + 1 == self.round:
+                return True
+        return envelope.round == self.round
+
+    def _may(self, sender: str, envelope: Envelope) -> bool:
+        is_active = sender == self.proposal.roster[0]
+        if self.phase is Phase.COMPLETED:
+            if envelope.kind is not Kind.PREDICT_REQUEST:
+                return True
+            return self.requests[envelope.round][0] == sender
+        if envelope.kind in _ACTIVE_ONLY:
+            return is_active
+        return envelope.kind is not Kind.HISTOGRAM or not is_active
+
+
+def slot_of(sender: str, envelope: Envelope) -> tuple[object, ...]:
+    """What tells an uplink's slot from the job's others."""
+    return (
+        envelope.round,
+        envelope.attempt,
+        envelope.step,
+        sender,
+        envelope.recipient,
+        int(envelope.kind),
+    )

@@ -1,0 +1,111 @@
+"""A job's events in words, and its rounds in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from fedchain.chain import (
+    AlignmentDeclared,
+    ChainEvent,
+    ContributionRecorded,
+    JobAborted,
+    JobAccepted,
+    JobProposed,
+    ParticipantReinstated,
+    ParticipantSuspended,
+    PhaseChanged,
+    RequestClosed,
+    RequestOpened,
+    RoundBegan,
+    ShardRecorded,
+    StopDeclared,
+    StrikeRecorded,
+    UplinkJudged,
+)
+from fedchain.exchange.slot import describe
+from fedchain.node.audit.report import Moment, RoundSummary
+from fedchain.node.audit.story import Story
+from fedchain.types import Reason
+
+_E6 = 1_000_000
+
+
+def tell(story: Story, name_of: Callable[[str], str]) -> tuple[Moment, ...]:
+    """The story without accepted uplinks, which are many; see `rounds_of`."""
+    moments = []
+    for event in story.events:
+        told = _words(event, story, name_of)
+        if told is not None:
+            who, what = told
+            moments.append(Moment(event.block_number, "0x" + event.transaction_hash.hex(), who, what))
+    return tuple(moments)
+
+
+def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tuple[str, str] | None:
+    if isinstance(event, JobProposed):
+        names = ", ".join(name_of(address) for address in event.roster)
+        return name_of(event.proposer), f"proposed the job to {names}; spec digest 0x{event.spec_digest.hex()}"
+    if isinstance(event, JobAccepted):
+        return name_of(event.party), "accepted the job"
+    if isinstance(event, PhaseChanged):
+        return "", f"phase {event.phase.name.lower()}"
+    if isinstance(event, AlignmentDeclared):
+        return name_of(event.party), f"declared {event.rows} aligned rows; order digest 0x{event.order_digest.hex()}"
+    if isinstance(event, RoundBegan):
+        again = f", attempt {event.attempt}" if event.attempt else ""
+        return name_of(story.proposal.roster[0]), f"began round {event.round}{again}"
+    if isinstance(event, StopDeclared):
+        return name_of(event.party), f"declared the stop after round {event.round}"
+    if isinstance(event, ShardRecorded):
+        return name_of(event.party), f"committed to its shard 0x{event.digest.hex()}"
+    if isinstance(event, ContributionRecorded):
+        pairs = zip(event.roster, event.shares_e6, strict=False)
+        shares = ", ".join(f"{name_of(address)} {share / _E6:+.6f}" for address, share in pairs)
+        return name_of(event.by), f"recorded the contributions: {shares}"
+    if isinstance(event, JobAborted):
+        return name_of(event.by), f"aborted the job: {event.reason}"
+    if isinstance(event, RequestOpened):
+        return name_of(event.requester), f"opened request {event.request_id}"
+    if isinstance(event, RequestClosed):
+        return name_of(event.by), f"closed request {event.request_id}: {event.outcome.name.lower()}"
+    if isinstance(event, StrikeRecorded):
+        return name_of(event.party), f"got a strike for {Reason(event.reason).name}: {event.strikes} in all"
+    if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
+        return name_of(event.sender), f"uplink rejected, {Reason(event.reason).name}: {describe(event.envelope)}"
+    if isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:
+        return name_of(event.party), f"was suspended: {event.reason}"
+    if isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
+        return name_of(event.party), "was reinstated"
+    return None
+
+
+def rounds_of(story: Story) -> tuple[RoundSummary, ...]:
+    """Attempts at rounds, in the order in which they began."""
+    blocks: dict[tuple[int, int], list[int]] = {}
+    judged: dict[tuple[int, int], list[UplinkJudged]] = {}
+    for event in _placed(story.events):
+        envelope = event.envelope if isinstance(event, UplinkJudged) else event
+        key = (envelope.round, envelope.attempt)
+        blocks.setdefault(key, []).append(event.block_number)
+        if isinstance(event, UplinkJudged):
+            judged.setdefault(key, []).append(event)
+    found = []
+    for (round_, attempt), numbers in blocks.items():
+        events = judged.get((round_, attempt), [])
+        accepted = [event for event in events if event.reason == Reason.ACCEPTED]
+        found.append(
+            RoundSummary(
+                round_,
+                attempt,
+                min(numbers),
+                max(numbers),
+                len(accepted),
+                len(events) - len(accepted),
+                sum(event.envelope.size for event in accepted),
+            )
+        )
+    return tuple(found)
+
+
+def _placed(events: Iterable[ChainEvent]) -> Iterable[UplinkJudged | RoundBegan]:
+    return (event for event in events if isinstance(event, (UplinkJudged, RoundBegan)))

@@ -162,3 +162,19 @@ def test_no_rows_are_fine(keys: KeyPair, dlog: DlogTable) -> None:
     assert rows.to_bytes() == b""
     assert keys.decrypt_sums(CipherRows.from_bytes(b"", 0, 2, "op"), 10, dlog).shape == (0, 2)
     assert len(public_encrypt(keys.public, np.zeros((0, 2), np.int64))) == 0
+
+
+def test_a_pair_is_the_same_again_from_its_secret_bytes(keys: KeyPair, dlog: DlogTable) -> None:
+    again = KeyPair.from_secret_bytes(keys.secret_bytes())
+    assert again.public.to_bytes() == keys.public.to_bytes()
+    assert len(keys.secret_bytes()) == 32 * keys.columns
+    plain = np.array([[-3, 5]])
+    assert (again.decrypt_sums(keys.encrypt_rows(plain), 100, dlog) == plain).all()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", bytes(31), b"\x01" * 33, bytes(32), b"\xff" * 32, b"\x01" * 32 * (MAX_COLUMNS + 1)], ids=len
+)
+def test_secret_bytes_that_are_none_are_refused(raw: bytes) -> None:
+    with pytest.raises(CryptoError):
+        KeyPair.from_secret_bytes(raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -41,7 +41,12 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
+def few(values: Iterable[Any], count: int) -> list[Any]:
+    """The first ones in `make test`, all in `make soak`."""
+    return [one if place < count else pytest.param(one, marks=pytest.mark.soak) for place, one in enumerate(values)]
+
+
+@pytest.mark.parametrize("mode", few(MODES, 2))
 def test_a_pipelined_job_gives_the_model_of_the_simulation(make_job: MakeJob, mode: str) -> None:
     job = make_job(**MODES[mode])
     assert job.complete() == job.simulated()
@@ -51,6 +56,7 @@ def test_a_pipelined_job_gives_the_model_of_the_simulation(make_job: MakeJob, mo
     assert len(rounds) == (2 if mode == "early stopping" else job.spec.algorithm.trees)
 
 
+@pytest.mark.soak
 def test_a_pipelined_job_gives_the_model_of_the_strict_job_and_the_same_uplinks(make_job: MakeJob) -> None:
     pipelined, strict = make_job(**LAYERED), make_job(consumption="strict", **LAYERED)
     assert pipelined.complete() == strict.complete()
@@ -129,7 +135,7 @@ def assert_fresh_masks(job: WholeJob) -> None:
 
 
 @pytest.mark.parametrize("mode", ["standard", "layered"])
-@pytest.mark.parametrize("round", [1, 2])
+@pytest.mark.parametrize("round", few([1, 2], 1))
 def test_a_rejected_commitment_rolls_its_round_back_and_the_model_is_the_same(
     make_job: MakeJob, mode: str, round: int
 ) -> None:
@@ -145,6 +151,7 @@ def test_a_rejected_commitment_rolls_its_round_back_and_the_model_is_the_same(
     assert_fresh_masks(job)
 
 
+@pytest.mark.soak
 def test_a_withheld_commitment_rolls_its_round_back_at_the_deadline(make_job: MakeJob) -> None:
     job = make_job(**LAYERED, deadline=6.0)
     job.members[1].prepare = altering_commitments(lambda r, a: (r, a) == (1, 0), withheld)
@@ -154,6 +161,7 @@ def test_a_withheld_commitment_rolls_its_round_back_at_the_deadline(make_job: Ma
     assert_fresh_masks(job)
 
 
+@pytest.mark.soak
 def test_the_last_round_is_rolled_back_also_for_parties_that_have_declared_their_stop(make_job: MakeJob) -> None:
     job = make_job(**LAYERED)
     last = job.spec.algorithm.trees
@@ -176,6 +184,7 @@ def test_the_last_round_is_rolled_back_also_for_parties_that_have_declared_their
     assert job.rounds()[-1] == (last, 1)
 
 
+@pytest.mark.soak
 def test_several_rounds_may_be_rolled_back(make_job: MakeJob) -> None:
     job = make_job(**STANDARD)
     places = {(1, 0), (2, 1)}
@@ -191,6 +200,7 @@ def outcomes(futures: list[Future[JobOutcome]], seconds: float) -> list[BaseExce
     return [future.exception(seconds) for future in futures]
 
 
+@pytest.mark.soak
 def test_a_party_that_never_commits_is_named_after_too_many_attempts(make_job: MakeJob) -> None:
     job = make_job(**STANDARD, deadline=5.0)
     culprit = job.members[1]
@@ -204,6 +214,7 @@ def test_a_party_that_never_commits_is_named_after_too_many_attempts(make_job: M
     assert job.active.rig.consortium.job(job.job_id).phase == Phase.ABORTED
 
 
+@pytest.mark.soak
 def test_a_party_that_is_suspended_for_its_commitments_is_named(make_job: MakeJob) -> None:
     job = make_job(**STANDARD, deadline=8.0)
     culprit = job.members[1]
@@ -320,7 +331,7 @@ POINTS = {
 }
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", few(POINTS, 2))
 def test_a_party_that_restarts_in_a_pipelined_round_goes_on(make_job: MakeJob, point: str) -> None:
     index, name, after = POINTS[point]
     job = make_job(**LAYERED)
@@ -337,7 +348,7 @@ def test_a_party_that_restarts_in_a_pipelined_round_goes_on(make_job: MakeJob, p
     assert_fresh_masks(job)
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("index", few([0, 1, 2], 1))
 def test_a_party_that_restarts_while_a_round_is_rolled_back_starts_over(make_job: MakeJob, index: int) -> None:
     job = make_job(**LAYERED)
     culprit, mortal = job.members[1], job.members[index]

@@ -137,8 +137,8 @@ def everything_stands(anvil: Anvil, trio: Trio, job_id: JobId) -> None:
     assert all(trio.rigs[0].consortium.has_aligned(job_id, rig.account.address) for rig in trio.rigs)
 
 
-@pytest.mark.parametrize("confirmations", [0, 4])
-@pytest.mark.parametrize("depth", [2, 9])
+@pytest.mark.parametrize("confirmations", [0, pytest.param(4, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("depth", [2, pytest.param(9, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("place", ["alignment", "round"])
 def test_blocks_that_are_taken_back_in_the_middle_of_a_job_are_made_good(
     place: str, depth: int, confirmations: int, anvil: Anvil

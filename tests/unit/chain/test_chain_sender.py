@@ -304,7 +304,7 @@ def test_a_replaced_transaction_that_is_mined_after_all_is_found_by_its_own_hash
 
 def test_a_replacement_that_the_account_cannot_pay_is_not_recorded() -> None:
     outbox = MemoryOutbox()
-    script = Script(sends=[None, None, refusal("insufficient funds"), None], receipts=[None])
+    script = Script(sends=[None, *[None, refusal("insufficient funds")] * 30], receipts=[None])
     script.prices = [1, 9]
     with pytest.raises(ChainError, match="not mined"):
         sender(script, outbox=outbox, stuck_seconds=0.01, receipt_timeout_seconds=0.015).transact(CALL, 50_000)

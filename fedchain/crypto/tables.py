@@ -128,7 +128,7 @@ def window_members(scalars: Sequence[int], window_bits: int = GENERATOR_BITS) ->
 
 
 def generator_table() -> FixedBaseTable:
-    """The table of G: 12 bits wide unless it was widened; built on first use, kept for the life of the process."""
+    """The table of G, 12 bits wide: built on first use, kept for the life of the process."""
     with _lock:
         if not _generator_tables:
             _generator_tables.append(FixedBaseTable(generator()))
@@ -140,19 +140,6 @@ def generator_table_of(window_bits: int) -> FixedBaseTable:
     """The table of G of that width, for work that comes from another process."""
     table = generator_table()
     return table if table.window_bits == window_bits else FixedBaseTable(generator(), Executor(1), window_bits)
-
-
-def widen_generator_table(window_bits: int, executor: Executor | None = None) -> None:
-    """Make this process's table of G at least so wide; what was made with the narrower one stays valid.
-
-    Worth it for long jobs: 16 bits save a quarter of each multiply, and are repaid after about a million of them.
-
-    Raises:
-        ValueError: a width out of range.
-    """
-    with _lock:
-        if not _generator_tables or _generator_tables[0].window_bits < window_bits:
-            _generator_tables[:] = [FixedBaseTable(generator(), executor, window_bits)]
 
 
 def _restored(point: PointArray, entries: PointArray, window_bits: int) -> FixedBaseTable:

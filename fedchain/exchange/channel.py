@@ -100,7 +100,6 @@ class JobChannel:
         Raises:
             UplinkRejectedError: the contract rejected this uplink, or an earlier one of the roster.
             JobAbortedError: the job was aborted.
-            TrainingError: the payload is above the job's bound; nothing is sent.
         """
         self._not_aborted()
         to = None if recipient is None else self._address(recipient)
@@ -129,13 +128,15 @@ class JobChannel:
         return self.gather(message_type, step, (sender,), to_me=to_me)[sender]
 
     def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
-        """Wait for the same message from several senders, within one deadline; see `receive`."""
+        """Wait for the same message from several senders at once, within one deadline; see `receive`."""
         deadline = self._deadline_of(*senders)
         mine = self._address(self.me).lower() if to_me else ""
+        slots = [
+            Slot(self.round, self.attempt, step, message_type.kind, self._address(sender).lower(), mine)
+            for sender in senders
+        ]
         messages: dict[PartyId, M] = {}
-        for sender in senders:
-            address = self._address(sender).lower()
-            payload = self.inbox.take(Slot(self.round, self.attempt, step, message_type.kind, address, mine), deadline)
+        for sender, payload in zip(senders, self.inbox.take(slots, deadline) if slots else (), strict=True):
             try:
                 messages[sender] = decode(payload, message_type)
             except MessageError as error:
@@ -208,7 +209,7 @@ class JobChannel:
 
     def wait_phase(self, phase: Phase) -> None:
         """Wait until the job has reached this phase."""
-        self.inbox.wait_phase(phase, self._deadline())
+        self.inbox.wait_phase(phase, self._phase_deadline())
         self._reached = max(self._reached, phase)
 
     def start_over(self, attempt: int) -> None:
@@ -312,6 +313,9 @@ class JobChannel:
 
     def _deadline(self) -> float:
         return time.monotonic() + self._deadline_seconds
+
+    def _phase_deadline(self) -> float:
+        return self._deadline()
 
     def _deadline_of(self, *senders: PartyId) -> float:
         """Until when to wait for them: the active party may have to wait for the one at fault first."""

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 
 import structlog
 
 from fedchain.errors import ChainError, DeliveryError, StoppingError
 from fedchain.exchange.client import PayloadClient
-from fedchain.exchange.directory import Directory, Peer
+from fedchain.exchange.directory import Directory
+from fedchain.exchange.pools import PeerPools
 
 log = structlog.get_logger(__name__)
 
-_WORKERS_PER_RECIPIENT = 2
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 2.0
 
 
 class Deliverer:
-    """Small thread pools over `PayloadClient.deliver`, one for each recipient: one that stalls delays nobody else."""
+    """`PayloadClient.deliver` in the background, again and again."""
 
     def __init__(self, directory: Directory, client: PayloadClient) -> None:
         self._directory = directory
         self._client = client
-        self._lock = threading.Lock()
-        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._pools = PeerPools("deliver")
         self._closed = threading.Event()
 
     def submit(
@@ -51,21 +49,17 @@ class Deliverer:
             deadline: in `time.monotonic()` seconds.
             wanted: whether it is still worth trying: the round has not been closed or rolled back.
         """
-        with self._lock:
-            if self._closed.is_set():
-                return  # this node stops: what was recorded is delivered or committed when it is started again
-            pool = self._pools.get(recipient)
-            if pool is None:
-                pool = ThreadPoolExecutor(_WORKERS_PER_RECIPIENT, thread_name_prefix="deliver")
-                self._pools[recipient] = pool
-            pool.submit(copy_context().run, self._deliver, recipient, envelope, signature, payload, deadline, wanted)
+
+        def deliver() -> None:
+            self._deliver(recipient, envelope, signature, payload, deadline, wanted)
+
+        with contextlib.suppress(StoppingError):  # what is recorded is delivered or committed after the next start
+            self._pools.submit(recipient, deliver)
 
     def close(self) -> None:
         """Give up what has not begun; what is under way ends when the client is closed."""
         self._closed.set()
-        with self._lock:
-            for pool in self._pools.values():
-                pool.shutdown(wait=False, cancel_futures=True)
+        self._pools.close()
 
     def _deliver(
         self,
@@ -77,14 +71,7 @@ class Deliverer:
         wanted: Callable[[], bool],
     ) -> None:
         name = self._directory.name_of(recipient)
-        tried: list[str] = []
-
-        def peer() -> Peer:
-            if tried:
-                self._directory.forget(recipient)  # it may have restarted elsewhere
-            tried.append(recipient)
-            return self._directory.peer(recipient)
-
+        peer = self._directory.look_up(recipient)
         pause = _PAUSE_SECONDS
         while wanted() and not self._closed.is_set():
             remaining = deadline - time.monotonic()

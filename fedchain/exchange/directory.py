@@ -93,6 +93,19 @@ class Directory:
                 participant.name or address, f"has registered no valid certificate: {error}"
             ) from error
 
+    def look_up(self, address: str) -> Callable[[], Peer]:
+        """As `peer`, for whoever tries several times: after the first time the registry is asked anew."""
+        is_first = True
+
+        def peer() -> Peer:
+            nonlocal is_first
+            if not is_first:
+                self.forget(address)  # it may have restarted elsewhere, or with another certificate
+            is_first = False
+            return self.peer(address)
+
+        return peer
+
     def forget(self, address: str) -> None:
         """Ask the registry anew next time."""
         with self._lock:

@@ -21,7 +21,6 @@ from fedchain.chain.events import (
     RoundBegan,
     UplinkJudged,
 )
-from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import (
     DeadlineError,
     DigestMismatchError,
@@ -30,44 +29,21 @@ from fedchain.errors import (
     ProtocolViolationError,
     UplinkRejectedError,
 )
+from fedchain.exchange.arrivals import Arrival, Arrivals
 from fedchain.exchange.commitments import Commitments
 from fedchain.exchange.declared import Declared
 from fedchain.exchange.directory import Directory
+from fedchain.exchange.failures import ANY_ROUND, Failures
 from fedchain.exchange.fetcher import Fetcher
 from fedchain.exchange.rounds import Rounds
 from fedchain.exchange.slot import Slot, describe, slot_of
 from fedchain.exchange.waits import Patience, Wait, Waits
 from fedchain.messages import Envelope
-from fedchain.types import INLINE_LIMIT, REQUEST_BASE, JobId, Kind, Phase, Reason
+from fedchain.types import JobId, Kind, PartyId, Phase, Reason
 
 T = TypeVar("T")
 
-EAGER_BYTES = 256 * 2**20
-"""Payloads by reference are fetched as soon as they are accepted while no more than this many bytes are held."""
-
 _NOBODY = bytes(20)
-_ANY_ROUND = -1
-
-
-@dataclass
-class _Arrival:
-    sender: str
-    digest: bytes
-    size: int
-    payload: bytes | None = None
-    fetch: Future[bytes] | None = None
-    error: FedchainError | None = None
-    is_direct: bool = False
-    is_taken: bool = False
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """Something that ends waits; `round` is None for the whole job."""
-
-    error: Callable[[], FedchainError]
-    round: int | None
-    lasting: bool
 
 
 @dataclass
@@ -82,7 +58,6 @@ class Inbox:
         directory: for names in errors.
         fetcher: for payloads by reference.
         on_wait: called when somebody begins to wait, so that the subscriber polls at once.
-        eager: whether payloads by reference are fetched as soon as they are accepted, not only when they are asked for.
         deadline_seconds: how long a fetch may take; set by who runs the job.
         phase: the last phase seen.
         pipelined: whether uplinks of training are taken as they come directly from their senders.
@@ -92,6 +67,9 @@ class Inbox:
             locked.
         waits: where each wait is entered.
         patience: the job's policy about parties that are late; set by who runs the job.
+        waiting: how many threads wait for the chain now.
+        trouble: why the chain cannot be read at the moment, for errors; empty where it can.
+        arrivals: the uplinks that have come.
     """
 
     job_id: JobId
@@ -101,7 +79,6 @@ class Inbox:
     directory: Directory
     fetcher: Fetcher
     on_wait: Callable[[], None]
-    eager: bool = True
     deadline_seconds: float = 60.0
     phase: Phase = Phase.PROPOSED
     pipelined: bool = False
@@ -113,10 +90,8 @@ class Inbox:
     trouble: str = ""
     _height: int = -1
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
-    _arrivals: dict[Slot, _Arrival] = field(default_factory=dict, repr=False)
-    _failures: list[_Failure] = field(default_factory=list, repr=False)
     _seen: set[tuple[bytes, int]] = field(default_factory=set, repr=False)
-    _taken: dict[Slot, bytes] = field(default_factory=dict, repr=False)
+    _failures: Failures = field(default_factory=Failures, repr=False)
     _commitments: Commitments = field(default_factory=Commitments, repr=False)
     _names: dict[str, str] = field(default_factory=dict, repr=False)
     _declared: Declared = field(default_factory=Declared, repr=False)
@@ -125,6 +100,7 @@ class Inbox:
 
     def __post_init__(self) -> None:
         self._rounds = Rounds(pipelined=self.pipelined)
+        self.arrivals = Arrivals(fetch=self._start_fetch, accuse=self._accuse, mismatch=self._mismatch)
 
     @property
     def attempt(self) -> int:
@@ -156,11 +132,8 @@ class Inbox:
             phase: of the job before the first block that is delivered again.
         """
         with self._changed:
-            for arrival in self._arrivals.values():
-                if arrival.fetch is not None:
-                    arrival.fetch.cancel()
-            kept = {slot: one for slot, one in self._arrivals.items() if one.is_direct}
-            self._arrivals, self._failures, self._seen = kept, [], set()
+            self.arrivals.forget_accepted()
+            self._failures, self._seen = Failures(), set()
             self._commitments, self._rounds = Commitments(), Rounds(pipelined=self.pipelined)
             self.phase, self._height = phase, -1
             self._declared = Declared()
@@ -186,21 +159,18 @@ class Inbox:
             if self._rounds.begin(event):
                 self._commitments.forget_rejections()
                 self._working = min(self._working, event.round)  # it may be one that is closed here
-            self._failures = [failure for failure in self._failures if failure.lasting]
+            self._failures.forget_passing()
         elif isinstance(event, JobAborted):
-            self._fail_with(_Failure(self._abortion(event), None, lasting=True))
+            self._failures.add(self._abortion(event), None, lasting=True)
         elif isinstance(event, RequestClosed):
-            self._fail_with(_Failure(self._closing(event), event.request_id, lasting=True))
+            self._failures.add(self._closing(event), event.request_id, lasting=True)
 
     def _reject(self, event: UplinkJudged) -> None:
         """Where rounds overlap, a rejection is for those who need the uplink; else it ends what all are doing."""
         if not self._is_overlapping:
-            self._fail_with(_Failure(self._rejection(event), event.envelope.round, lasting=False))
+            self._failures.add(self._rejection(event), event.envelope.round, lasting=False)
         elif event.envelope.attempt >= self.attempt:
             self._commitments.reject(event.sender.lower(), self._rejection(event))
-
-    def _fail_with(self, failure: _Failure) -> None:
-        self._failures.append(failure)
 
     def _rejection(self, event: UplinkJudged) -> Callable[[], FedchainError]:
         reason = Reason(event.reason).name
@@ -226,25 +196,7 @@ class Inbox:
             self._commitments.accept(slot, envelope.digest)
         if event.sender == self.me or envelope.recipient not in (_NOBODY, bytes.fromhex(self.me[2:])):
             return
-        earlier = self._arrivals.get(slot)
-        if earlier is not None:
-            if earlier.digest != envelope.digest:
-                earlier.error = self._equivocation(event.sender, envelope)
-                self._accuse(event.sender, envelope)
-            return
-        if self._taken.get(slot, envelope.digest) != envelope.digest:
-            self._accuse(event.sender, envelope)
-        self._arrivals[slot] = arrival = _Arrival(event.sender, envelope.digest, envelope.size)
-        if envelope.size > INLINE_LIMIT or (self.pipelined and not event.payload):
-            held = sum(a.size for a in self._arrivals.values() if a.fetch is not None)
-            if self.eager and held + envelope.size <= EAGER_BYTES:
-                self._start_fetch(arrival)
-        elif len(event.payload) == envelope.size and payload_digest(event.payload) == envelope.digest:
-            arrival.payload = event.payload
-        else:
-            arrival.error = ProtocolViolationError(
-                self.directory.name_of(event.sender), f"payload does not match its digest ({describe(envelope)})"
-            )
+        self.arrivals.accepted(event, is_batched=self.pipelined)
 
     def deliver_directly(self, sender: str, envelope: Envelope, payload: bytes | None) -> None:
         """Take an uplink of a pipelined round that came from its sender, whose signature was checked.
@@ -258,18 +210,12 @@ class Inbox:
             ProtocolViolationError: the sender has put another digest into that slot; names it.
         """
         with self._changed:
-            slot = slot_of(sender, envelope)
-            earlier = self._arrivals.get(slot)
-            known = self._taken.get(slot) if earlier is None else earlier.digest
-            if known is not None and known != envelope.digest:
-                self._accuse(sender, envelope)
+            if self._is_closed(slot_of(sender, envelope)):
+                return  # since it was admitted
+            try:
+                self.arrivals.delivered(sender, envelope, payload)
+            finally:
                 self._changed.notify_all()
-                raise self._equivocation(sender, envelope)
-            if earlier is None and known is None:
-                self._arrivals[slot] = _Arrival(sender, envelope.digest, envelope.size, payload, is_direct=True)
-            elif earlier is not None and earlier.payload is None and not earlier.is_taken:
-                earlier.payload = payload
-            self._changed.notify_all()
 
     def takes(self, round: int, attempt: int) -> bool:
         """Whether direct deliveries of a round may be of use: of the one that this party works on, or of the next.
@@ -283,25 +229,28 @@ class Inbox:
     def held_of(self, sender: str) -> tuple[int, int]:
         """Number and bytes of a sender's uplinks that came directly and were not taken yet."""
         with self._changed:
-            sizes = [
-                one.size for one in self._arrivals.values() if one.is_direct and one.sender == sender and one.payload
-            ]
-            return len(sizes), sum(sizes)
+            return self.arrivals.held_of(sender)
 
     def _is_closed(self, slot: Slot) -> bool:
         """Whether this party is done with a slot of training: its round is closed, or its attempt overtaken."""
         attempt = self.attempt if self.working_attempt is None else self.working_attempt
         return slot.attempt < attempt or (slot.attempt == attempt and slot.round < self._working)
 
-    def _accuse(self, sender: str, envelope: Envelope) -> None:
-        self._fail_with(_Failure(lambda: self._equivocation(sender, envelope), envelope.round, lasting=True))
+    def _accuse(self, sender: str, envelope: Envelope) -> ProtocolViolationError:
+        def error() -> ProtocolViolationError:
+            name = self.directory.name_of(sender)
+            return ProtocolViolationError(name, f"two digests in one slot ({describe(envelope)})")
+
+        self._failures.add(error, envelope.round, lasting=True)
         self.on_equivocation(sender, envelope)
+        return error()
 
-    def _equivocation(self, sender: str, envelope: Envelope) -> ProtocolViolationError:
-        return ProtocolViolationError(self.directory.name_of(sender), f"two digests in one slot ({describe(envelope)})")
+    def _mismatch(self, sender: str, envelope: Envelope) -> ProtocolViolationError:
+        name = self.directory.name_of(sender)
+        return ProtocolViolationError(name, f"payload does not match its digest ({describe(envelope)})")
 
-    def _start_fetch(self, arrival: _Arrival) -> None:
-        arrival.fetch = self.fetcher.submit(
+    def _start_fetch(self, arrival: Arrival) -> Future[bytes]:
+        fetch = self.fetcher.submit(
             arrival.sender,
             arrival.digest,
             arrival.size,
@@ -309,7 +258,8 @@ class Inbox:
             max_bytes=self.max_payload_bytes,
             deadline_seconds=self.deadline_seconds,
         )
-        arrival.fetch.add_done_callback(lambda _: self._notify())
+        fetch.add_done_callback(lambda _: self._notify())
+        return fetch
 
     def _notify(self) -> None:
         with self._changed:
@@ -317,39 +267,53 @@ class Inbox:
 
     # -- the job's side ---------------------------------------------------------------------------------------------
 
-    def take(self, slot: Slot, deadline: float) -> bytes:
-        """Wait for the accepted uplink of a slot.
+    def take(self, slots: Sequence[Slot], deadline: float) -> list[bytes]:
+        """Wait for the accepted uplinks of slots that differ in their senders alone.
 
         Args:
-            slot: which one.
+            slots: which ones; at least one.
             deadline: in `time.monotonic()` seconds.
 
         Returns:
-            Its payload, verified against the digest on chain.
+            Their payloads, each verified against the digest on chain.
 
         Raises:
-            ProtocolViolationError: the sender served other bytes; names it.
-            PayloadUnavailableError: the sender does not serve them.
-            DeadlineError, UplinkRejectedError, JobAbortedError: see `wait`.
+            ProtocolViolationError: a sender served other bytes; names it.
+            PayloadUnavailableError: a sender does not serve them.
+            DeadlineError, UplinkRejectedError, JobAbortedError: see `_wait`; all that are missing are named.
         """
-        sender = self.directory.name_of(self._checksummed(slot.sender))
-        what = f"{slot.kind.name.lower()} in round {slot.round} step {slot.step}"
+        slot, begun = slots[0], time.monotonic()
+        senders = {one: self.directory.name_of(self._checksummed(one.sender)) for one in slots}
+        about = slot.kind.name.lower()
+        what = f"{about} in round {slot.round} step {slot.step}"
+        payloads: dict[Slot, bytes] = {}
 
-        def ready(wait: Wait) -> _Arrival | None:
-            arrival = self._arrivals.get(slot)
-            if arrival is None or arrival.payload is not None or arrival.error is not None:
-                return arrival
-            if arrival.fetch is None:
-                self._start_fetch(arrival)
-            assert arrival.fetch is not None
-            wait.what = f"payload of {what}"
-            return arrival if arrival.fetch.done() else None
+        def ready(wait: Wait) -> bool | None:
+            is_fetching = False
+            for one in slots:
+                is_ready, arrival = (False, None) if one in payloads else self.arrivals.ready(one)
+                if arrival is not None and is_ready:
+                    payloads[one] = self._payload(one, arrival, senders[one])
+                    if len(slots) > 1 and self.patience is not None:  # where it is for one, the wait itself teaches
+                        self.waits.learn(self.job_id, senders[one], about, time.monotonic() - begun)
+                is_fetching |= arrival is not None and not is_ready
+            wait.what = f"payload of {what}" if is_fetching else what
+            return True if len(payloads) == len(slots) else None
 
-        about, directly = slot.kind.name.lower(), self._is_overlapping
-        arrival = self._wait(
-            ready, deadline, round=slot.round, about=about, what=what, who=lambda: (sender,), on_chain=not directly
+        self._wait(
+            ready,
+            deadline,
+            round=slot.round,
+            about=about,
+            what=what,
+            who=lambda: tuple(senders[one] for one in slots if one not in payloads),
+            on_chain=not self._is_overlapping,
         )
-        payload = self._note_taken(slot, arrival)
+        return [payloads[one] for one in slots]
+
+    def _payload(self, slot: Slot, arrival: Arrival, sender: PartyId) -> bytes:
+        """Take an uplink that is ready."""
+        payload = self.arrivals.take(slot, arrival)
         if arrival.error is not None:
             raise arrival.error
         if payload is not None:
@@ -359,15 +323,6 @@ class Inbox:
             return arrival.fetch.result(0)  # it is done
         except DigestMismatchError as error:
             raise ProtocolViolationError(sender, str(error).removeprefix(f"party '{sender}' ")) from error
-
-    def _note_taken(self, slot: Slot, arrival: _Arrival) -> bytes | None:
-        """The payload, if it is here; one that came directly lies on the disk, too, and goes from memory."""
-        with self._changed:
-            self._taken[slot] = arrival.digest
-            payload, arrival.is_taken = arrival.payload, True
-            if arrival.is_direct:
-                arrival.payload = None
-            return payload
 
     def wait_committed(self, wanted: Mapping[Slot, bytes], deadline: float, *, round: int) -> None:
         """Wait until the contract has accepted these digests in these slots.
@@ -401,7 +356,7 @@ class Inbox:
     def taken_in(self, round: int, attempt: int) -> dict[Slot, bytes]:
         """What was taken in a round, and its digests."""
         with self._changed:
-            return {slot: one for slot, one in self._taken.items() if (slot.round, slot.attempt) == (round, attempt)}
+            return self.arrivals.taken_in(round, attempt)
 
     def wait_attempt(self, after: int, deadline: float) -> None:
         """Wait until the active party tries a round again: always ends with an error.
@@ -414,7 +369,7 @@ class Inbox:
         self._wait(
             lambda _: True if self.attempt > after else None,
             deadline,
-            round=_ANY_ROUND,
+            round=ANY_ROUND,
             about="attempt",
             what=f"attempt {after + 1} of a round that was not accepted",
             who=self._active,
@@ -492,15 +447,15 @@ class Inbox:
                 rolled_back = self._rounds.rolled_back_since(self.working_attempt)
                 if rolled_back is not None:
                     raise rolled_back
-            for failure in self._failures:
-                if failure.round is None or _same_work(failure.round, round):
-                    raise failure.error()
+            self._failures.raise_for(round)
 
     def forget_before(self, round: int) -> None:
         """Drop the payloads of earlier rounds (but not of inference requests): this party now works on that one."""
-        self._working = max(1, round)
-        self._drop(lambda slot: slot.round < round and slot.kind != Kind.PUBLIC_KEY)  # whoever starts over needs them
         with self._changed:
+            self._working = max(1, round)
+            self.arrivals.drop(
+                lambda slot: slot.round < round and slot.kind != Kind.PUBLIC_KEY
+            )  # who starts over needs them
             self._commitments.drop(lambda slot: slot.round < round)
 
     def begin_work(self, round: int, attempt: int) -> set[bytes]:
@@ -511,16 +466,14 @@ class Inbox:
         """
         with self._changed:
             self._working, self.working_attempt = round, attempt
-            before = {one.digest for one in self._arrivals.values()}
-            self._drop(lambda slot: self._is_closed(slot) and slot.kind != Kind.PUBLIC_KEY)
             self._commitments.drop(self._is_closed)
-            return before - {one.digest for one in self._arrivals.values()}
+            return self.arrivals.drop(lambda slot: self._is_closed(slot) and slot.kind != Kind.PUBLIC_KEY)
 
     def forget_request(self, request_id: int) -> None:
         """Drop an inference request's payloads and its failures."""
-        self._drop(lambda slot: slot.round == request_id)
         with self._changed:
-            self._failures = [failure for failure in self._failures if failure.round != request_id]
+            self.arrivals.drop(lambda slot: slot.round == request_id)
+            self._failures.forget_round(request_id)
 
     def _wait(
         self,
@@ -570,14 +523,6 @@ class Inbox:
     def _waiting(self, on_chain: bool = True) -> _Waiting:
         return _Waiting(self, on_chain)
 
-    def _drop(self, which: Callable[[Slot], bool]) -> None:
-        with self._changed:
-            self._taken = {slot: digest for slot, digest in self._taken.items() if not which(slot)}
-            for slot in [slot for slot in self._arrivals if which(slot)]:
-                fetch = self._arrivals.pop(slot).fetch
-                if fetch is not None:
-                    fetch.cancel()
-
     def _checksummed(self, lowered: str) -> str:
         return next((address for address in self.roster if address.lower() == lowered), lowered)
 
@@ -597,12 +542,3 @@ class _Waiting:
     def __exit__(self, *_: object) -> None:
         self._inbox.waiting -= int(self._on_chain)
         self._inbox._changed.release()
-
-
-def _same_work(failed: int, waited: int) -> bool:
-    """Whether a failure in one round ends work on another: training rounds belong together, requests do not."""
-    if waited == _ANY_ROUND:
-        return False
-    if failed >= REQUEST_BASE or waited >= REQUEST_BASE:
-        return failed == waited
-    return True

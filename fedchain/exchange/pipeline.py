@@ -21,7 +21,6 @@ import structlog
 from fedchain.errors import (
     DeadlineError,
     FedchainError,
-    TrainingError,
     TransactionError,
     UplinkRejectedError,
 )
@@ -32,7 +31,7 @@ from fedchain.exchange.receiving import Receiver
 from fedchain.exchange.slot import Slot
 from fedchain.exchange.state import NodeState
 from fedchain.exchange.waits import THE_CHAIN
-from fedchain.messages import Message, encode
+from fedchain.messages import Message
 from fedchain.types import PartyId, Phase, Reason
 
 log = structlog.get_logger(__name__)
@@ -77,15 +76,15 @@ class PipelinedChannel(JobChannel):
             super().send(message, step, recipient, statistic_e6)
             return
         self.inbox.raise_if_failed(self.round)
-        size = len(encode(message))
-        if size > self.inbox.max_payload_bytes:
-            raise TrainingError(
-                f"round {self.round} step {step}: a {message.kind.name.lower()} of {size} bytes is above the job's "
-                f"max_payload_bytes, {self.inbox.max_payload_bytes}"
-            )
         to = None if recipient is None else self._address(recipient)
         signed = self._publisher.prepare(
-            message, job_id=self.job_id, round=self.round, attempt=self.attempt, step=step, recipient=to
+            message,
+            job_id=self.job_id,
+            round=self.round,
+            attempt=self.attempt,
+            step=step,
+            recipient=to,
+            max_bytes=self.inbox.max_payload_bytes,
         )
         if signed.is_accepted:
             return  # before a restart: whoever has not got it finds it on the chain
@@ -160,9 +159,8 @@ class PipelinedChannel(JobChannel):
         self.inbox.forget_before(round + 1)
         self._receiver.release(self.job_id, round + 1, self._started_over, ())
 
-    def wait_phase(self, phase: Phase) -> None:
-        """As `JobChannel.wait_phase`; the active party may have to wait for others before it does its part."""
-        self.inbox.wait_phase(phase, self._deadline_of(self.active))
+    def _phase_deadline(self) -> float:
+        return self._deadline_of(self.active)  # it may have to wait for others before it does its part
 
     def start_over(self, attempt: int) -> None:
         """As `JobChannel.start_over`; an attempt that came meanwhile ends the next wait."""

@@ -151,8 +151,8 @@ class Publisher:
             NotAccreditedError: this party may not send uplinks.
             ChainUnreachableError: the chain did not answer until the deadline.
         """
-        payload = encode(message)
         slot = OutgoingSlot(job_id, round, attempt, step, message.kind, recipient or "")
+        payload = encode(message)
         uplink = self._state.uplink(slot)
         was_recorded = uplink is not None
         if uplink is None:
@@ -179,18 +179,32 @@ class Publisher:
         return uplink_id
 
     def prepare(
-        self, message: Message, *, job_id: JobId, round: int, attempt: int, step: int, recipient: str | None
+        self,
+        message: Message,
+        *,
+        job_id: JobId,
+        round: int,
+        attempt: int,
+        step: int,
+        recipient: str | None,
+        max_bytes: int,
     ) -> Signed:
         """Record an uplink of a pipelined round, to be delivered directly now and committed with its round.
 
         Args:
             message, job_id, round, attempt, step, recipient: as for `publish`.
+            max_bytes: the job's bound: it would be judged too late for whoever has acted on it.
 
         Raises:
-            TrainingError: as for `publish`.
+            TrainingError: as for `publish`; or the payload is above `max_bytes`. Nothing is sent.
         """
         slot = OutgoingSlot(job_id, round, attempt, step, message.kind, recipient or "")
         payload = encode(message)
+        if len(payload) > max_bytes:
+            raise TrainingError(
+                f"round {round} step {step}: a {message.kind.name.lower()} of {len(payload)} bytes is above the job's "
+                f"max_payload_bytes, {max_bytes}"
+            )
         uplink = self._state.uplink(slot)
         if uplink is None:
             recipients = (recipient,) if recipient else self._roster(job_id)

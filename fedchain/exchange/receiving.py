@@ -85,6 +85,8 @@ class Receiver:
         if len(payload) != envelope.size or root_of(leaves) != envelope.digest:
             raise ProtocolViolationError(name, f"delivered other bytes than it signed ({describe(envelope)})")
         with self._lock:
+            if not inbox.takes(envelope.round, envelope.attempt):
+                raise TrainingError(f"this node has closed that round meanwhile ({describe(envelope)})")
             self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
             self._state.remember_delivery(Delivery(inbox.job_id, envelope.round, sender, raw, signature))
         inbox.deliver_directly(sender, envelope, payload)

@@ -152,13 +152,13 @@ class Subscriber:
 
     def _replay(self, inbox: Inbox, from_block: int) -> None:
         """Deliver a job's events up to the cursor again; payloads by reference are fetched when they are asked for."""
-        inbox.eager = False
+        inbox.arrivals.eager = False
         start = from_block
         while start <= self._at:
             events, end = self._events(start, self._at)
             inbox.deliver([one for one in events if getattr(one, "job_id", None) == inbox.job_id], end)
             start = end + 1
-        inbox.eager = True
+        inbox.arrivals.eager = True
 
     def _events(self, start: int, last: int) -> tuple[list[ChainEvent], int]:
         """Events from a block on, and up to which; fewer blocks at a time where the node refuses so many."""

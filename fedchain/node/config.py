@@ -35,12 +35,14 @@ class ChainSection(_Section):
         deployment: the file that records the consortium's contracts.
         chain_id: what the chain must answer; default: as recorded in the deployment.
         confirmations: a block counts once so many lie above it; 0 where blocks are final at once (QBFT, dev chains).
+        accreditation_days: a node that is not accredited for so long gives up.
     """
 
     rpc: _NonEmpty
     deployment: Path
     chain_id: Annotated[int, Field(ge=1)] | None = None
     confirmations: Annotated[int, Field(strict=True, ge=0, le=1000)] = 0
+    accreditation_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
 
 
 class KeysSection(_Section):

@@ -24,6 +24,7 @@ rpc = {rpc}
 deployment = {deployment}
 # chain_id = 1337                # default: as recorded in the deployment
 # confirmations = 0              # blocks that must lie above one before it counts; 0 where blocks are final at once
+# accreditation_days = 7         # a node that no steward accredits gives up after so long
 
 [keys]
 # This party's key, encrypted, and the passphrase (file mode 0600). Back both up: the key is this party's identity.

@@ -8,14 +8,18 @@ import time
 import structlog
 
 from fedchain.chain import Consortium
-from fedchain.errors import ConfigError, NotAccreditedError
+from fedchain.errors import ChainUnreachableError, ConfigError, NotAccreditedError
 from fedchain.exchange.tls import fingerprint_of
+from fedchain.exchange.waits import Waits
 from fedchain.types import PartyId, Status
 
 log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.3
-_REMIND_SECONDS = 30.0
+_REMIND_SECONDS = 600.0
+
+STEWARDS = "the stewards"
+"""Who is waited for until this node is accredited."""
 
 
 def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, certificate: bytes) -> Status:
@@ -58,9 +62,16 @@ def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, 
 
 
 def wait_until_accredited(
-    consortium: Consortium, *, address: str, name: PartyId, stop: threading.Event, wait: bool
+    consortium: Consortium,
+    *,
+    address: str,
+    name: PartyId,
+    stop: threading.Event,
+    wait: bool,
+    limit_seconds: float,
+    waits: Waits,
 ) -> bool:
-    """Wait until a steward has accredited this node.
+    """Wait until a steward has accredited this node; through outages of the chain, too.
 
     Args:
         consortium: for reading.
@@ -68,24 +79,37 @@ def wait_until_accredited(
         name: this node's name.
         stop: ends the wait.
         wait: False to fail at once instead.
+        limit_seconds: how long to wait at most.
+        waits: where the wait is entered.
 
     Returns:
         True once accredited, False when `stop` was set first.
 
     Raises:
-        NotAccreditedError: suspended; or not accredited yet and `wait` is False.
+        NotAccreditedError: suspended; or not accredited in time; or not yet and `wait` is False.
+        ChainUnreachableError: the chain did not answer until the limit; or not at once and `wait` is False.
     """
-    reminded = 0.0
-    while not stop.is_set():
-        status = consortium.participant(address).status
-        if status == Status.ACCREDITED:
-            return True
-        if status == Status.SUSPENDED:
-            raise NotAccreditedError(f"party '{name}' ({address}) is suspended; ask a steward to reinstate it")
-        if not wait:
-            raise NotAccreditedError(f"party '{name}' ({address}) is not accredited yet; ask a steward to accredit it")
-        if time.monotonic() - reminded > _REMIND_SECONDS or not reminded:
-            reminded = time.monotonic()
-            log.info("waiting until a steward accredits this party", name=name, address=address)
-        stop.wait(_POLL_SECONDS)
+    limit = time.monotonic() + (limit_seconds if wait else 0.0)
+    ask = f"party '{name}' ({address}) is not accredited yet; ask a steward to accredit it"
+    remind_at = 0.0
+    with waits.on((STEWARDS,), "accreditation", f"accreditation of party '{name}'", limit) as entry:
+        while not stop.is_set():
+            is_last = time.monotonic() >= limit
+            status = None
+            try:
+                status = consortium.participant(address).status
+            except ChainUnreachableError as error:
+                if is_last:
+                    raise
+                log.warning("chain does not answer, trying again", doing=entry.what, error=str(error))
+            if status == Status.ACCREDITED:
+                return True
+            if status == Status.SUSPENDED:
+                raise NotAccreditedError(f"party '{name}' ({address}) is suspended; ask a steward to reinstate it")
+            if is_last:
+                raise NotAccreditedError(ask)
+            if status is not None and time.monotonic() >= remind_at:
+                remind_at = time.monotonic() + _REMIND_SECONDS
+                log.info("waiting until a steward accredits this party", name=name, address=address)
+            stop.wait(_POLL_SECONDS)
     return False

@@ -115,7 +115,7 @@ class Node:
             Whether it started; False when it was stopped before it was accredited.
 
         Raises:
-            NotAccreditedError: suspended; or not accredited and not to wait.
+            NotAccreditedError: suspended; or not accredited, and not to wait or not in time.
             ConfigError: the name or the address is registered otherwise.
         """
         self.exchange.resume()
@@ -129,7 +129,13 @@ class Node:
         )
         self._show(status.name.lower(), ready=False)
         if not wait_until_accredited(
-            consortium, address=self.address, name=self.name, stop=self._stop, wait=wait_for_accreditation
+            consortium,
+            address=self.address,
+            name=self.name,
+            stop=self._stop,
+            wait=wait_for_accreditation,
+            limit_seconds=self._config.chain.accreditation_days * 86_400,
+            waits=self.exchange.waits,
         ):
             return False
         self._jobs.resume()

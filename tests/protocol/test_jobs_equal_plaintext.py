@@ -16,7 +16,7 @@ from fedchain.errors import AlignmentError, ConfigError, DataError
 from fedchain.federation.party import JobOutcome
 from fedchain.messages import Histogram, decode
 from fedchain.simulation.federation import simulate
-from fedchain.simulation.plaintext import predict_proba
+from fedchain.simulation.plaintext import predict
 from fedchain.types import Kind, PartyId
 from tests.protocol.cases import CASES, Case, categorical, make_case, numeric, spec_of
 from tests.protocol.comparing import assert_same_tree, holdout_scores, joined_of, shards_of
@@ -49,7 +49,7 @@ def test_federated_scores_are_close_to_xgboost_on_the_same_bins(name: str, finis
         table = case.tables[party]
         mapper = BinMapper.from_table(table, table.rows_of(joined.ids), params.bins)
         matrices.append((mapper.transform(table, table.rows_of(joined.ids)), mapper.features))
-    theirs = predict_proba(matrices, joined.labels, joined.held_out, trees=params.trees, depth=params.depth)
+    theirs = predict(matrices, joined.labels, joined.held_out, trees=params.trees, depth=params.depth)
     theirs, ours = theirs[joined.held_out], holdout_scores(result)
     labels = joined.labels[joined.held_out]
     assert roc_auc_score(labels, ours) == pytest.approx(roc_auc_score(labels, theirs), abs=0.01)

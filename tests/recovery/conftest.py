@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fedchain.chain.devchain import find_tool, start_dev_chain
-from fedchain.errors import ConfigError
+from fedchain.chain import start_dev_chain
+from tests.chains import any_kind
 from tests.recovery.federation import Arm, RecoveringFederation
 
 REGISTERING = [
@@ -21,12 +21,7 @@ REGISTERING = [
 @pytest.fixture(scope="session")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecoveringFederation]:
     """Three companies on anvil, or on the embedded chain where anvil is not installed."""
-    try:
-        find_tool("anvil")
-        kind = "anvil"
-    except ConfigError:
-        kind = "embedded"
-    with start_dev_chain("anvil" if kind == "anvil" else "embedded") as chain:
+    with start_dev_chain(any_kind()) as chain:
         one = RecoveringFederation(
             tmp_path_factory.mktemp("recovery"), chain.rpc_url, first=[Arm(point) for point in REGISTERING]
         )

@@ -19,8 +19,11 @@ from typing import Any
 from fedchain.chain import ChainClient, Consortium
 from fedchain.chain.sender import Sender
 from fedchain.chain.watcher import Watcher
-from fedchain.exchange import JobChannel
+from fedchain.exchange import Inbox, JobChannel
+from fedchain.exchange.client import PayloadClient
 from fedchain.exchange.outbox import NodeOutbox
+from fedchain.exchange.partial import PartialPayload
+from fedchain.exchange.pipeline import PipelinedChannel
 from fedchain.exchange.publisher import Publisher
 from fedchain.exchange.state import NodeState
 from fedchain.exchange.store import PayloadStore
@@ -162,11 +165,16 @@ def _sent(*_: object, **__: object) -> str:
     return getattr(_here, "doing", "transaction")
 
 
+def _stored(*_: object, **__: object) -> str:
+    return f"storing the payload of {_here.doing}" if hasattr(_here, "doing") else "storing a delivered payload"
+
+
 def install() -> None:
     """Wrap everything."""
     _observe(driver)
     _observe(requests)
-    within(Publisher, "publish", "doing", lambda self, message, **_: message.kind.name)
+    for name in ("publish", "prepare"):
+        within(Publisher, name, "doing", lambda self, message, **_: message.kind.name)
     original = Sender.transact
 
     def transact(self: Sender, call: Any, *arguments: Any, **named: Any) -> Any:
@@ -179,12 +187,21 @@ def install() -> None:
             del _here.doing
 
     Sender.transact = transact  # type: ignore[method-assign]
-    watch(PayloadStore, "put", lambda *_: f"storing the payload of {_sent()}")
+    watch(PayloadStore, "put", _stored)
     watch(NodeState, "prepare", lambda self, uplink: f"recording {uplink.kind.name}", before=False)
     watch(NodeOutbox, "put", lambda *_: f"entering {_sent()} into the outbox", before=False)
     watch(ChainClient, "send_raw", lambda *_: f"sending {_sent()}", before=False)
     watch(Watcher, "wait", lambda *_: f"waiting until {_sent()} is mined", before=False)
     watch(NodeState, "settle", lambda self, uplink, *_: f"settling {uplink.kind.name}", before=False)
+    # payloads by reference, and uplinks of pipelined rounds
+    watch(PayloadClient, "fetch", lambda *_, **__: "fetching a payload")
+    watch(PartialPayload, "add", lambda *_: "a part of a payload", before=False)
+    watch(PayloadClient, "deliver", lambda *_, **__: "delivering an uplink")
+    watch(NodeState, "remember_delivery", lambda *_: "recording a delivery")
+    watch(Inbox, "deliver_directly", lambda *_: "taking a delivery")
+    watch(PipelinedChannel, "begin_round", lambda *_: "beginning a round")
+    watch(Publisher, "commit", lambda *_, **__: "committing a round")
+    watch(Inbox, "wait_committed", lambda *_, **__: "waiting for the verdicts of a round")
     # a job
     watch(NodeState, "remember_job", lambda *_: "recording a job")
     watch(NodeState, "set_job_status", lambda self, job, status, error="": f"recording a {status} job")

@@ -51,10 +51,13 @@ POINT_BYTES = 33
 PATIENCE_SECONDS = 400.0
 RESTART_SECONDS = 0.1
 
+LAYERED = 'mode = "layered"\ndepth = 3\ntrees = 3\nmin_leaf_rows = 6\nmin_bin_rows = 5'
 ALGORITHMS = {
-    "layered": 'mode = "layered"\ndepth = 3\ntrees = 3\nmin_leaf_rows = 6\nmin_bin_rows = 5',
+    "layered": LAYERED,
     "standard": 'mode = "standard"\ndepth = 2\ntrees = 3',
+    "pipelined": LAYERED,
 }
+"""By the name of a job; `pipelined` is one whose rounds go on chain as a whole."""
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
@@ -291,7 +294,8 @@ class RecoveringFederation:
         )
         return (
             f'schema = 1\nname = "{name}"\n[algorithm]\n{ALGORITHMS[algorithm]}\nbins = 8\n'
-            f"[alignment]\nmin_rows = 20\n[policy]\ndeadline_seconds = 90.0\n{parties}"
+            f"[alignment]\nmin_rows = 20\n[policy]\ndeadline_seconds = 90.0\n"
+            f'consumption = "{"pipelined" if algorithm == "pipelined" else "strict"}"\n{parties}'
         )
 
     def undisturbed(self, algorithm: str) -> str:

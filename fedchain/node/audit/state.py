@@ -7,7 +7,7 @@ from fedchain.errors import TransactionError
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.rules import Replay
 from fedchain.node.audit.story import Story
-from fedchain.types import Phase, Reason
+from fedchain.types import Reason
 
 STATE, VERDICTS, COUNTS = "the contracts' state", "verdicts", "counts of verdicts"
 
@@ -70,8 +70,3 @@ def _check_verdicts(consortium: Consortium, story: Story, checks: Checklist) -> 
     accepted = sum(uplink.event.reason == Reason.ACCEPTED for uplink in story.uplinks)
     found = consortium.counts(story.job_id)
     checks.equal(COUNTS, found, (accepted, len(story.uplinks) - accepted), "accepted and rejected uplinks")
-
-
-def is_ended(replay: Replay) -> bool:
-    """Whether nothing of the job changes any more, but for requests."""
-    return replay.phase in (Phase.COMPLETED, Phase.ABORTED)

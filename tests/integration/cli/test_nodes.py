@@ -85,6 +85,15 @@ def first_object(process: subprocess.Popen[str]) -> dict[str, Any]:
     raise AssertionError(f"ended with {process.wait()} before it was ready: {text!r}")
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A job in the background of a script ignores Ctrl-C, and so would the processes that it starts."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
 def test_a_started_chain_ends_with_its_command(start: Start, number: signal.Signals, code: int) -> None:
     process = start("chain", "start", "--port", 0, "--json")

@@ -74,8 +74,8 @@ def test_nothing_of_a_closed_round_stays_in_memory_or_on_the_disk(make_job: Make
         def begin_round(round: int) -> None:
             begin(round)
             state, inbox = member.rig.exchange.state, channel.inbox
-            rounds = {one.round for one in state.deliveries(job.job_id)} | {one.round for one in inbox._arrivals}
-            rounds |= {one.round for one in inbox._taken} | {one.round for one in inbox._commitments._accepted}
+            rounds = {one.round for one in state.deliveries(job.job_id)} | inbox.arrivals.rounds()
+            rounds |= {one.round for one in inbox._commitments._accepted}
             assert rounds - {0} <= {round, round + 1}, rounds
             stored = len(list((member.rig.folder / "incoming").glob("*")))
             seen.append((round, len(inbox._commitments), stored))

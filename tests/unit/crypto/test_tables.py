@@ -15,7 +15,6 @@ from fedchain.crypto.tables import (
     FixedBaseTable,
     generator_table,
     offset_of,
-    widen_generator_table,
     window_members,
     windows_of,
 )
@@ -82,17 +81,6 @@ def test_a_table_of_any_width_multiplies(bits: int) -> None:
 def test_a_width_out_of_range_is_refused(bits: int) -> None:
     with pytest.raises(ValueError, match=f"asked for {bits}"):
         FixedBaseTable(generator(), window_bits=bits)
-
-
-def test_the_table_of_g_can_be_widened_and_is_never_narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_generator_tables", [FixedBaseTable(generator(), window_bits=5)])
-    narrow, scalars = generator_table(), random_scalars(5)
-    expected = narrow.multiply_base(scalars).to_sec1()
-    widen_generator_table(4)
-    assert generator_table() is narrow
-    widen_generator_table(9)
-    assert generator_table().window_bits == 9
-    assert generator_table().multiply_base(scalars).to_sec1() == expected
 
 
 def test_tables_reach_other_processes_whole_and_that_of_g_by_its_width() -> None:

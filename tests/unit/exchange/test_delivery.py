@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -42,15 +41,6 @@ class Receiver:
     @property
     def deliveries(self) -> Deliveries:
         return Deliveries(lambda sender, envelope: self.bound, self.on_delivery)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    one = World(tmp_path)
-    for name in ("alpha", "beta"):
-        one.party(name)
-    yield one
-    one.close()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from fedchain.errors import (
     UplinkRejectedError,
 )
 from fedchain.exchange import Inbox, Slot
+from fedchain.exchange.waits import LEARN_FROM, Patience
 from fedchain.messages import Envelope
 from fedchain.types import INLINE_LIMIT, REQUEST_BASE, JobId, Kind, PartyId, Phase, Reason
 
@@ -96,7 +97,7 @@ def slot(sender: str = BETA, *, to_me: bool = False, round: int = 1) -> Slot:
 
 
 def take(inbox: Inbox, which: Slot, seconds: float = 0.05) -> bytes:
-    return inbox.take(which, time.monotonic() + seconds)
+    return inbox.take([which], time.monotonic() + seconds)[0]
 
 
 def test_an_accepted_uplink_is_taken_from_its_slot(inbox: Inbox) -> None:
@@ -109,6 +110,38 @@ def test_a_waiter_is_woken_by_the_arrival(inbox: Inbox) -> None:
     start = time.monotonic()
     assert take(inbox, slot(), 5.0) == PAYLOAD
     assert time.monotonic() - start < 0.4
+
+
+def test_a_wait_for_several_names_all_that_are_missing_and_ends_with_the_last(inbox: Inbox) -> None:
+    both = [slot(BETA), slot(GAMMA)]
+    with pytest.raises(DeadlineError) as caught:
+        inbox.take(both, time.monotonic() + 0.02)
+    assert caught.value.who == ("beta", "gamma")
+    inbox.deliver([judged(GAMMA)], 1)
+    with pytest.raises(DeadlineError) as caught:
+        inbox.take(both, time.monotonic() + 0.02)
+    assert caught.value.who == ("beta",)
+    threading.Timer(0.05, lambda: inbox.deliver([judged(BETA, payload=b"beta's")], 2)).start()
+    assert inbox.take(both, time.monotonic() + 5) == [b"beta's", PAYLOAD]
+
+
+def test_a_wait_for_several_ends_with_the_first_that_cheats(inbox: Inbox, fetches: Fetches) -> None:
+    inbox.deliver([judged(GAMMA, size=INLINE_LIMIT + 1)], 1)
+    fetches.started[0].set_exception(DigestMismatchError("party 'gamma' served other bytes"))
+    start = time.monotonic()
+    with pytest.raises(ProtocolViolationError) as caught:
+        inbox.take([slot(BETA), slot(GAMMA)], time.monotonic() + 5)
+    assert caught.value.culprit == "gamma"
+    assert time.monotonic() - start < 1
+
+
+def test_each_of_several_is_known_by_its_own_times(inbox: Inbox) -> None:
+    inbox.patience = Patience(60.0)
+    for round in range(1, LEARN_FROM + 1):
+        inbox.deliver([judged(BETA, round=round), judged(GAMMA, round=round)], round)
+        inbox.take([slot(BETA, round=round), slot(GAMMA, round=round)], time.monotonic() + 1)
+    for name in ("beta", "gamma"):
+        assert inbox.waits.deadlines(JOB, [name], "histogram", 60.0) != (None, None)
 
 
 def test_broadcast_and_private_uplinks_have_slots_of_their_own(inbox: Inbox) -> None:

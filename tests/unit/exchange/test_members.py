@@ -30,15 +30,6 @@ class Clock:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    one = World(tmp_path)
-    for name in ("alpha", "beta"):
-        one.party(name)
-    yield one
-    one.close()
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

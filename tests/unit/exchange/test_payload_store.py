@@ -173,6 +173,45 @@ def test_forever_keeps_payloads_and_who_may_fetch_them(tmp_path: Path) -> None:
     assert allowed(store, digest) == {"beta"}
 
 
+def test_a_payload_that_one_job_needs_no_more_goes_and_its_others_stay(tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path, max_total_bytes=20)
+    gone, needed = store.put(b"of a round", TO_BETA), store.put(b"of another", TO_BETA)
+    store.release(gone, JOB)
+    assert not store.has(gone)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [needed.hex(), f"{needed.hex()}.access"]
+    store.put(b"it fits 10", TO_BETA)
+
+
+def test_a_payload_that_another_job_needs_stays_for_that_one_alone(tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path)
+    store.put(b"of both", TO_BETA)
+    digest = store.put(b"of both", ELSEWHERE)
+    store.release(digest, JOB)
+    assert allowed(store, digest) == allowed(PayloadStore(tmp_path), digest) == {"delta"}
+    assert store.get(digest) == b"of both"
+    store.release(digest, OTHER_JOB)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_releasing_what_is_not_there_or_another_jobs_does_nothing(tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path)
+    digest = store.put(b"payload", TO_BETA)
+    store.release(digest, OTHER_JOB)
+    store.release(bytes(32), JOB)
+    assert store.get(digest) == b"payload"
+
+
+def test_a_released_payload_stays_as_long_as_those_of_ended_jobs(tmp_path: Path) -> None:
+    store = PayloadStore(tmp_path, retention=Retention.of(3))
+    released, kept = store.put(b"released", TO_BETA), store.put(b"kept", TO_BETA)
+    store.release(released, JOB)
+    assert allowed(store, released) == {"beta"}
+    assert PayloadStore(tmp_path, retention=Retention.of(3)).sweep(time.time() + 2.9 * DAY_SECONDS) == 0
+    again = PayloadStore(tmp_path, retention=Retention.of(3))
+    assert again.sweep(time.time() + 3.1 * DAY_SECONDS) == 1
+    assert (again.has(released), again.has(kept)) == (False, True)
+
+
 def test_days_count_from_the_jobs_first_end_also_after_a_restart(tmp_path: Path) -> None:
     store = PayloadStore(tmp_path, retention=Retention.of(3))
     digest = store.put(b"payload", TO_BETA)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import grpc
 import pytest
@@ -39,13 +38,10 @@ DIGEST = payload_digest(PAYLOAD)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(world: World) -> World:
     """alpha sends, beta receives, gamma is accredited too."""
-    one = World(tmp_path)
-    for name in ("alpha", "beta", "gamma"):
-        one.party(name)
-    yield one
-    one.close()
+    world.party("gamma")
+    return world
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def reader(tmp_path: Path, ledger: Ledger) -> Iterator[Callable[..., Reader]]:
 
 
 def take(inbox: Inbox, slot: Slot = SLOT) -> bytes:
-    return inbox.take(slot, time.monotonic() + 5)
+    return inbox.take([slot], time.monotonic() + 5)[0]
 
 
 def test_each_event_is_delivered_once_and_ranges_neither_overlap_nor_leave_gaps(
@@ -170,7 +170,7 @@ def test_a_node_goes_back_to_a_block_that_stands_and_delivers_what_is_there_now(
     assert one.gone_back == [JOB]
     assert one.jobs == [JOB]
     with pytest.raises(FedchainError, match="no blinded_ids"):
-        inbox.take(Slot(0, 0, 1, Kind.BLINDED_IDS, BETA.lower(), ""), time.monotonic() + 0.05)
+        inbox.take([Slot(0, 0, 1, Kind.BLINDED_IDS, BETA.lower(), "")], time.monotonic() + 0.05)
 
 
 def test_a_block_that_is_replaced_by_another_of_its_number_is_noticed_without_a_new_one(

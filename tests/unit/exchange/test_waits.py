@@ -159,12 +159,12 @@ def test_at_the_hard_deadline_the_policy_says_whether_to_wait_or_to_give_up(wait
     taught(waits)
     started = time.monotonic()
     with pytest.raises(DeadlineError, match="in time"):
-        inbox_of(waits, Patience(0.6)).take(slot, soon(0.6))
+        inbox_of(waits, Patience(0.6)).take([slot], soon(0.6))
     assert 0.6 <= time.monotonic() - started < 1.5
     started = time.monotonic()
     learned = r"histogram in round 1 step 2 from beta within 0\.\d s, the hard"
     with pytest.raises(DeadlineError, match=learned) as caught:
-        inbox_of(waits, Patience(600.0, at_hard_deadline="abort")).take(slot, soon(600.0))
+        inbox_of(waits, Patience(600.0, at_hard_deadline="abort")).take([slot], soon(600.0))
     assert time.monotonic() - started < 5
     assert caught.value.who == ("beta",)
     assert waits.misses(JOB) == {"beta": 2}
@@ -173,7 +173,7 @@ def test_at_the_hard_deadline_the_policy_says_whether_to_wait_or_to_give_up(wait
 def test_without_samples_an_abort_policy_waits_for_the_jobs_deadline(waits: Waits) -> None:
     inbox = inbox_of(waits, Patience(600.0, at_hard_deadline="abort"))
     with pytest.raises(DeadlineError, match="in time"):
-        inbox.take(Slot(1, 0, 2, Kind.HISTOGRAM, BETA.lower(), ""), soon(0.05))
+        inbox.take([Slot(1, 0, 2, Kind.HISTOGRAM, BETA.lower(), "")], soon(0.05))
 
 
 def test_listeners_hear_how_long_a_wait_took_and_whether_it_ended_well(waits: Waits) -> None:

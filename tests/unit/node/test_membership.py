@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import cast
 
 import pytest
 
 from fedchain.chain import Consortium, Participant
-from fedchain.errors import ConfigError
+from fedchain.errors import ChainUnreachableError, ConfigError, NotAccreditedError
 from fedchain.exchange.tls import fingerprint_of
-from fedchain.node.membership import join
+from fedchain.exchange.waits import Waits
+from fedchain.node import membership
+from fedchain.node.membership import STEWARDS, join, wait_until_accredited
 from fedchain.types import PartyId, Status
 
 ADDRESS = "0x" + "ab" * 20
@@ -79,3 +82,69 @@ def test_a_name_of_another_address_is_refused() -> None:
 def test_an_address_of_another_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="registered as 'beta'"):
         joined(Registry(entry(name="beta")))
+
+
+class Answers:
+    """Gives standings, or raises errors, one after the other; the last one again and again."""
+
+    def __init__(self, *answers: Status | Exception, waits: Waits) -> None:
+        self._answers = list(answers)
+        self._waits = waits
+        self.seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def participant(self, address: str) -> Participant:
+        """The next one."""
+        self.seen += [(one.about, one.who) for one in self._waits.current()]
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return Participant(ADDRESS, "alpha", ENDPOINT, answer, 0, bytes(32))
+
+
+@pytest.fixture(autouse=True)
+def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "_POLL_SECONDS", 0.001)
+
+
+def awaited(*answers: Status | Exception, wait: bool = True, limit: float = 30.0, stopped: bool = False) -> Answers:
+    waits, stop = Waits(), threading.Event()
+    if stopped:
+        stop.set()
+    registry = Answers(*answers, waits=waits)
+    is_accredited = wait_until_accredited(
+        cast(Consortium, registry),
+        address=ADDRESS,
+        name=PartyId("alpha"),
+        stop=stop,
+        wait=wait,
+        limit_seconds=limit,
+        waits=waits,
+    )
+    assert is_accredited is not stopped
+    assert waits.current() == []
+    return registry
+
+
+def test_a_node_waits_through_an_outage_until_it_is_accredited_and_is_seen_to_wait_for_the_stewards() -> None:
+    registry = awaited(Status.REGISTERED, ChainUnreachableError("down"), Status.REGISTERED, Status.ACCREDITED)
+    assert registry.seen == [("accreditation", (STEWARDS,))] * 4
+
+
+def test_a_node_that_is_stopped_waits_no_longer() -> None:
+    awaited(Status.REGISTERED, stopped=True)
+
+
+def test_the_wait_for_accreditation_has_a_limit() -> None:
+    with pytest.raises(NotAccreditedError, match="ask a steward to accredit"):
+        awaited(Status.REGISTERED, limit=0.02)
+    with pytest.raises(ChainUnreachableError):
+        awaited(ChainUnreachableError("down"), limit=0.02)
+
+
+def test_whoever_does_not_wait_is_told_at_once() -> None:
+    with pytest.raises(NotAccreditedError, match="not accredited yet"):
+        awaited(Status.REGISTERED, wait=False)
+    with pytest.raises(ChainUnreachableError):
+        awaited(ChainUnreachableError("down"), Status.ACCREDITED, wait=False)
+    with pytest.raises(NotAccreditedError, match="suspended"):
+        awaited(Status.SUSPENDED)

@@ -1,7 +1,7 @@
 """`fedchain bench exchange`: what the chain costs, beside the same job without one on the same machine in the same run.
 
-A chain, a node process for each party, the whole job; before and after it the same job simulated in one process. Then
-two processes that compute nothing, for what the exchange itself can do.
+A chain, a node process for each party, the whole job; before and after it the same job simulated in one process; all of
+it several times in turn. Then two processes that compute nothing, for what the exchange itself can do.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,9 @@ PAYLOAD_BYTES = 200 * 10**6
 UPLINKS_PER_BLOCK_TIME = 5
 """Strict uplinks where each waits for a block."""
 
+REPEATS = 3
+"""Runs over the chain: their median is told, for on a shared machine one of them may be a fifth off."""
+
 ExchangeMode = Literal["strict", "pipelined"]
 
 
@@ -56,6 +60,8 @@ class ExchangeBench:
         threads: workers of each node, and of the simulation; None for one per core.
         fill_pools: as in `node.toml`, for nodes and simulation: off, for here all parties share the machine.
         payload_bytes: of each measured payload.
+        repeats: runs over the chain, each between two simulated ones; None for `REPEATS`, or for one where blocks take
+            time: they dwarf what other programs cost.
     """
 
     source: Source = field(default_factory=lambda: DEFAULT_CREDIT)
@@ -69,6 +75,12 @@ class ExchangeBench:
     threads: int | None = None
     fill_pools: bool = False
     payload_bytes: int = PAYLOAD_BYTES
+    repeats: int | None = None
+
+    @property
+    def runs(self) -> int:
+        """Runs over the chain."""
+        return self.repeats or (1 if self.block_seconds else REPEATS)
 
     def spec(self) -> JobSpec:
         """The job.
@@ -82,6 +94,8 @@ class ExchangeBench:
             raise ConfigError(f"--chain {self.chain}: choose one of {', '.join(CHAIN_KINDS)}")
         if not 1 <= self.payload_bytes <= 10**9:
             raise ConfigError(f"a payload of {self.payload_bytes} bytes: choose 1 to 1000 MB")
+        if self.repeats is not None and not 1 <= self.repeats <= 100:
+            raise ConfigError(f"--repeats {self.repeats}: choose 1 to 100")
         algorithm: dict[str, Any] = {
             "mode": self.boosting_mode,
             "depth": self.depth,
@@ -103,17 +117,19 @@ def run(bench: ExchangeBench, on_run: Callable[[str], None] = lambda line: None)
 
     Metrics, all of training: from the first gradient to the last tree's close, the active party's own stage lines:
 
-    - `overhead_ratio`: `seconds_chain` ÷ `seconds_simulated`; 1.10 is 10 % more. The simulation runs all parties in
-      one process, one after the other, with the same number of threads; each node has as many of its own, so where
-      parties work at the same time the ratio can be below 1 on an idle machine.
+    - `overhead_ratio`: wall with the chain ÷ wall without; 1.10 is 10 % more. Each run over the chain is compared with
+      the mean of the simulated one before it and the one after it; the median of these ratios. The simulation runs all
+      parties in one process, one after the other, with the same number of threads; each node has as many of its own,
+      so where parties work at the same time the ratio can be below 1 on an idle machine.
+    - `overhead_ratio_least`, `overhead_ratio_largest`: of the same ratios, where there are several.
     - `overhead_ratio_later_trees`: the same without the first tree, within which each process builds tables of points
       once: nodes do so at the same time, the simulation builds them once for all.
-    - `seconds_chain`, `seconds_simulated`: wall; the simulated one is the mean of a run before the job and one after.
+    - `seconds_chain`, `seconds_simulated`: wall, medians.
     - `cpu_ratio`, `chain_cpu_seconds_per_tree`: processor time of all nodes ÷ the simulation's, and the chain's own;
       where the machine tells. Other programs hardly change them.
     - `transactions_per_tree`, `blocks_per_tree` (with a transaction of this training in it), `gas_per_tree`,
       `uplinks_per_tree`, `payload_mb_per_tree`.
-    - `added_block_times_per_tree`: (`seconds_chain` − `seconds_simulated`) ÷ trees ÷ block time, with a block time.
+    - `added_block_times_per_tree`: (wall with the chain − wall without) ÷ trees ÷ block time, with a block time.
     - `uplinks_per_second`, `payload_mb_per_second`, `delivery_mb_per_second`, `tls_mb_per_second`: of two processes
       that compute nothing, see `Capacity`.
     - `payload_floor_ratio`: `tls_mb_per_second` ÷ `payload_mb_per_second`.
@@ -138,13 +154,21 @@ def run(bench: ExchangeBench, on_run: Callable[[str], None] = lambda line: None)
             log = workdir / "simulation.log"
             return simulated_run(spec, files, threads=bench.threads, fill_pools=bench.fill_pools, log=log)
 
-        before = simulated("before")
-        chained, capacity = _over_the_chain(bench, spec, files, workdir, on_run)
-        after = simulated("after")
-    digests = {before.model_digest, chained.model_digest, after.model_digest}
+        comparisons: list[Comparison] = []
+        before, capacity = simulated("before"), None
+        for number in range(1, bench.runs + 1):
+            place = workdir / f"run-{number}"
+            place.mkdir()
+            last = number == bench.runs
+            chained, capacity = _over_the_chain(bench, spec, files, place, on_run, with_capacity=last)
+            after = simulated(f"after run {number} of {bench.runs}")
+            comparisons.append(Comparison(before, chained, after))
+            before = after
+    assert capacity is not None
+    digests = {digest for one in comparisons for digest in one.digests}
     if len(digests) != 1:
         raise TrainingError(f"the models of the runs differ: {', '.join(sorted(digests))}")
-    metrics = _metrics(bench, chained, (before, after), capacity)
+    metrics = _metrics(bench, comparisons, capacity)
     settings: dict[str, object] = {
         **bench.source.settings(),
         "mode": bench.mode,
@@ -163,12 +187,12 @@ def run(bench: ExchangeBench, on_run: Callable[[str], None] = lambda line: None)
         "uplink_bytes": UPLINK_BYTES,
         "load_average_before": load_before,
         "load_average_after": load_average(),
-        "closes_chain": _rounded(chained.closes),
-        "closes_simulated_before": _rounded(before.closes),
-        "closes_simulated_after": _rounded(after.closes),
+        "repeats": bench.runs,
+        "closes_chain": [_rounded(one.chained.closes) for one in comparisons],
+        "closes_simulated": [_rounded(one.closes) for one in (comparisons[0].before, *(c.after for c in comparisons))],
         "compared": "training, first gradient to last tree's close: one process per party over the chain, and all "
         "parties in one process without",
-        "model_digest": chained.model_digest,
+        "model_digest": digests.pop(),
     }
     return BenchReport(settings, {name: round(value, 6) for name, value in metrics.items()})
 
@@ -179,8 +203,10 @@ def _over_the_chain(
     files: Mapping[PartyId, Path],
     workdir: Path,
     on_run: Callable[[str], None],
-) -> tuple[ChainedRun, Capacity]:
-    """The job with nodes; then, the nodes stopped, what the exchange can do."""
+    *,
+    with_capacity: bool,
+) -> tuple[ChainedRun, Capacity | None]:
+    """The job with nodes; then, the nodes stopped, what the exchange can do, if that is asked for."""
     with ExitStack() as stack:
         on_run(f"starting the {bench.chain} chain and the nodes of {', '.join(spec.names)}")
         log = workdir / "chain.log"
@@ -193,6 +219,8 @@ def _over_the_chain(
         local.accredit()
         chained = chained_run(local, spec, chain.process.pid, on_run)
         nodes.close()
+        if not with_capacity:
+            return chained, None
         on_run("uplinks and payloads between two processes")
         waits = bench.mode == "strict" and bench.block_seconds > 0
         capacity = measure(
@@ -205,14 +233,49 @@ def _over_the_chain(
     return chained, capacity
 
 
-def _metrics(
-    bench: ExchangeBench, chained: ChainedRun, simulated: tuple[SimulatedRun, SimulatedRun], capacity: Capacity
-) -> dict[str, float]:
-    seconds, trees, use = float(np.mean([one.seconds for one in simulated])), bench.trees, chained.use
+@dataclass(frozen=True)
+class Comparison:
+    """A run over the chain between two without."""
+
+    before: SimulatedRun
+    chained: ChainedRun
+    after: SimulatedRun
+
+    @property
+    def digests(self) -> set[str]:
+        """Of the three models."""
+        return {self.before.model_digest, self.chained.model_digest, self.after.model_digest}
+
+    @property
+    def simulated(self) -> float:
+        """Mean wall seconds without a chain."""
+        return (self.before.seconds + self.after.seconds) / 2
+
+    @property
+    def ratio(self) -> float:
+        """Wall with ÷ wall without."""
+        return self.chained.seconds / self.simulated
+
+    @property
+    def later_ratio(self) -> float:
+        """The same from the close of the first tree on."""
+        later = sum(one.seconds - one.closes[0] for one in (self.before, self.after)) / 2
+        return (self.chained.seconds - self.chained.closes[0]) / later
+
+    @property
+    def cpu_ratio(self) -> float | None:
+        """Processor time with, of the nodes, ÷ without; None where the machine does not tell."""
+        used = self.chained.cpu_seconds
+        return None if used is None else used / ((self.before.cpu_seconds + self.after.cpu_seconds) / 2)
+
+
+def _metrics(bench: ExchangeBench, runs: Sequence[Comparison], capacity: Capacity) -> dict[str, float]:
+    trees, use = bench.trees, runs[-1].chained.use
+    ratios = [one.ratio for one in runs]
     metrics: dict[str, float] = {
-        "overhead_ratio": chained.seconds / seconds,
-        "seconds_chain": chained.seconds,
-        "seconds_simulated": seconds,
+        "overhead_ratio": median(ratios),
+        "seconds_chain": median(one.chained.seconds for one in runs),
+        "seconds_simulated": median([runs[0].before.seconds, *(one.after.seconds for one in runs)]),
         "transactions_per_tree": use.transactions / trees,
         "blocks_per_tree": use.blocks / trees,
         "gas_per_tree": use.gas / trees,
@@ -224,14 +287,18 @@ def _metrics(
         "tls_mb_per_second": capacity.tls_mb_per_second,
         "payload_floor_ratio": capacity.tls_mb_per_second / capacity.payload_mb_per_second,
     }
+    if len(runs) > 1:
+        metrics["overhead_ratio_least"], metrics["overhead_ratio_largest"] = min(ratios), max(ratios)
     if trees > 1:
-        later = float(np.mean([one.seconds - one.closes[0] for one in simulated]))
-        metrics["overhead_ratio_later_trees"] = (chained.seconds - chained.closes[0]) / later
+        metrics["overhead_ratio_later_trees"] = median(one.later_ratio for one in runs)
     if bench.block_seconds:
-        metrics["added_block_times_per_tree"] = (chained.seconds - seconds) / trees / bench.block_seconds
-    if chained.cpu_seconds is not None and chained.chain_cpu_seconds is not None:
-        metrics["cpu_ratio"] = chained.cpu_seconds / float(np.mean([one.cpu_seconds for one in simulated]))
-        metrics["chain_cpu_seconds_per_tree"] = chained.chain_cpu_seconds / trees
+        added = median(one.chained.seconds - one.simulated for one in runs)
+        metrics["added_block_times_per_tree"] = added / trees / bench.block_seconds
+    cpu_ratios = [one.cpu_ratio for one in runs if one.cpu_ratio is not None]
+    chain_cpu = runs[-1].chained.chain_cpu_seconds
+    if cpu_ratios and chain_cpu is not None:
+        metrics["cpu_ratio"] = median(cpu_ratios)
+        metrics["chain_cpu_seconds_per_tree"] = chain_cpu / trees
     return metrics
 
 

@@ -174,6 +174,12 @@ def exchange(
         bool, typer.Option("--fill-pools", help="Make work ahead in idle time, with and without a chain.")
     ] = False,
     payload_mb: Annotated[int, typer.Option("--payload-mb", min=1, max=1000, help="Of the measured payloads.")] = 200,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            "--repeats", metavar="N", help="Runs over the chain; their median counts. Default 3, with a block time 1."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What the chain costs: a job with real nodes over a chain, beside the same job simulated without one.
@@ -210,6 +216,7 @@ def exchange(
         threads=threads,
         fill_pools=fill_pools,
         payload_bytes=payload_mb * 10**6,
+        repeats=repeats,
     )
     _print(run(bench, note), as_json)
 

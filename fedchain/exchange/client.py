@@ -166,18 +166,21 @@ class PayloadClient:
         Raises:
             DeliveryError: it refused the uplink, or did not take it in time; names the recipient.
         """
-        head = encode_wire(DeliveryHead(envelope, signature, len(payload)))
+        view, is_small = memoryview(payload), len(payload) <= RUN_BYTES
+        head = encode_wire(DeliveryHead(envelope, signature, len(payload), view if is_small else memoryview(b"")))
         deadline = time.monotonic() + deadline_seconds
 
         def messages() -> Iterator[bytes]:
             yield head
-            view = memoryview(payload)
             for start in range(0, len(payload), RUN_BYTES):
                 yield encode_wire(PayloadRun(start // CHUNK_BYTES, view[start : start + RUN_BYTES]))
 
         def send(there: Peer) -> None:
-            call = self._channel(there).stream_unary(f"/{SERVICE}/{DELIVER}")
-            call(messages(), timeout=max(0.1, deadline - time.monotonic()))
+            method, timeout = f"/{SERVICE}/{DELIVER}", max(0.1, deadline - time.monotonic())
+            if is_small:  # a stream of one message, without the thread that a stream takes
+                self._channel(there).unary_unary(method)(head, timeout=timeout)
+            else:
+                self._channel(there).stream_unary(method)(messages(), timeout=timeout)
             self.delivered.add(len(payload))
 
         self._until(deadline, peer, send, lambda text: DeliveryError(culprit, f"did not take an uplink {text}"))

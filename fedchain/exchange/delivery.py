@@ -54,7 +54,7 @@ class DeliveryService:
         self._held = 0
 
     def deliver(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        """Take one uplink: a head, then its payload in runs; answers with nothing once it is kept."""
+        """Take one uplink: a head, with its payload or followed by it; answers with nothing once it is kept."""
         call = self._gate.admit(context)
         deliveries = self._deliveries
         if deliveries is None:
@@ -72,7 +72,7 @@ class DeliveryService:
         if not self._reserve(head.size):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many deliveries are under way")
         try:
-            payload = _payload(requests, head.size, call)
+            payload = _payload(head, requests, call)
             deliveries.on_delivery(call.caller.address, head.envelope, head.signature, payload)
         except MessageError as error:
             log.warning("delivery refused", party=call.caller.name, error=str(error))
@@ -109,9 +109,10 @@ class _TooLarge(Exception):
     pass
 
 
-def _payload(requests: Iterator[bytes], size: int, call: Admission) -> bytes:
-    payload = bytearray()
-    chunk = 0
+def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> bytes:
+    size = head.size
+    payload = bytearray(head.payload)
+    chunk = -(-len(payload) // CHUNK_BYTES)
     for raw in requests:
         run = decode_wire(raw, PayloadRun)
         if run.first != chunk or len(payload) + len(run.data) > size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 import grpc
 import structlog
@@ -129,4 +130,10 @@ def _fingerprint(context: grpc.ServicerContext) -> bytes:
     pems = context.auth_context().get("x509_pem_cert", ())
     if len(pems) != 1:
         raise MessageError("the connection has no certificate")
-    return fingerprint_of(der_of(bytes(pems[0])))
+    return _fingerprint_of_pem(bytes(pems[0]))
+
+
+@lru_cache(maxsize=256)
+def _fingerprint_of_pem(pem: bytes) -> bytes:
+    """A connection's certificate is asked for with each of its calls."""
+    return fingerprint_of(der_of(pem))

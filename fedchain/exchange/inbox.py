@@ -95,6 +95,7 @@ class Inbox:
     _commitments: Commitments = field(default_factory=Commitments, repr=False)
     _names: dict[str, str] = field(default_factory=dict, repr=False)
     _declared: Declared = field(default_factory=Declared, repr=False)
+    _accused: set[str] = field(default_factory=set, repr=False)
     _working: int = 1
     _fatal: BaseException | None = None
 
@@ -226,6 +227,11 @@ class Inbox:
             ahead = attempt - self.attempt
             return ahead in (0, 1) and self._working - ahead <= round <= self._working + 1
 
+    def has_accused(self, sender: str) -> bool:
+        """Whether a sender has shown two digests for one slot."""
+        with self._changed:
+            return sender in self._accused
+
     def held_of(self, sender: str) -> tuple[int, int]:
         """Number and bytes of a sender's uplinks that came directly and were not taken yet."""
         with self._changed:
@@ -241,6 +247,7 @@ class Inbox:
             name = self.directory.name_of(sender)
             return ProtocolViolationError(name, f"two digests in one slot ({describe(envelope)})")
 
+        self._accused.add(sender)
         self._failures.add(error, envelope.round, lasting=True)
         self.on_equivocation(sender, envelope)
         return error()

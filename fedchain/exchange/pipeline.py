@@ -251,7 +251,6 @@ class PipelinedChannel(JobChannel):
         except TransactionError:
             self._raise_what_came_first()
             raise
-        self._opened = round
         self._wait_for_retry(error)
 
     def _wait_for_retry(self, error: FedchainError) -> None:

@@ -207,10 +207,7 @@ class Publisher:
             )
         uplink = self._state.uplink(slot)
         if uplink is None:
-            recipients = (recipient,) if recipient else self._roster(job_id)
-            is_small = len(payload) <= INLINE_LIMIT  # then the record holds it, and one sync is enough for both
-            digest = self._outgoing.put(payload, Access(job_id, recipients), synced=not is_small)
-            uplink = self._state.prepare(slot.holding(digest, len(payload), 0, payload if is_small else None))
+            uplink = self._record(payload, slot, 0)
         elif message.kind in RANDOMISED:
             payload = self._outgoing.get(uplink.digest) if uplink.payload is None else uplink.payload
         else:
@@ -222,9 +219,7 @@ class Publisher:
     def restore(self, job_id: JobId) -> None:
         """After a restart: payloads of a pipelined job that peers may still fetch, and a power failure took away."""
         for uplink in self._state.uplinks(job_id):
-            if uplink.payload is not None:
-                recipients = (uplink.recipient,) if uplink.recipient else self._roster(job_id)
-                self._outgoing.put(uplink.payload, Access(job_id, recipients), synced=False)
+            self._serve(uplink)
 
     def commit(
         self, job_id: JobId, round: int, attempt: int, deadline: float, *, resumed: bool = False
@@ -245,6 +240,8 @@ class Publisher:
         """
         uplinks = [one for one in self._state.uplinks(job_id, round) if one.attempt == attempt]
         open_ones = [one for one in uplinks if one.status != "accepted"]
+        for one in open_ones:
+            self._serve(one)  # from now on others learn of it from the chain, and may fetch it
         for start in range(0, len(open_ones), MAX_LEAVES):
             self._commit(job_id, round, attempt, open_ones[start : start + MAX_LEAVES], deadline, resumed)
         return uplinks
@@ -317,6 +314,12 @@ class Publisher:
             digest = self._outgoing.put(payload, Access(slot.job_id, recipients))
         uplink = slot.holding(digest, len(payload), statistic_e6, payload if inline else None)
         return self._state.prepare(uplink)
+
+    def _serve(self, uplink: OutgoingUplink) -> None:
+        """Let the recipients of a pipelined round's uplink fetch it, though its payload lies in its record."""
+        if uplink.payload is not None:
+            recipients = (uplink.recipient,) if uplink.recipient else self._roster(uplink.job_id)
+            self._outgoing.put(uplink.payload, Access(uplink.job_id, recipients), synced=False)
 
     def _roster(self, job_id: JobId) -> tuple[str, ...]:
         """Who may fetch what goes to everybody in a job; a job's roster never changes."""

@@ -53,6 +53,7 @@ class Receiver:
         self._me = bytes.fromhex(me[2:])
         self._inbox = inbox
         self._lock = threading.Lock()  # a payload is not released between its arrival and its record
+        self._turns: dict[str, threading.Lock] = {}
 
     def bound(self, sender: str, raw: bytes) -> int:
         """Largest payload that is taken for an envelope now.
@@ -66,7 +67,7 @@ class Receiver:
         return envelope.size
 
     def on_delivery(self, sender: str, raw: bytes, signature: bytes, payload: bytes) -> None:
-        """Check, record and pass on; once it returns the sender need not deliver again.
+        """Check, pass on and record; once it returns the sender need not deliver again.
 
         Raises:
             MessageError, TrainingError, ProtocolViolationError: as `bound`; or the signature is not the sender's, or
@@ -84,12 +85,18 @@ class Receiver:
         leaves = leaf_hashes(payload) if payload else []
         if len(payload) != envelope.size or root_of(leaves) != envelope.digest:
             raise ProtocolViolationError(name, f"delivered other bytes than it signed ({describe(envelope)})")
-        with self._lock:
-            if not inbox.takes(envelope.round, envelope.attempt):
-                raise TrainingError(f"this node has closed that round meanwhile ({describe(envelope)})")
-            self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
-            self._state.remember_delivery(Delivery(inbox.job_id, envelope.round, sender, raw, signature))
-        inbox.deliver_directly(sender, envelope, payload)
+        delivery = Delivery(inbox.job_id, envelope.round, sender, raw, signature)
+        with self._turn_of(sender):
+            try:
+                inbox.deliver_directly(sender, envelope, payload)  # first: the job need not wait for the disk
+            except ProtocolViolationError:
+                self._state.remember_delivery(delivery)
+                self._state.keep_proof(delivery)
+                raise
+            with self._lock:
+                if inbox.takes(envelope.round, envelope.attempt):  # else the job has closed that round meanwhile
+                    self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
+                    self._state.remember_delivery(delivery)
 
     def bring_back(self, inbox: Inbox) -> None:
         """After a restart: give the inbox what had come before."""
@@ -144,6 +151,11 @@ class Receiver:
             slot=describe(second),
         )
 
+    def _turn_of(self, sender: str) -> threading.Lock:
+        """One uplink of a sender after the other: where two prove a fault, the first is recorded before the second."""
+        with self._lock:
+            return self._turns.setdefault(sender, threading.Lock())
+
     def _admitted(self, sender: str, raw: bytes) -> tuple[Envelope, Inbox]:
         envelope = Envelope.from_bytes(raw)
         inbox = self._inbox(JobId("0x" + envelope.job_id.hex()))
@@ -161,6 +173,8 @@ class Receiver:
             raise ProtocolViolationError(name, f"delivered what is not for this node ({describe(envelope)})")
         if not 1 <= envelope.size <= inbox.max_payload_bytes:
             raise ProtocolViolationError(name, f"delivered a payload of {envelope.size} bytes ({describe(envelope)})")
+        if inbox.has_accused(sender):
+            raise ProtocolViolationError(name, "has shown two digests for one slot; nothing more of it is taken")
         if inbox.phase > Phase.TRAINING or not inbox.takes(envelope.round, envelope.attempt):
             raise TrainingError(f"this node does not work on that round now ({describe(envelope)})")
         number, held = inbox.held_of(sender)

@@ -2,7 +2,7 @@
 
 They are not uplinks: nothing of them reaches the chain. Encoded as MessagePack arrays like the uplinks' messages.
 A fetch is answered with the hashes of all chunks (only when it begins at the first chunk), then with runs of chunks.
-A delivery is a head, then runs of chunks.
+A delivery is a head, which holds a small payload itself, else then runs of chunks.
 """
 
 from __future__ import annotations
@@ -73,17 +73,19 @@ class PayloadRun(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class DeliveryHead(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Announces a signed uplink that comes directly from its sender; the payload follows.
+    """Announces a signed uplink that comes directly from its sender; the payload is in it, or follows.
 
     Attributes:
         envelope: the encoded envelope, 1 to 1024 bytes.
         signature: 65 bytes, by the sender's account.
         size: the payload's length in bytes.
+        payload: all of it, where it has no more than 4 chunks; else empty.
     """
 
     envelope: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_ENVELOPE_BYTES)]
     signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
     size: _Size
+    payload: Annotated[memoryview, msgspec.Meta(max_length=RUN_BYTES)] = memoryview(b"")
 
 
 WireMessage = PayloadRequest | PayloadLeaves | PayloadRun | DeliveryHead

@@ -111,7 +111,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.mark.parametrize("message", [SMALL, LARGE])
-def test_an_uplink_is_signed_recorded_and_served_to_its_recipients_and_nothing_is_sent(
+def test_an_uplink_is_signed_and_recorded_and_served_to_its_recipients_from_its_commitment_on(
     desk: Desk, message: Message
 ) -> None:
     signed = desk.prepare(message, step=3)
@@ -124,9 +124,10 @@ def test_an_uplink_is_signed_recorded_and_served_to_its_recipients_and_nothing_i
     (recorded,) = desk.state.uplinks(JOB)
     assert envelope_of(recorded) == signed.envelope
     assert recorded.status == "prepared"
+    assert (desk.ledger.submitted, desk.ledger.batches) == ([], [])
+    desk.commit()
     assert desk.store.get(signed.envelope.digest) == signed.payload
     assert desk.served_to(signed) == set(ROSTER)
-    assert (desk.ledger.submitted, desk.ledger.batches) == ([], [])
 
 
 def test_a_small_payload_lies_in_the_record_and_a_large_one_in_the_store_alone(desk: Desk) -> None:
@@ -139,6 +140,7 @@ def test_what_is_for_one_party_is_served_to_that_party_alone(desk: Desk) -> None
     for step, message in enumerate((SMALL, LARGE)):
         signed = desk.prepare(message, step=step, to=BETA)
         assert signed.envelope.recipient == bytes.fromhex(BETA[2:])
+        desk.commit()
         assert desk.served_to(signed) == {BETA}
 
 
@@ -210,6 +212,7 @@ def test_after_a_restart_peers_may_fetch_again_what_a_power_failure_took_away(de
 
 def test_restoring_a_job_mends_changed_files_and_leaves_other_jobs_alone(desk: Desk) -> None:
     signed = desk.prepare(SMALL)
+    desk.commit()
     (desk.folder / "outgoing" / signed.envelope.digest.hex()).write_bytes(b"")
     desk.restart()
     desk.publisher.restore(JobId("0x" + "ab" * 32))

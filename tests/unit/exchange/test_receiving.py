@@ -223,11 +223,22 @@ def test_a_round_that_is_closed_while_its_uplink_is_checked_leaves_nothing_behin
         return real(sender, which)
 
     monkeypatch.setattr(node.ledger, "uplink_id", closes_first)
-    with pytest.raises(TrainingError, match="closed that round meanwhile"):
-        node.comes(BETA, one, signature=signature)
+    node.comes(BETA, one, signature=signature)
     assert node.held() == []
     assert node.incoming.received(one.digest) is None
     assert node.inbox.held_of(BETA) == (0, 0)
+
+
+def test_of_a_sender_that_has_shown_two_digests_nothing_more_is_taken(node: Node) -> None:
+    """Else it could fill the disk with contradictions until the job is over."""
+    first, second, third = envelope(), envelope(b"another"), envelope(b"a third")
+    node.comes(BETA, first)
+    with pytest.raises(ProtocolViolationError, match="two digests"):
+        node.comes(BETA, second, b"another")
+    assert node.incoming.received(second.digest) is None
+    refused(node, BETA, third, ProtocolViolationError, "nothing more of it is taken")
+    node.comes(GAMMA, third, b"a third")
+    assert len(node.state.proofs(JOB)) == 2
 
 
 def test_a_sender_that_is_ahead_is_held_up_and_no_other_is(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

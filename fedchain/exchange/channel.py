@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
@@ -58,6 +58,7 @@ class JobChannel:
         requester: who opened that request.
         patience: the job's policy about parties that are late.
         resumed: whether this party was at it before a restart: what it has done on chain is not done again.
+        nudge: called with the addresses of those for whom something was put on chain; must return at once.
     """
 
     def __init__(
@@ -73,7 +74,9 @@ class JobChannel:
         requester: PartyId | None = None,
         resumed: bool = False,
         patience: Patience | None = None,
+        nudge: Callable[[Iterable[str]], None] = lambda addresses: None,
     ) -> None:
+        self._nudge = nudge
         self.resumed = resumed
         self.job_id: JobId = inbox.job_id
         self.me = me
@@ -117,6 +120,7 @@ class JobChannel:
         except (UplinkRejectedError, TransactionError):
             self._raise_what_came_first()
             raise
+        self._tell(to)
 
     def receive(self, message_type: type[M], step: int, sender: PartyId, *, to_me: bool) -> M:
         """Wait for a sender's accepted message in the round in force.
@@ -261,12 +265,18 @@ class JobChannel:
         while True:
             try:
                 through_outages(once, lambda: True if done() else None, deadline, what)
+                self._tell()
                 return
             except TransactionError:
                 self._raise_what_came_first()
                 if not self._is_behind(self._consortium.job(self.job_id)) or time.monotonic() >= deadline:
                     raise
             time.sleep(_BEHIND_PAUSE_SECONDS)
+
+    def _tell(self, to: str | None = None) -> None:
+        """Nudge one party, or all others: the chain has something of this party."""
+        me = self.parties.get(self.me)
+        self._nudge([one for one in self.parties.values() if one != me and to in (None, one)])
 
     def _not_aborted(self) -> None:
         """Raise what ended the job, if anything did: an uplink to an aborted job would be a strike for its sender.

@@ -31,7 +31,7 @@ from fedchain.exchange.directory import Peer
 from fedchain.exchange.endpoint import parse_endpoint
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.partial import PartialPayload
-from fedchain.exchange.server import DELIVER, FETCH, SERVICE
+from fedchain.exchange.server import DELIVER, FETCH, NUDGE, SERVICE
 from fedchain.exchange.tls import NODE_NAME, Identity, fingerprint_of, pem_of
 from fedchain.exchange.wire import (
     MAX_WIRE_BYTES,
@@ -59,6 +59,7 @@ _FATAL = (
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _MAX_CHANNELS = 64
+_NUDGE_SECONDS = 1.0
 _OPTIONS = [
     ("grpc.ssl_target_name_override", NODE_NAME),
     ("grpc.use_local_subchannel_pool", 1),
@@ -184,6 +185,19 @@ class PayloadClient:
             self.delivered.add(len(payload))
 
         self._until(deadline, peer, send, lambda text: DeliveryError(culprit, f"did not take an uplink {text}"))
+
+    def nudge(self, peer: Peer, *, culprit: str) -> None:
+        """Tell a node to look at the chain now; one try.
+
+        Raises:
+            DeliveryError: it did not take it within a second; names it.
+        """
+        try:
+            self._channel(peer).unary_unary(f"/{SERVICE}/{NUDGE}")(b"", timeout=_NUDGE_SECONDS)
+        except _BadEndpointError as error:
+            raise DeliveryError(culprit, f"cannot be nudged at its registered endpoint: {error}") from error
+        except grpc.RpcError as error:
+            raise DeliveryError(culprit, f"was not nudged at {peer.endpoint}: {error.code().name}") from error
 
     def close(self) -> None:
         """Close the connections; calls under way end with an error."""

@@ -27,6 +27,7 @@ from fedchain.exchange.fetcher import Fetcher
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.members import Members
+from fedchain.exchange.nudging import Nudger
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.exchange.pipeline import PipelinedChannel
 from fedchain.exchange.publisher import Publisher
@@ -132,7 +133,9 @@ class Exchange:
                 inbox=lambda job_id: self.subscriber.inbox(job_id) if self._reads else None,
             )
             deliveries = Deliveries(self._receiver.bound, self._receiver.on_delivery)
-            self.server = PayloadServer(self.outgoing, identity, self.members, host, port, deliveries=deliveries)
+            self.server = PayloadServer(
+                self.outgoing, identity, self.members, host, port, deliveries=deliveries, on_nudge=self._look_now
+            )
             opened.append(self.server)
             self._endpoint = _public_endpoint(endpoint, self.server)
             self._sweeper = Sweeper((self.outgoing, self.incoming))
@@ -140,6 +143,7 @@ class Exchange:
             self.payloads = PayloadClient(identity, self.incoming)
             self._fetcher = Fetcher(self.directory, self.payloads)
             self._deliverer = Deliverer(self.directory, self.payloads)
+            self._nudger = Nudger(self.directory, self.payloads)
             self.publisher = Publisher(
                 consortium,
                 address=address,
@@ -207,6 +211,7 @@ class Exchange:
         patience: Patience | None = None,
     ) -> JobChannel:
         """This node's channel for a job, or for one inference request of it; see `JobChannel`, `PipelinedChannel`."""
+        self.publisher.set_roster(inbox.job_id, inbox.roster)
         kind: Callable[..., JobChannel] = JobChannel
         if pipelined:
             kind = partial(PipelinedChannel, deliverer=self._deliverer, receiver=self._receiver, state=self.state)
@@ -224,6 +229,7 @@ class Exchange:
             requester=requester,
             resumed=resumed,
             patience=patience,
+            nudge=self._nudger.nudge,
         )
 
     def forget(self, job_id: JobId) -> None:
@@ -237,6 +243,10 @@ class Exchange:
         bound = structlog.contextvars.get_contextvars()
         deadline = time.monotonic() + limit_seconds
         return self.waits.on((THE_CHAIN,), "mining", f"receipt of {what}", deadline, job_id=str(bound.get("job", "")))
+
+    def _look_now(self) -> None:
+        if self._reads:
+            self.subscriber.look()
 
     def _put_back_later(self, job_id: JobId) -> None:
         """After a reorganisation: give the chain again what it took back of this node's transactions, then uplinks."""
@@ -291,6 +301,7 @@ class Exchange:
         self.payloads.close()
         self._fetcher.close()
         self._deliverer.close()
+        self._nudger.close()
         self.server.close()
         self._sweeper.close()
         self.members.close()

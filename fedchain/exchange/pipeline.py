@@ -194,6 +194,7 @@ class PipelinedChannel(JobChannel):
         patience = self._deadline() if self.me == self.active else self._deadline_of(self.active)
         self.inbox.wait_round(round, patience)  # before it is open, its uplinks would be of a wrong round
         mine = self._publisher.commit(self.job_id, round, self.attempt, self._deadline(), resumed=self._goes_on)
+        self._tell()
         me = self._address(self.me).lower()
         wanted = {
             Slot(one.round, one.attempt, one.step, one.kind, me, one.recipient.lower()): one.digest for one in mine

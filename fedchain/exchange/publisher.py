@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -272,7 +273,9 @@ class Publisher:
         for uplink, envelope, uplink_id in zip(uplinks, envelopes, ids, strict=True):
             reason = verdicts.get(uplink_id)
             if reason is None:  # it was accepted before
-                verdict = self._consortium.verdict(uplink_id)
+                verdict = through_outages(
+                    partial(self._consortium.verdict, uplink_id), lambda: None, deadline, "looking at a verdict"
+                )
                 if not verdict.known:
                     continue  # the chain took the transaction back: whoever waits for the verdict finds out
                 reason = Reason(verdict.reason)
@@ -320,6 +323,10 @@ class Publisher:
         if uplink.payload is not None:
             recipients = (uplink.recipient,) if uplink.recipient else self._roster(uplink.job_id)
             self._outgoing.put(uplink.payload, Access(uplink.job_id, recipients), synced=False)
+
+    def set_roster(self, job_id: JobId, roster: tuple[str, ...]) -> None:
+        """Tell who is on a job's roster, addresses: so that nothing has to be asked of the chain while it is away."""
+        self._rosters[job_id] = roster
 
     def _roster(self, job_id: JobId) -> tuple[str, ...]:
         """Who may fetch what goes to everybody in a job; a job's roster never changes."""

@@ -8,7 +8,7 @@ Source: https://grpc.github.io/grpc/python/grpc.html#generic-handlers
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 SERVICE = "fedchain.Payloads"
 FETCH = "Fetch"
 DELIVER = "Deliver"
+NUDGE = "Nudge"
 
 _WORKERS = 64
 _CONCURRENT_CALLS = 96
@@ -65,6 +66,7 @@ class PayloadServer:
         port: 0 for any free one.
         deliveries: takes uplinks that come directly; None to take none.
         limits: for each caller.
+        on_nudge: called when an accredited party says that the chain has something; must return quickly.
 
     Attributes:
         served: payload bytes that went out.
@@ -83,9 +85,11 @@ class PayloadServer:
         *,
         deliveries: Deliveries | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        on_nudge: Callable[[], None] = lambda: None,
     ) -> None:
         wanted = Endpoint(checked_host(host), port)
         self._store = store
+        self._on_nudge = on_nudge
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="payload-server"),
             options=_OPTIONS,
@@ -98,6 +102,7 @@ class PayloadServer:
         handlers = {
             FETCH: grpc.stream_stream_rpc_method_handler(self._fetch),
             DELIVER: grpc.stream_unary_rpc_method_handler(delivering.deliver),
+            NUDGE: grpc.stream_unary_rpc_method_handler(self._nudge),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         try:
@@ -137,6 +142,13 @@ class PayloadServer:
         except (DigestMismatchError, OSError) as error:
             log.error("payload file was changed on disk", error=str(error))
             context.abort(grpc.StatusCode.DATA_LOSS, "the payload's file is damaged at its sender")
+
+    def _nudge(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        self._gate.admit(context)
+        if next(requests, b""):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a nudge says nothing")
+        self._on_nudge()
+        return b""
 
     def _open(self, request: PayloadRequest, call: Admission, context: grpc.ServicerContext) -> StoredPayload:
         try:

@@ -128,6 +128,13 @@ class Subscriber:
             self._thread.join(5.0)
         self._fail_all(reason)
 
+    def look(self) -> None:
+        """Look at the chain now, if somebody waits for it; returns at once."""
+        with self._lock:
+            busy = any(inbox.waiting for inbox in self._inboxes.values())
+        if busy:
+            self._wake.set()
+
     def inbox(self, job_id: JobId) -> Inbox | None:
         """The inbox of a job, None if there is none."""
         with self._lock:

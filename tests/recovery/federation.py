@@ -340,7 +340,14 @@ class RecoveringFederation:
             end = wait_for(over, f"the job at {company.name}", seconds)
             assert end["status"] == "completed", f"{company.name}: {end['error']}"
             assert company.report(job_id)["model_digest"] == expected, company.name
-        assert self.consortium.job(job_id).phase == Phase.COMPLETED
+
+        def completed() -> bool:
+            try:
+                return self.consortium.job(job_id).phase == Phase.COMPLETED
+            except ChainError:  # the chain may be dead just now
+                return False
+
+        wait_for(completed, "the job to be completed on the chain", 30.0)
 
     def predict(self, job_id: JobId, asker: Company, positions: Sequence[int]) -> Prediction:
         """Ask for scores, once more where the node died under the asker's hands."""

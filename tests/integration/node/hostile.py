@@ -6,20 +6,18 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import msgspec
 
 from fedchain.chain import JobPolicy
 from fedchain.chain.events import ChainEvent, StrikeRecorded, UplinkJudged
-from fedchain.crypto.merkle import leaf_hashes, payload_digest
+from fedchain.crypto.merkle import payload_digest
+from fedchain.errors import PayloadUnavailableError
 from fedchain.exchange import JobChannel
-from fedchain.exchange.server import FETCH, SERVICE
-from fedchain.exchange.wire import RUN_BYTES, PayloadLeaves, PayloadRequest, PayloadRun, decode_wire, encode_wire
+from fedchain.exchange.holding import Holding
 from fedchain.messages import Envelope, Gradients, Histogram, LeafWeights, ShardDigest
 from fedchain.node.driver import run_job
 from fedchain.node.journal import Journal
@@ -179,27 +177,31 @@ class ShortJob:
         return [reason for reason in mine if reason != Reason.ACCEPTED]
 
 
-@contextmanager
-def forging_server(rigs: list[Rig], forger: Rig, serve: Callable[[PayloadRequest], bytes]) -> Iterator[str]:
-    """A payload server under the forger's own certificate that serves other bytes."""
+@dataclass(frozen=True)
+class Forged:
+    """Stands in for a `StoredPayload`: other leaves or bytes are served."""
 
-    def handle(raw: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        request = decode_wire(raw, PayloadRequest)
-        served = serve(request)
-        yield encode_wire(PayloadLeaves(0, b"".join(leaf_hashes(bytes(request.size)))))
-        yield encode_wire(PayloadRun(0, memoryview(served[:RUN_BYTES])))
+    holding: Holding
+    leaves: bytes
+    data: bytes
 
-    rogue = grpc.server(ThreadPoolExecutor(2))
-    handler = grpc.unary_stream_rpc_method_handler(handle)
-    rogue.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {FETCH: handler}),))
-    roots = b"".join(rig.identity.certificate_pem for rig in rigs)
-    pair = (forger.identity.key_pem, forger.identity.certificate_pem)
-    port = rogue.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair], roots, True))
-    rogue.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        rogue.stop(None).wait()
+    def runs(self, first: int) -> Iterator[tuple[int, bytes]]:
+        """One run."""
+        yield first, self.data
+
+
+def serves(rig: Rig, forge: Callable[[bytes], tuple[bytes, bytes]] | None) -> None:
+    """Let a node serve other leaves and bytes than it has sent; None: nothing at all."""
+    store = rig.exchange.outgoing
+    honest = store.open
+
+    def open_(digest: bytes) -> Forged:
+        if forge is None:
+            raise PayloadUnavailableError(rig.name, "serves nothing")
+        stored = honest(digest)
+        return Forged(stored.holding, *forge(b"".join(run for _, run in stored.runs(0))))
+
+    store.open = open_  # type: ignore[method-assign, assignment]
 
 
 def until(look: Callable[[], bool], seconds: float = 20.0) -> None:

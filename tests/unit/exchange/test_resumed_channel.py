@@ -202,3 +202,14 @@ def test_nothing_is_sent_to_a_request_that_is_closed_or_a_job_that_is_aborted(ch
     chain.phases = [Phase.ABORTED]
     with pytest.raises(JobAbortedError, match="aborted"):
         channel(chain, resumed=False).send(KEY, 0, None, 0)
+
+
+def test_those_for_whom_something_was_put_on_chain_are_nudged_and_nobody_else(chain: Chain) -> None:
+    nudged: list[list[str]] = []
+    one = channel(chain, resumed=False)
+    one._nudge = lambda addresses: nudged.append(list(addresses))
+    one.accept()
+    one.send(KEY, 0, None, 0)
+    one.send(KEY, 1, PartyId("beta"), 0)
+    others = [address for name, address in PARTIES.items() if name != "alpha"]
+    assert nudged == [others, others, [PARTIES[PartyId("beta")]]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,11 +40,9 @@ class Reader:
             me=ALPHA,
             on_job=lambda event, inbox: self.jobs.append(event.job_id),
             on_request=lambda event, inbox: None,
-            poll_seconds=0.005,
-            idle_poll_seconds=0.005,
             on_reorganisation=self.gone_back.append,
             on_look=self._look,
-            **options,
+            **({"poll_seconds": 0.005, "idle_poll_seconds": 0.005} | options),
         )
 
     def _look(self) -> None:
@@ -317,3 +316,25 @@ def test_events_that_change_with_the_chain_while_they_are_read_are_read_again(
     one.subscriber.start()
     one.reads_to(3)
     assert take(one.inbox) == b"of the other branch"
+
+
+def test_a_nudge_is_heeded_while_somebody_waits_and_only_then(reader: Callable[..., Reader], ledger: Ledger) -> None:
+    ledger.mine(proposed())
+    one = reader(idle_poll_seconds=3600.0, poll_seconds=3600.0)
+    one.subscriber.start()
+    until(lambda: one.jobs == [JOB])
+    time.sleep(0.05)
+    height = ledger.head()
+    ledger.mine(uplink(b"nobody waits for it", 7))
+    one.subscriber.look()
+    time.sleep(0.05)
+    assert one.subscriber.height == height
+    taken: list[bytes] = []
+    slot = Slot(0, 0, 8, Kind.BLINDED_IDS, BETA.lower(), "")
+    waiting = threading.Thread(target=lambda: taken.append(take(one.inbox, slot)))
+    waiting.start()
+    until(lambda: one.inbox.waiting > 0 and one.subscriber.height == height + 1)
+    ledger.mine(uplink(b"awaited", 8))
+    one.subscriber.look()
+    waiting.join(5)
+    assert taken == [b"awaited"]

@@ -8,6 +8,8 @@ What it reveals to the peer: nothing that is not on the chain.
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
@@ -20,6 +22,8 @@ from fedchain.exchange.pools import PeerPools
 
 log = structlog.get_logger(__name__)
 
+_AT_ONCE = 2
+
 
 class Nudger:
     """`PayloadClient.nudge` in the background, once for each peer; failures are of no consequence."""
@@ -28,10 +32,19 @@ class Nudger:
         self._directory = directory
         self._client = client
         self._pools = PeerPools("nudge")
+        self._lock = threading.Lock()
+        self._waiting: Counter[str] = Counter()
 
     def nudge(self, addresses: Iterable[str]) -> None:
-        """Nudge these participants; returns at once."""
+        """Nudge these participants; returns at once.
+
+        Whoever is being nudged already is nudged once more, for it may have looked too early, and not a third time.
+        """
         for address in addresses:
+            with self._lock:
+                if self._waiting[address] >= _AT_ONCE:
+                    continue
+                self._waiting[address] += 1
             with contextlib.suppress(StoppingError):
                 self._pools.submit(address, partial(self._nudge, address))
 
@@ -46,3 +59,6 @@ class Nudger:
             pass
         except (ChainError, DeliveryError, PayloadUnavailableError) as error:
             log.debug("a peer was not nudged", error=str(error))
+        finally:
+            with self._lock:
+                self._waiting[address] -= 1

@@ -66,9 +66,28 @@ def nudger(world: World) -> Iterator[Callable[[Peer], Nudger]]:
 
 def test_a_nudge_of_a_member_arrives(world: World, alpha: Peer, bell: Bell, nudger: Callable[[Peer], Nudger]) -> None:
     one = nudger(alpha)
-    one.nudge([address_of("alpha")])
-    one.nudge([address_of("alpha")])
+    for times in (1, 2, 3):
+        one.nudge([address_of("alpha")])
+        bell.wait(times)
+
+
+def test_nudges_do_not_pile_up_at_a_peer_that_stalls(
+    world: World, alpha: Peer, bell: Bell, nudger: Callable[[Peer], Nudger]
+) -> None:
+    one, going_on = nudger(alpha), threading.Event()
+    real = one._client.nudge
+
+    def stalled(peer: Peer, *, culprit: str) -> None:
+        assert going_on.wait(5)
+        real(peer, culprit=culprit)
+
+    one._client.nudge = stalled  # type: ignore[method-assign]
+    for _ in range(10):
+        one.nudge([address_of("alpha")])
+    going_on.set()
     bell.wait(2)
+    time.sleep(0.1)
+    assert bell.rung == 2
 
 
 def test_a_stranger_nudges_nobody(world: World, alpha: Peer, bell: Bell) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.exchange.contract import ACTIVE, SECOND
 from tests.unit.exchange.peers import World
 from tests.unit.exchange.pipelined import Party
+from tests.unit.exchange.receivers import Node
 
 
 @pytest.fixture
@@ -37,3 +38,20 @@ def passive(tmp_path: Path) -> Iterator[Party]:
     one.chain.begins(1)
     yield one
     one.close()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[list[Node]]:
+    """The nodes of a test, to be closed."""
+    nodes: list[Node] = []
+    yield nodes
+    for one in nodes:
+        one.state.close()
+
+
+@pytest.fixture
+def node(tmp_path: Path, opened: list[Node]) -> Node:
+    """alpha's, the active party's, in round 1."""
+    opened.append(Node(tmp_path))
+    opened[0].begins(1)
+    return opened[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +25,6 @@ from tests.unit.exchange.receivers import (
     envelope,
     to,
 )
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[list[Node]]:
-    nodes: list[Node] = []
-    yield nodes
-    for one in nodes:
-        one.state.close()
-
-
-@pytest.fixture
-def node(tmp_path: Path, opened: list[Node]) -> Node:
-    """alpha's, the active party's, in round 1."""
-    opened.append(Node(tmp_path))
-    opened[0].begins(1)
-    return opened[0]
 
 
 def refused(node: Node, sender: str, one: Envelope, error: type[FedchainError], match: str) -> FedchainError:

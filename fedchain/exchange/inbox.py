@@ -6,6 +6,7 @@ one of any roster member ends every wait at once.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -171,7 +172,9 @@ class Inbox:
         if not self._is_overlapping:
             self._failures.add(self._rejection(event), event.envelope.round, lasting=False)
         elif event.envelope.attempt >= self.attempt:
-            self._commitments.reject(event.sender.lower(), self._rejection(event))
+            with contextlib.suppress(ValueError):  # a kind that there is not: nobody waits for it
+                slot = slot_of(event.sender, event.envelope)
+                self._commitments.reject(slot, event.envelope.digest, self._rejection(event))
 
     def _rejection(self, event: UplinkJudged) -> Callable[[], FedchainError]:
         reason = Reason(event.reason).name
@@ -337,7 +340,7 @@ class Inbox:
         Raises:
             ProtocolViolationError: it accepted another digest of a slot; names the sender.
             DeadlineError: a verdict is missing; names the senders of what is missing.
-            UplinkRejectedError: it has rejected an uplink of the sender of a missing one; names the sender.
+            UplinkRejectedError: it has rejected a missing one; names the sender.
             JobAbortedError, RoundRolledBackError: see `raise_if_failed`.
         """
 
@@ -346,7 +349,7 @@ class Inbox:
             other = self._commitments.contradicted(waits)
             if other is not None:
                 raise ProtocolViolationError(self._name(other), "committed to another digest than it had signed")
-            rejection = self._commitments.rejection(waits)
+            rejection = self._commitments.rejection(wanted)
             if rejection is not None:
                 raise rejection()
             wait.what = f"verdicts on {len(waits)} uplinks in round {round}"

@@ -24,8 +24,9 @@ def rejected(sender: str, reason: str = "SLOT_TAKEN") -> FedchainError:
     return UplinkRejectedError(sender, "an uplink", reason)
 
 
-def raised(commitments: Commitments, *slots: Slot) -> FedchainError | None:
-    """The error that waiting for these slots ends with."""
+def raised(commitments: Commitments, **wanted: bytes) -> FedchainError | None:
+    """The error that waiting for these digests ends with, by the names of their senders."""
+    slots = {slot({"alpha": ALPHA, "beta": BETA}[name]): digest for name, digest in wanted.items()}
     make = commitments.rejection(slots)
     return None if make is None else make()
 
@@ -45,32 +46,41 @@ def test_a_missing_slot_that_holds_another_digest_is_contradicted() -> None:
     assert commitments.contradicted([slot(step=0), slot(step=1), slot(step=2)]) == slot(step=1)
 
 
-def test_a_rejection_concerns_those_alone_who_need_something_of_its_sender() -> None:
+def test_a_rejection_concerns_those_alone_who_need_that_very_digest() -> None:
+    """Else a junk uplink would keep a party from closing a round that the others close."""
     commitments = Commitments()
-    commitments.reject(BETA.lower(), lambda: rejected("beta"))
-    assert raised(commitments, slot(ALPHA)) is None
-    error = raised(commitments, slot(ALPHA), slot(BETA))
+    commitments.reject(slot(), ONE, lambda: rejected("beta"))
+    assert raised(commitments, alpha=ONE) is None
+    assert raised(commitments, beta=OTHER) is None
+    error = raised(commitments, alpha=ONE, beta=ONE)
     assert isinstance(error, UplinkRejectedError)
     assert error.sender == "beta"
 
 
-def test_of_several_rejections_of_a_sender_the_first_counts() -> None:
+def test_what_was_rejected_and_then_accepted_is_not_missing() -> None:
+    commitments = Commitments()
+    commitments.reject(slot(), ONE, lambda: rejected("beta"))
+    commitments.accept(slot(), ONE)
+    assert raised(commitments, beta=ONE) is None
+
+
+def test_of_several_rejections_of_a_digest_the_first_counts() -> None:
     commitments = Commitments()
     for reason in ("WRONG_ROUND", "SLOT_TAKEN"):
         error = rejected("beta", reason)
-        commitments.reject(BETA.lower(), lambda error=error: error)  # type: ignore[misc]
-    assert "WRONG_ROUND" in str(raised(commitments, slot()))
+        commitments.reject(slot(), ONE, lambda error=error: error)  # type: ignore[misc]
+    assert "WRONG_ROUND" in str(raised(commitments, beta=ONE))
 
 
 def test_a_forgotten_rejection_leaves_what_was_accepted_and_makes_room_for_a_new_one() -> None:
     commitments = Commitments()
-    commitments.accept(slot(), ONE)
-    commitments.reject(BETA.lower(), lambda: rejected("beta", "WRONG_ROUND"))
+    commitments.accept(slot(ALPHA), ONE)
+    commitments.reject(slot(), ONE, lambda: rejected("beta", "WRONG_ROUND"))
     commitments.forget_rejections()
-    assert raised(commitments, slot()) is None
-    assert commitments.missing({slot(): ONE}) == []
-    commitments.reject(BETA.lower(), lambda: rejected("beta", "SLOT_TAKEN"))
-    assert "SLOT_TAKEN" in str(raised(commitments, slot()))
+    assert raised(commitments, beta=ONE) is None
+    assert commitments.missing({slot(ALPHA): ONE}) == []
+    commitments.reject(slot(), ONE, lambda: rejected("beta", "SLOT_TAKEN"))
+    assert "SLOT_TAKEN" in str(raised(commitments, beta=ONE))
 
 
 _SLOTS = [

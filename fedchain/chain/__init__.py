@@ -33,6 +33,7 @@ from fedchain.chain.events import (
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
 from fedchain.chain.transaction import Call, Receipt, Signed
+from fedchain.chain.verifying import ContractCheck, check_contracts, require_sound
 from fedchain.chain.views import (
     BatchLeaf,
     ContributionRecord,
@@ -55,6 +56,7 @@ __all__ = [
     "ChainClient",
     "ChainEvent",
     "Consortium",
+    "ContractCheck",
     "ContributionRecord",
     "ContributionRecorded",
     "DeployedContract",
@@ -87,8 +89,10 @@ __all__ = [
     "StrikeRecorded",
     "UplinkJudged",
     "Verdict",
+    "check_contracts",
     "deploy",
     "dev_accounts",
     "recover_signer",
+    "require_sound",
     "start_dev_chain",
 ]

@@ -81,6 +81,22 @@ class ChainClient:
             raise ChainError(f"the chain at {self.rpc_url} has no block {number}; its head is {self.head()}")
         return self._bytes("eth_getBlockByNumber", block.get("hash") if isinstance(block, dict) else block)
 
+    def block_time(self, number: int | str = LATEST) -> tuple[int, int]:
+        """Number and time of a block, in seconds since 1970.
+
+        Args:
+            number: the block's, or a tag.
+
+        Raises:
+            ChainError: there is no such block, or the answer is malformed.
+        """
+        tag = hex(number) if isinstance(number, int) else number
+        block = self._transport.request("eth_getBlockByNumber", tag, False)
+        try:
+            return int(block["number"], 16), int(block["timestamp"], 16)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._malformed("eth_getBlockByNumber") from error
+
     def usage(self, from_block: int, to_block: int) -> ChainUsage:
         """Transactions and gas of a closed range of blocks, one request per block.
 

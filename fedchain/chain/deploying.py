@@ -9,11 +9,12 @@ from eth_utils.address import is_address
 
 from fedchain.chain.abi import checksum, constructor_data, function
 from fedchain.chain.account import Account
-from fedchain.chain.artifacts import CONTRACT_NAMES, CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
+from fedchain.chain.artifacts import CONTRACT_NAMES, JOBS, LEDGER, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import DeployedContract, Deployment
 from fedchain.chain.sender import Sender
 from fedchain.chain.transaction import Call
+from fedchain.chain.verifying import constructor_arguments
 from fedchain.errors import ConfigError, ContractMissingError
 
 Progress = Callable[[str], None]
@@ -64,17 +65,10 @@ def deploy(
 def _deploy_anew(client: ChainClient, sender: Sender, stewards: list[str], out: Path, progress: Progress) -> Deployment:
     addresses: dict[str, str] = {}
     transactions: dict[str, str] = {}
-    arguments: dict[str, Callable[[], tuple[object, ...]]] = {
-        REGISTRY: lambda: (stewards,),
-        JOBS: lambda: (addresses[REGISTRY],),
-        LEDGER: lambda: (addresses[REGISTRY], addresses[JOBS]),
-        ROUTER: lambda: (addresses[REGISTRY], addresses[JOBS]),
-        CONTRIBUTIONS: lambda: (addresses[JOBS], addresses[LEDGER]),
-    }
     contracts: dict[str, DeployedContract] = {}
     for name in CONTRACT_NAMES:
         progress(f"deploying {name}")
-        data = constructor_data(name, *arguments[name]())
+        data = constructor_data(name, *constructor_arguments(name, addresses, stewards))
         receipt = sender.transact(Call(f"deployment of {name}", None, data))
         if receipt.contract_address is None:
             raise ContractMissingError(f"contract {name}: the node's receipt names no address for it")

@@ -95,6 +95,18 @@ class Deployment(BaseModel):
         except OSError as error:
             raise ConfigError(f"deployment {path}: cannot be written: {error.strerror}") from error
 
+    def check_chain(self, client: ChainClient) -> None:
+        """Check that the chain is the recorded one.
+
+        Raises:
+            WrongChainError: chain id or genesis block differ.
+        """
+        if client.chain_id != self.chain_id:
+            raise WrongChainError(f"chain id at {client.rpc_url}", self.chain_id, client.chain_id)
+        genesis = "0x" + client.genesis_hash().hex()
+        if genesis != self.genesis_hash:
+            raise WrongChainError(f"genesis block of the chain at {client.rpc_url}", self.genesis_hash, genesis)
+
     def check(self, client: ChainClient) -> None:
         """Check that the chain is the recorded one and holds the recorded code.
 
@@ -102,11 +114,7 @@ class Deployment(BaseModel):
             WrongChainError: chain id or genesis block differ.
             ContractMissingError: no code, or other code, at a recorded address.
         """
-        if client.chain_id != self.chain_id:
-            raise WrongChainError(f"chain id at {client.rpc_url}", self.chain_id, client.chain_id)
-        genesis = "0x" + client.genesis_hash().hex()
-        if genesis != self.genesis_hash:
-            raise WrongChainError(f"genesis block of the chain at {client.rpc_url}", self.genesis_hash, genesis)
+        self.check_chain(client)
         for name, contract in self.contracts.items():
             found = client.code_hash(contract.address)
             if found is None:

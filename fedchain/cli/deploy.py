@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from fedchain.cli.options import DEFAULT_RPC, AsJson, DevAccount, Keystore, PassphraseFile, Rpc, open_account
-from fedchain.cli.output import note, print_json, print_rows
+from fedchain.cli.output import note, print_json, print_rows, short
+from fedchain.errors import ConfigError
 
 
 def deploy(
@@ -23,9 +24,15 @@ def deploy(
         list[str] | None,
         typer.Option("--steward", metavar="ADDRESS", help="May accredit participants; repeatable. Default: deployer."),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Only compare chain, file and this package's contracts; fails on a difference."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Deploy and wire the five contracts. Run again against the same chain and file, it changes nothing.
+
+    --verify sends nothing: it computes the code that this version deploys, and compares it with what is on the chain.
 
     Without --keystore, on a development chain, development account 0 deploys.
 
@@ -34,6 +41,11 @@ def deploy(
     from fedchain.chain import ChainClient, Deployment
     from fedchain.chain import deploy as put_on_chain
 
+    if verify:
+        if keystore is not None or dev_account is not None or passphrase_file is not None or steward:
+            raise ConfigError("--verify sends nothing; leave --keystore, --dev-account and --steward away")
+        _verify(rpc, out, as_json=as_json)
+        return
     with ChainClient(rpc) as client:
         if out.exists() and keystore is None and dev_account is None and not steward:
             deployment, created = Deployment.load(out), False
@@ -63,3 +75,32 @@ def deploy(
         ("contract", "address"),
         [(name, one.address) for name, one in deployment.contracts.items()],
     )
+
+
+def _verify(rpc: str, out: Path, *, as_json: bool) -> None:
+    """Print what was found of each contract; a difference is an error after that."""
+    from dataclasses import asdict
+
+    from fedchain.chain import ChainClient, Deployment, check_contracts, require_sound
+
+    deployment = Deployment.load(out)
+    with ChainClient(rpc) as client:
+        checks = check_contracts(client, deployment)
+        url = client.rpc_url
+    if as_json:
+        print_json(
+            {
+                "sound": not any(one.problem for one in checks),
+                "deployment": str(out),
+                "rpc_url": url,
+                "chain_id": deployment.chain_id,
+                "contracts": {one.name: asdict(one) for one in checks},
+            }
+        )
+    else:
+        print_rows(
+            f"chain {deployment.chain_id} at {url}, compared with {out} and with this version's contracts",
+            ("contract", "address", "code", "result"),
+            [(one.name, one.address, short(one.found), one.problem or "as packaged") for one in checks],
+        )
+    require_sound(checks)

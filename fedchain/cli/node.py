@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli import nodelife
 from fedchain.cli.guard import SETTINGS
 from fedchain.cli.logs import configure_logging
 from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, Rpc
@@ -117,3 +118,7 @@ def run(
         until_stdin_closes=until_stdin_closes,
         on_ready=ready,
     )
+
+
+for command in (nodelife.register, nodelife.doctor, nodelife.backup, nodelife.restore):
+    app.command()(command)

@@ -99,6 +99,28 @@ def read_passphrase(keystore: Path, passphrase_file: Path | None) -> str:
         import getpass
 
         return getpass.getpass(f"passphrase of {keystore}: ")
+    return _first_line(passphrase_file)
+
+
+def backup_passphrase(passphrase_file: Path | None) -> str:
+    """An archive's passphrase: the first line of a file, or what FEDCHAIN_BACKUP_PASSPHRASE says.
+
+    Raises:
+        ConfigError: neither is given, or the file cannot be read.
+    """
+    import os
+
+    if passphrase_file is not None:
+        return _first_line(passphrase_file)
+    found = os.environ.get("FEDCHAIN_BACKUP_PASSPHRASE", "")
+    if not found:
+        raise ConfigError(
+            "the archive's passphrase is needed; give --passphrase-file FILE or set FEDCHAIN_BACKUP_PASSPHRASE"
+        )
+    return found
+
+
+def _first_line(passphrase_file: Path) -> str:
     try:
         with passphrase_file.open("rb") as file:
             text = file.read(_MAX_PASSPHRASE_BYTES).decode("utf-8")

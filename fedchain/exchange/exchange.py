@@ -102,7 +102,7 @@ class Exchange:
         confirmations: int = 0,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock_folder(folder)
+        self._lock = lock_folder(folder)
         self._closed = False
         self._repairs = ThreadPoolExecutor(1, thread_name_prefix="put-back")
         self._is_looking = False
@@ -323,7 +323,12 @@ def _public_endpoint(wanted: str | None, server: PayloadServer) -> str:
     return str(bound)
 
 
-def _lock_folder(folder: Path) -> int:
+def lock_folder(folder: Path) -> int:
+    """Keep other processes of this node away from its state folder, until the descriptor returned is closed.
+
+    Raises:
+        ConfigError: another process has it.
+    """
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

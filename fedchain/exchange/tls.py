@@ -135,6 +135,11 @@ class Identity:
         """SHA-256 of the certificate, 32 bytes, as the registry computes it."""
         return fingerprint_of(self.certificate)
 
+    def days_left(self) -> int | None:
+        """Whole days until the certificate ends; None for one without end, as `create` makes them."""
+        end = x509.load_der_x509_certificate(self.certificate).not_valid_after_utc
+        return None if end >= _NO_END else (end - datetime.now(timezone.utc)).days
+
     @classmethod
     def _of(cls, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Identity:
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

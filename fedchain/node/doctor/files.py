@@ -1,0 +1,142 @@
+"""Checks of the node's own files: who may read them, whether they open, and whether the disk has room."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import stat
+from pathlib import Path
+
+from fedchain.chain import Account
+from fedchain.data.csv import read_table
+from fedchain.errors import ConfigError, DataError
+from fedchain.exchange import Identity
+from fedchain.node.config import NodeConfig
+from fedchain.node.doctor.finding import Finding, fail, failed, ok, warn
+
+LOW_DISK_BYTES = 1 << 30
+"""Below this much free space for the state folder, somebody should look at it."""
+
+_SOCKET_SECONDS = 2.0
+
+
+def check_permissions(config: NodeConfig) -> list[Finding]:
+    """Secret files must be their owner's alone; whether they can be read at all is another check."""
+    keys = config.keys
+    return [
+        _file_mode("keystore file", keys.keystore),
+        _file_mode("passphrase file", keys.passphrase_file),
+        _file_mode("certificate key file", keys.certificate_key),
+        _folder_mode("state folder", config.state.folder),
+    ]
+
+
+def _file_mode(check: str, path: Path) -> Finding:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        return fail(check, f"{path}: {error.strerror}", f"restore {path.name}, or set its path in node.toml, [keys]")
+    if mode & 0o077:
+        return fail(check, f"{path}: mode {mode:04o}, others may read or write it", f"chmod 600 {path}")
+    return ok(check, f"{path}: mode {mode:04o}")
+
+
+def _folder_mode(check: str, path: Path) -> Finding:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return ok(check, f"{path}: not there yet, the first start makes it")
+    except OSError as error:
+        return fail(check, f"{path}: {error.strerror}", "set [state] folder in node.toml to one that can be read")
+    if mode & 0o077:
+        return warn(check, f"{path}: mode {mode:04o}, others may look into it", f"chmod 700 {path}")
+    return ok(check, f"{path}: mode {mode:04o}")
+
+
+def check_keystore(config: NodeConfig) -> tuple[Finding, Account | None]:
+    """Open the keystore with the passphrase; takes about a second. The account is for signing nothing here."""
+    try:
+        account = Account.from_keystore(config.keys.keystore, config.passphrase())
+    except ConfigError as error:
+        return failed("keystore", error, "restore keystore and passphrase that belong together"), None
+    return ok("keystore", f"the passphrase opens it; address {account.address}"), account
+
+
+def check_identity(config: NodeConfig) -> tuple[Finding, Identity | None]:
+    """Certificate and key: a node's, of this name, and belonging together. Certificates have no end (see `tls`)."""
+    keys = config.keys
+    if not keys.certificate.exists() and not keys.certificate_key.exists():
+        fix = "start the node, or restore both files"
+        return warn("certificate", f"{keys.certificate}: not there; the next start makes one", fix), None
+    try:
+        identity = Identity.load(keys.certificate, keys.certificate_key)
+    except ConfigError as error:
+        return failed("certificate", error), None
+    if identity.name != config.name:
+        fix = "move certificate and key away, and start the node: it makes new ones"
+        return fail("certificate", f"it is the one of '{identity.name}', this node is '{config.name}'", fix), None
+    days = identity.days_left()
+    shown = f"fingerprint 0x{identity.fingerprint.hex()}"
+    if days is None:
+        return ok("certificate", f"{shown}, valid without end"), identity
+    if days < 30:
+        fix = "replace the certificate, as docs/how-to/certificates.md says"
+        return warn("certificate", f"{shown}, {days} days left", fix), identity
+    return ok("certificate", f"{shown}, {days} days left"), identity
+
+
+def check_data(config: NodeConfig, *, id_column: str, columns: tuple[str, ...]) -> Finding:
+    """Read the table as a job would; counts are shown, values never.
+
+    Args:
+        config: of the node.
+        id_column: name of the column with ids.
+        columns: others that must be there.
+    """
+    try:
+        table = read_table(config.data.path, id_column=id_column, categorical=())
+        names = {column.name for column in table.columns}
+    except DataError as error:
+        return failed("data", error, "correct the file, [data] path, or say --id-column")
+    missing = [name for name in columns if name not in names]
+    if missing:
+        found = f"{config.data.path}: no column {', '.join(map(repr, missing))}"
+        return fail("data", found, "correct the file's header, or the column names")
+    blank = f", {table.blank_ids} rows without an id are left out" if table.blank_ids else ""
+    counts = f"{len(table)} rows, {len(table.columns)} columns beside '{id_column}'{blank}"
+    return ok("data", f"{config.data.path}: {counts}")
+
+
+def check_disk(config: NodeConfig) -> Finding:
+    """Free space where the state folder is, or will be."""
+    place = config.state.folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        return fail("disk", f"{place}: {error.strerror}", "set [state] folder in node.toml to one that can be read")
+    found = f"{free / LOW_DISK_BYTES:.1f} GiB free for {config.state.folder}"
+    return ok("disk", found) if free >= LOW_DISK_BYTES else warn("disk", found, "make room: a full disk ends jobs")
+
+
+def check_process(config: NodeConfig) -> tuple[Finding, bool]:
+    """Whether the node runs: whether somebody answers at its control socket. Both is fine."""
+    try:
+        path = config.control_socket
+    except ConfigError as error:
+        return failed("process", error), False
+    if is_running(path):
+        return ok("process", f"running: it answers at {path}"), True
+    return ok("process", "not running"), False
+
+
+def is_running(path: Path) -> bool:
+    """Whether a process listens at a control socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_SOCKET_SECONDS)
+        try:
+            connection.connect(str(path))
+        except OSError:
+            return False
+    return True

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def demo(
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DIR", help="Folder with one <party name>.csv per party; default: built in."),
+        typer.Option(
+            "--data", metavar="DIR", help="Folder with one <party name>.csv or .parquet per party; default: built in."
+        ),
     ] = None,
     job: Annotated[
         Path | None,

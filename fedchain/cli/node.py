@@ -36,7 +36,10 @@ def init(
         str, typer.Option("--name", metavar="NAME", help="To register under: a-z, 0-9, _ and -.", show_default=False)
     ],
     data: Annotated[
-        Path, typer.Option("--data", metavar="FILE", help="This party's CSV table; it stays here.", show_default=False)
+        Path,
+        typer.Option(
+            "--data", metavar="FILE", help="This party's table, CSV or Parquet; it stays here.", show_default=False
+        ),
     ],
     rpc: Rpc = DEFAULT_RPC,
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,

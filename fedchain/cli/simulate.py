@@ -31,10 +31,12 @@ _METRIC_WORDS = {
 def simulate(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="Job file (job.toml).", show_default=False)],
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="DIR", help="Folder with one <party name>.csv per party.")
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder with one <party name>.csv (or .parquet) per party."),
     ] = None,
     table: Annotated[
-        list[str] | None, typer.Option("--table", metavar="NAME=FILE", help="One party's CSV file; goes before --data.")
+        list[str] | None,
+        typer.Option("--table", metavar="NAME=FILE", help="One party's CSV or Parquet file; goes before --data."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -83,8 +85,10 @@ def table_files(spec: JobSpec, data: Path | None, named: Sequence[str]) -> dict[
     """Each party's file, from `--data` and `--table`.
 
     Raises:
-        ConfigError: a party has none, or `--table` names no party of the job.
+        ConfigError: a party has none or several, or `--table` names no party of the job.
     """
+    from fedchain.data.source import table_file
+
     files: dict[PartyId, Path] = {}
     for one in named:
         name, separator, path = one.partition("=")
@@ -102,10 +106,10 @@ def table_files(spec: JobSpec, data: Path | None, named: Sequence[str]) -> dict[
     if missing and data is None:
         raise ConfigError(f"no table for party {', '.join(missing)}; give --data DIR or --table {missing[0]}=FILE")
     if missing and data is not None and not data.is_dir():
-        raise ConfigError(f"--data {data}: no such folder; it holds one <party name>.csv per party")
+        raise ConfigError(f"--data {data}: no such folder; it holds one <party name>.csv or .parquet per party")
     for name in missing:
         assert data is not None
-        files[name] = data / f"{name}.csv"
+        files[name] = table_file(data, name)
     return files
 
 

@@ -41,16 +41,16 @@ def _same(value: str, positive: str) -> bool:
     return number is not None and number == wanted
 
 
-def _lines(lines: Sequence[int]) -> str:
+def _some(lines: Sequence[int]) -> str:
     return ", ".join(map(str, lines[:3])) + (", …" if len(lines) > 3 else "")
 
 
-def _present(cells: Sequence[str | None], lines: Sequence[int], where: str, what: str) -> list[str]:
+def _present(cells: Sequence[str | None], lines: Sequence[int], where: str, what: str, noun: str) -> list[str]:
     """The cells, once it is known that none is missing and that there are some."""
     absent = [line for cell, line in zip(cells, lines, strict=True) if cell is None]
     if absent:
         raise DataError(
-            f"{where}: {len(absent)} of {len(cells)} {what} are missing (lines {_lines(absent)}); "
+            f"{where}: {len(absent)} of {len(cells)} {what} are missing ({noun}s {_some(absent)}); "
             "fill them or drop those rows"
         )
     present = [cell for cell in cells if cell is not None]
@@ -59,7 +59,7 @@ def _present(cells: Sequence[str | None], lines: Sequence[int], where: str, what
     return present
 
 
-def _numbers(present: Sequence[str], lines: Sequence[int], where: str, remedy: str) -> NDArray[np.float64]:
+def _numbers(present: Sequence[str], lines: Sequence[int], where: str, remedy: str, noun: str) -> NDArray[np.float64]:
     """(rows,) float64, finite.
 
     Raises:
@@ -69,13 +69,19 @@ def _numbers(present: Sequence[str], lines: Sequence[int], where: str, remedy: s
     for row, cell in enumerate(present):
         number = parse_number(cell)
         if number is None or np.isinf(number):
-            raise DataError(f"{where}, line {lines[row]}: {_shown([cell])} is no finite number; {remedy}")
+            raise DataError(f"{where}, {noun} {lines[row]}: {_shown([cell])} is no finite number; {remedy}")
         values[row] = number
     return values
 
 
 def parse_labels(
-    cells: Sequence[str | None], lines: Sequence[int], *, column: str, positive: str | None, source: str
+    cells: Sequence[str | None],
+    lines: Sequence[int],
+    *,
+    column: str,
+    positive: str | None,
+    source: str,
+    noun: str = "line",
 ) -> NDArray[np.float64]:
     """Labels as 0.0 and 1.0.
 
@@ -88,6 +94,7 @@ def parse_labels(
         column: the label column's name.
         positive: the value that means 1, or None.
         source: the file, for messages.
+        noun: what `lines` count, for messages: ``line`` or ``row``.
 
     Returns:
         (rows,) float64 of 0.0 and 1.0, both present.
@@ -97,7 +104,7 @@ def parse_labels(
             `positive` is not among the values. Says what was found and what to set.
     """
     where = f"{source}: label column '{column}'"
-    present = _present(cells, lines, where, "labels")
+    present = _present(cells, lines, where, "labels", noun)
     values = [value for value, _ in sorted(Counter(present).items(), key=lambda item: (-item[1], item[0]))]
     numbers = [parse_number(value) for value in values]
     classes: set[object]
@@ -155,6 +162,7 @@ def parse_label_column(
     source: str,
     label_type: LabelType = "binary",
     positive: str | None = None,
+    noun: str = "line",
 ) -> Labels:
     """Labels of any type.
 
@@ -165,7 +173,7 @@ def parse_label_column(
     - ``count``: whole, 0 .. 2**53, not all zero.
 
     Args:
-        cells, lines, column, positive, source: as in `parse_labels`; `positive` is for ``binary`` alone.
+        cells, lines, column, positive, source, noun: as in `parse_labels`; `positive` is for ``binary`` alone.
         label_type: which.
 
     Raises:
@@ -176,18 +184,18 @@ def parse_label_column(
     if label_type not in LABEL_TYPES:
         raise ConfigError(f"{where}: label type '{label_type}' is unknown; there are {', '.join(LABEL_TYPES)}")
     if label_type == "binary":
-        return Labels(parse_labels(cells, lines, column=column, positive=positive, source=source))
+        return Labels(parse_labels(cells, lines, column=column, positive=positive, source=source, noun=noun))
     if positive is not None:
         raise DataError(f"{where}: 'positive' is for binary labels, these are of type {label_type}; remove it")
-    present = _present(cells, lines, where, "labels")
+    present = _present(cells, lines, where, "labels", noun)
     if label_type == "classes":
         return _classes(present, where)
-    values = _numbers(present, lines, where, 'mend it, or set objective = "multiclass"')
+    values = _numbers(present, lines, where, 'mend it, or set objective = "multiclass"', noun)
     if label_type == "count":
         strange = np.flatnonzero((values < 0) | (values != np.floor(values)) | (values > MAX_COUNT))
         if len(strange):
             raise DataError(
-                f"{where}: {len(strange)} labels are no counts (line {lines[strange[0]]}: "
+                f"{where}: {len(strange)} labels are no counts ({noun} {lines[strange[0]]}: "
                 f"{_shown([present[strange[0]]])}), expected 0, 1, 2 …; "
                 'set objective = "squared_error" or "tweedie"'
             )
@@ -221,7 +229,7 @@ def _classes(present: Sequence[str], where: str) -> Labels:
 
 
 def parse_weights(
-    cells: Sequence[str | None], lines: Sequence[int], *, column: str, source: str
+    cells: Sequence[str | None], lines: Sequence[int], *, column: str, source: str, noun: str = "line"
 ) -> NDArray[np.float64]:
     """Row weights.
 
@@ -232,12 +240,12 @@ def parse_weights(
         DataError: a weight is missing, no number or out of range, or all are 0; names the first by line.
     """
     where = f"{source}: weight column '{column}'"
-    present = _present(cells, lines, where, "weights")
-    values = _numbers(present, lines, where, "set a finite number of at least 0")
+    present = _present(cells, lines, where, "weights", noun)
+    values = _numbers(present, lines, where, "set a finite number of at least 0", noun)
     outside = np.flatnonzero((values < 0) | (values > MAX_WEIGHT))
     if len(outside):
         raise DataError(
-            f"{where}, line {lines[outside[0]]}: {_shown([present[outside[0]]])} is out of range; "
+            f"{where}, {noun} {lines[outside[0]]}: {_shown([present[outside[0]]])} is out of range; "
             f"weights are 0 to {MAX_WEIGHT:g}, and 0 leaves a row out"
         )
     if not values.any():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedchain.data.builtin import write_breast_cancer
+from fedchain.data.source import table_file
 from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
 from fedchain.types import PartyId
@@ -18,7 +19,7 @@ class DemoOptions:
     """Settings of `fedchain demo`.
 
     Attributes:
-        data: folder with `<party>.csv` for each party of the job; None for the built-in table.
+        data: folder with `<party>.csv` or `<party>.parquet` for each party of the job; None for the built-in table.
         job: job file; None for `nodes/examples/<name of the data folder>/job.toml`.
         chain: which chain to start: `embedded`, `anvil` or `ganache`; or the http(s) address of a running development
             chain, which is left running.
@@ -66,17 +67,19 @@ class DemoOptions:
         raise ConfigError(f"{candidates[0]}: no such job file; write one (docs/reference/job.md) or name it with --job")
 
     def tables(self, spec: JobSpec, workdir: Path) -> dict[PartyId, Path]:
-        """One CSV file per party; the built-in ones are written below `workdir`.
+        """One CSV or Parquet file per party; the built-in ones are written below `workdir`.
 
         Raises:
-            ConfigError: a party's file is missing; says which.
+            ConfigError: a party's file is missing, or there are two; says which.
         """
         folder = self.data
         if folder is None:
             folder = workdir / "tables"
             write_breast_cancer(folder)
-        files = {name: folder / f"{name}.csv" for name in spec.names}
+        files = {name: table_file(folder, name) for name in spec.names}
         missing = [str(path) for path in files.values() if not path.is_file()]
         if missing:
-            raise ConfigError(f"{missing[0]}: no such table; the demo wants <party>.csv for each party of the job")
+            raise ConfigError(
+                f"{missing[0]}: no such table; the demo wants <party>.csv or .parquet for each party of the job"
+            )
         return files

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedchain.data.csv import read_table
+from fedchain.data.selection import Selection
+from fedchain.data.source import TableSource
 from fedchain.data.table import Table
 from fedchain.federation.spec import JobSpec
 
 
-def read_party_table(path: Path, spec: JobSpec, name: str) -> Table:
+def read_party_table(source: TableSource | Path, spec: JobSpec, name: str) -> Table:
     """The columns that a job names for a party; labels are read as the job's objective needs them.
 
+    Args:
+        source: where the table is; a path is a CSV or Parquet file of which nothing is declared.
+        spec: the job.
+        name: the party.
+
     Raises:
-        ConfigError: the job has no party of that name.
+        ConfigError: the job has no party of that name, a library for the source is missing, or its query is no SELECT.
         DataError: the table does not hold the columns; the message may name values, so it stays with the table's owner.
     """
     party = spec.party(name)
-    return read_table(
-        path,
-        id_column=party.id,
-        label_column=party.label,
+    selection = Selection(
+        id=party.id,
+        label=party.label,
         positive=party.positive,
         label_type=spec.label_type,
-        weight_column=party.weight,
-        features=party.features or None,
-        categorical=party.categorical,
+        weight=party.weight,
+        features=tuple(party.features) or None,
+        categorical=tuple(party.categorical),
     )
+    opened = source if isinstance(source, TableSource) else TableSource(Path(source))
+    return opened.read(selection)

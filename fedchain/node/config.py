@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import stat
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from typing_extensions import Self
 
+from fedchain.data.schema import ColumnType, Schema
+from fedchain.data.source import TableSource
+from fedchain.data.sql import Query
 from fedchain.errors import ConfigError
+from fedchain.node.secret import secret_line, secret_variable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,9 +66,54 @@ class KeysSection(_Section):
 
 
 class DataSection(_Section):
-    """`[data]`: this party's own table; it never leaves the node."""
+    """`[data]`: this party's own table; it never leaves the node. Either `path`, or `query` and the database's URL.
 
-    path: Path
+    Attributes:
+        path: a file: `.parquet` or `.pq`, all other suffixes are CSV.
+        query: one SELECT statement.
+        url_file: one line, SQLAlchemy's URL of the database, in a file with mode 0600: it holds a password.
+        url_env: name of the environment variable with that URL.
+        columns: what each column is; a table without them is refused, and no other column is read.
+    """
+
+    path: Path | None = None
+    query: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
+    url_file: Path | None = None
+    url_env: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    columns: dict[str, ColumnType] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        urls = [name for name in ("url_file", "url_env") if getattr(self, name) is not None]
+        if (self.path is None) == (self.query is None):
+            raise ValueError("give either path (a CSV or Parquet file) or query (a SELECT statement)")
+        if self.path is not None and urls:
+            raise ValueError(f"{urls[0]} goes with query; remove it, or path")
+        if self.query is not None and len(urls) != 1:
+            raise ValueError("query needs the database's URL: give either url_file or url_env")
+        if self.columns is not None and "id" not in self.columns.values():
+            raise ValueError('columns declares no id column; add one, such as customer = "id"')
+        return self
+
+    def source(self, folder: Path) -> TableSource:
+        """Where the table is. The database's URL is read now.
+
+        Args:
+            folder: that of `node.toml`: relative paths of database files count from there.
+
+        Raises:
+            ConfigError: the URL is missing, or others may read its file.
+        """
+        schema = None if self.columns is None else Schema(self.columns)
+        if self.path is not None:
+            return TableSource(self.path, schema)
+        assert self.query is not None
+        if self.url_file is not None:
+            url = secret_line(self.url_file, "[data] url_file", "the database's URL")
+        else:
+            assert self.url_env is not None
+            url = secret_variable(self.url_env, "[data] url_env", "the database's URL")
+        return TableSource(Query(url, self.query, folder), schema)
 
 
 class ServeSection(_Section):
@@ -142,6 +191,12 @@ class NodeConfig(_Section):
     state: StateSection = StateSection()
     jobs: JobsSection = JobsSection()
     metrics: MetricsSection = MetricsSection()
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """Of `node.toml`, absolute."""
+        return self._folder
 
     @property
     def control_socket(self) -> Path:
@@ -159,17 +214,16 @@ class NodeConfig(_Section):
         Raises:
             ConfigError: missing, empty, or readable by others.
         """
-        path = self.keys.passphrase_file
-        try:
-            mode = path.stat().st_mode
-            text = path.read_text(encoding="utf-8").strip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"[keys] passphrase_file {path}: cannot be read ({error})") from None
-        if stat.S_IMODE(mode) & 0o077:
-            raise ConfigError(f"[keys] passphrase_file {path}: others may read it; run `chmod 600 {path}`")
-        if not text:
-            raise ConfigError(f"[keys] passphrase_file {path}: is empty; write the keystore's passphrase into it")
-        return text
+        return secret_line(self.keys.passphrase_file, "[keys] passphrase_file", "the keystore's passphrase")
+
+    @property
+    def table(self) -> TableSource:
+        """Where this party's table is.
+
+        Raises:
+            ConfigError: a database's URL is missing, or others may read its file.
+        """
+        return self.data.source(self.folder)
 
 
 def load_config(path: Path) -> NodeConfig:
@@ -213,8 +267,8 @@ def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
     def at(path: Path) -> Path:
         return base / path.expanduser()
 
-    socket = config.serve.control_socket
-    return config.model_copy(
+    socket, data = config.serve.control_socket, config.data
+    resolved = config.model_copy(
         update={
             "chain": config.chain.model_copy(update={"deployment": at(config.chain.deployment)}),
             "keys": KeysSection(
@@ -223,11 +277,18 @@ def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
                 certificate=at(config.keys.certificate),
                 certificate_key=at(config.keys.certificate_key),
             ),
-            "data": DataSection(path=at(config.data.path)),
+            "data": data.model_copy(
+                update={
+                    "path": None if data.path is None else at(data.path),
+                    "url_file": None if data.url_file is None else at(data.url_file),
+                }
+            ),
             "serve": config.serve.model_copy(update={"control_socket": None if socket is None else at(socket)}),
             "state": config.state.model_copy(update={"folder": at(config.state.folder)}),
         }
     )
+    resolved._folder = base
+    return resolved
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -238,6 +299,8 @@ def _first_problem(error: ValidationError) -> str:
         text = f"unknown key '{key}'; remove it, or compare with the file that `fedchain node init` writes"
     elif problem["type"] == "missing":
         text = f"key '{key}' is missing; add it"
+    elif problem["type"] == "value_error":
+        text = f"[{key}]: {problem['msg'].removeprefix('Value error, ')}"
     elif key == "name":
         text = "key 'name': must be 1 to 64 characters of a-z, 0-9, '_' and '-'"
     else:

@@ -35,8 +35,13 @@ certificate = "certificate.pem"
 certificate_key = "certificate.key"
 
 [data]
-# This party's own table (CSV). It never leaves this node.
+# This party's own table: a CSV file, or a Parquet file (.parquet, .pq). It never leaves this node.
 path = {data}
+# Or one SELECT statement, and the database's URL in a file with mode 0600: docs/how-to/data.md
+# query = "SELECT * FROM customers"
+# url_file = "database-url"
+# What the table must look like; other columns are then left out.
+# columns = {{ customer = "id", age = "numeric", tariff = "categorical" }}
 
 [serve]
 # Where this node listens for the other parties (mutual TLS), and what they dial: the endpoint in the registry.

@@ -13,6 +13,8 @@ from structlog.contextvars import bind_contextvars
 from fedchain.chain import JobPolicy, JobProposed
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
+from fedchain.data.digest import table_digest
+from fedchain.data.table import Table
 from fedchain.errors import (
     ChainError,
     ChainUnreachableError,
@@ -43,7 +45,6 @@ from fedchain.types import JobId, PartyId, Phase, Role
 
 log = structlog.get_logger(__name__)
 
-_BLOCK_BYTES = 1 << 20
 _OUTAGE_SECONDS = 600.0
 """How long the chain may be away when a job is to begin; from then on the job's own deadline counts."""
 
@@ -52,6 +53,19 @@ def policy_of(spec: JobSpec) -> JobPolicy:
     """The contract's bounds that a spec asks for."""
     policy = spec.policy
     return JobPolicy(policy.max_payload_bytes, spec.max_rounds, policy.max_statistic_e6, policy.pipelined)
+
+
+def _require_same(table: Table, journal: Journal) -> None:
+    """What was recorded and sent before a restart came from the very table that was read now.
+
+    Raises:
+        DataError: it is another one.
+    """
+    digest = table_digest(table)
+    if journal.remember("table", lambda: digest) != digest:
+        raise DataError(
+            f"{table.source}: changed since this node began the job; put the table back as it was, or abort the job"
+        )
 
 
 def patience_of(spec: JobSpec) -> Patience:
@@ -180,8 +194,8 @@ class Jobs:
             log.info("job goes on after a restart", job=record.job_id, name=spec.name)
         try:
             me = PartyId(self._config.name)
-            table = read_party_table(self._config.data.path, spec, me)
-            self._require_same_table(journal)
+            table = read_party_table(self._config.table, spec, me)
+            _require_same(table, journal)
             checkpoint = find_checkpoint(self._config.state.folder, spec)
             checkpoint_of(spec, me, table, checkpoint)
             dlog = None
@@ -214,21 +228,6 @@ class Jobs:
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
-
-    def _require_same_table(self, journal: Journal) -> None:
-        """What was recorded and sent before a restart came from the very file that is there now.
-
-        Raises:
-            DataError: the file is another one.
-        """
-        path = self._config.data.path
-        hashed = hashlib.sha256()
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(_BLOCK_BYTES), b""):
-                hashed.update(block)
-        digest = hashed.digest()
-        if journal.remember("table", lambda: digest) != digest:
-            raise DataError(f"{path}: changed since this node began the job; put the file back, or abort the job")
 
     def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:
         """The spec, and name → address of its roster, once all that must agree agrees.

@@ -231,9 +231,8 @@ class Requests:
             found = self._finished.get(job_id)
             if found is None:
                 spec, shard, session = JobFiles(self._config.state.folder, job_id).load()
-                answerer = answerer_of(
-                    shard, session, read_party_table(self._config.data.path, spec, self._config.name)
-                )
+                table = read_party_table(self._config.table, spec, self._config.name)
+                answerer = answerer_of(shard, session, table)
                 roster = self._exchange.consortium.job(job_id).roster
                 parties = {self._exchange.directory.name_of(address): address for address in roster}
                 found = self._finished[job_id] = FinishedJob(spec, session, answerer, parties)

@@ -66,6 +66,7 @@ class Node:
         self._stop = stop
         self._ready = threading.Event()
         socket = config.control_socket
+        _ = config.table  # a missing database URL shows now, not when a job comes
         self.identity = Identity.load_or_create(config.keys.certificate, config.keys.certificate_key, config.name)
         account = Account.from_keystore(config.keys.keystore, config.passphrase())
         deployment = Deployment.load(config.chain.deployment)

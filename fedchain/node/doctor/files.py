@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from fedchain.chain import Account
-from fedchain.data.csv import read_table
+from fedchain.data.selection import Selection
 from fedchain.errors import ConfigError, DataError
 from fedchain.exchange import Identity
 from fedchain.node.config import NodeConfig
@@ -90,21 +90,26 @@ def check_data(config: NodeConfig, *, id_column: str, columns: tuple[str, ...]) 
 
     Args:
         config: of the node.
-        id_column: name of the column with ids.
+        id_column: name of the column with ids, where [data.columns] declares none.
         columns: others that must be there.
     """
+    place = str(config.data.path) if config.data.path is not None else "the query"
     try:
-        table = read_table(config.data.path, id_column=id_column, categorical=())
-        names = {column.name for column in table.columns}
-    except DataError as error:
-        return failed("data", error, "correct the file, [data] path, or say --id-column")
+        source = config.table
+        declared = source.schema.columns if source.schema is not None else {}
+        ids = [name for name, kind in declared.items() if kind == "id"]
+        id_column = ids[0] if len(ids) == 1 else id_column
+        table = source.read(Selection(id=id_column))
+        names = {column.name for column in table.columns} | set(declared)
+    except (DataError, ConfigError) as error:
+        return failed("data", error, "correct the data, [data] in node.toml, or say --id-column")
     missing = [name for name in columns if name not in names]
     if missing:
-        found = f"{config.data.path}: no column {', '.join(map(repr, missing))}"
+        found = f"{place}: no column {', '.join(map(repr, missing))}"
         return fail("data", found, "correct the file's header, or the column names")
     blank = f", {table.blank_ids} rows without an id are left out" if table.blank_ids else ""
     counts = f"{len(table)} rows, {len(table.columns)} columns beside '{id_column}'{blank}"
-    return ok("data", f"{config.data.path}: {counts}")
+    return ok("data", f"{place}: {counts}")
 
 
 def check_disk(config: NodeConfig) -> Finding:

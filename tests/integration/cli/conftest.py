@@ -16,7 +16,6 @@ from fedchain.chain import deploy as deploy_contracts
 from fedchain.cli.main import app
 from fedchain.types import JobId, Status
 from tests.certificates import stand_in_certificate
-from tests.chains import any_kind
 
 Invoke = Callable[..., Result]
 
@@ -52,7 +51,7 @@ class Net:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     folder = tmp_path_factory.mktemp("net")
-    with start_dev_chain(any_kind(), log_path=folder / "chain.log") as chain:
+    with start_dev_chain("embedded", log_path=folder / "chain.log") as chain:
         steward = dev_accounts(1)[0]
         deploy_contracts(ChainClient(chain.rpc_url), steward, [steward.address], folder / "deployment.json")
         yield Net(chain.rpc_url, folder / "deployment.json")

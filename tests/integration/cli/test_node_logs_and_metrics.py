@@ -112,6 +112,7 @@ def _check_secrets(text: str, folders: list[Path]) -> None:
         account = Account.from_keystore(config.keys.keystore, config.passphrase())
         (job,) = (config.state.folder / "jobs").iterdir()
         session = Session.load(job / "session")
+        assert config.data.path is not None
         with config.data.path.open() as file:
             ids = {f'"{row["id"]}"' for row in csv.DictReader(file)}
         secrets |= {config.passphrase(), *ids} | forms(session.keys.private) | forms(private_key(account))

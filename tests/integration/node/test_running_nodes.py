@@ -256,7 +256,7 @@ def test_nodes_train_the_simulation_s_model_in_every_mode(members: list[Member],
         scores = client.predict(job_id, "holdout").scores
     spec = JobSpec.from_toml_text(toml.decode())
     tables = {
-        party: read_party_table(member.config.data.path, spec, party)
+        party: read_party_table(member.config.table, spec, party)
         for party, member in zip(spec.names, members, strict=True)
     }
     simulated = simulate(spec, tables).active
@@ -316,7 +316,7 @@ def test_nodes_continue_a_model_and_a_node_that_has_lost_it_gives_up(
         job_toml(names, algorithm="depth = 3\ntrees = 4").replace(b"\ntrees = 2", b"").decode()
     )
     tables = {
-        party: read_party_table(member.config.data.path, spec, party)
+        party: read_party_table(member.config.table, spec, party)
         for party, member in zip(spec.names, members, strict=True)
     }
     whole = simulate(spec, tables)
@@ -420,12 +420,14 @@ def test_a_table_that_was_changed_while_the_node_was_down_ends_the_job(
         time.sleep(0.05)
     members[1].halt()
     assert {path.name for path in journal.iterdir()} == {"table.secret"}
-    with members[1].config.data.path.open("a") as table:
+    path = members[1].config.data.path
+    assert path is not None
+    with path.open("a") as table:
         table.write("c9999,0.5\n")
     members[1].start()
     end = members[1].wait(job_id)
     assert end["status"] == "failed"
-    assert f"{members[1].config.data.path}: changed since this node began the job" in end["error"]
+    assert f"{path}: changed since this node began the job" in end["error"]
     assert f"party {members[1].name} cannot take part: DataError" in members[0].wait(job_id)["error"]
     assert steward.job(job_id).phase == Phase.ABORTED
 

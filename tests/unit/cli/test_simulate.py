@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.csv
 import pytest
+from pyarrow import parquet
 
 from fedchain.model.shard import Shard, model_digest
 
@@ -63,6 +65,20 @@ def test_table_shows_the_same_for_people(invoke: Invoke, case: Case) -> None:
     assert result.exit_code == 0, result.output
     for word in ("aligned rows", "144", "AUC", "1.0000", "model digest", "uplinks"):
         assert word in result.stdout
+
+
+def test_parquet_files_give_the_model_of_csv_files(invoke: Invoke, case: Case, tmp_path: Path) -> None:
+    run = ("simulate", case.job, "--data", case.data, "--threads", 2, "--json")
+    expected = json.loads(invoke(*run).stdout)["model_digest"]
+    operator, partner = case.table("operator"), case.table("partner")
+    parquet.write_table(pyarrow.csv.read_csv(operator), operator.with_suffix(".parquet"))
+    assert_one_line(invoke(*run), 2, "operator.csv", "operator.parquet too")
+    operator.unlink()
+    parquet.write_table(pyarrow.csv.read_csv(partner), tmp_path / "other.pq")
+    partner.unlink()
+    result = invoke(*run, "--table", f"partner={tmp_path / 'other.pq'}")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["model_digest"] == expected
 
 
 def test_a_named_table_goes_before_the_folder(invoke: Invoke, case: Case, tmp_path: Path) -> None:

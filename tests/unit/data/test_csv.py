@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedchain.data import csv as reading
+from fedchain.data import records as bounds
 from fedchain.data.csv import read_table
 from fedchain.data.table import Table
 from fedchain.errors import DataError
@@ -171,9 +172,9 @@ def test_an_infinite_number_is_an_error_with_its_line(path: Path, cell: str) -> 
 def test_lengths_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_LINE", 20)
     assert "line 2: longer than 20 characters" in refusal(path, "id,a\n1," + "x" * 20 + "\n")
-    monkeypatch.setattr(reading, "MAX_FIELDS", 2)
+    monkeypatch.setattr(bounds, "MAX_FIELDS", 2)
     assert "3 columns, at most 2" in refusal(path, "id,a,b\n1,2,3\n")
-    monkeypatch.setattr(reading, "MAX_ROWS", 2)
+    monkeypatch.setattr(bounds, "MAX_ROWS", 2)
     assert "line 4: more than 2 rows" in refusal(path, "id,a\n1,2\n2,3\n3,4\n")
 
 

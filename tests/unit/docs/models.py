@@ -62,6 +62,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(f"`{json.dumps(value)}`" for value in inner)
     if origin in (Union, types.UnionType):
         return " or ".join(_type(one) for one in inner if one is not type(None))
+    if origin is dict:
+        return f"table of {_type(inner[1])}"
     if origin is tuple:
         return f"list of {_type(inner[0])}"
     if isinstance(annotation, type) and issubclass(annotation, Enum):

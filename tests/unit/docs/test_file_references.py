@@ -9,6 +9,7 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel, Field
 
+from fedchain.data.schema import COLUMN_TYPES
 from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
 from fedchain.model.link import OBJECTIVES
@@ -24,6 +25,10 @@ SECTIONS = [(page, title, keys) for page, model in MODELS.items() for title, key
 
 EXCLUDED_BY_OTHERS = {"classes", "max_leaves"}
 """Keys that cannot stand in an example beside all others."""
+
+
+INSTEAD_OF_A_PATH = ["query", "url_file", "url_env"]
+"""Keys of node.toml that cannot stand in an example beside `path`."""
 
 
 def text_of(page: str) -> str:
@@ -112,7 +117,35 @@ def test_the_complete_node_example_is_a_node_and_leaves_no_key_out(tmp_path: Pat
     assert load_config(tmp_path / "node.toml").name == "media_partner"
     for title, keys in sections(NodeConfig):
         for key in keys:
-            assert f"\n{key.name} = " in f"\n{example}", f"{title} {key.name}"
+            mark = "# " if key.name in INSTEAD_OF_A_PATH else ""
+            assert f"\n{mark}{key.name} = " in f"\n{example}", f"{title} {key.name}"
+
+
+def test_the_keys_that_the_node_example_leaves_behind_marks_stand_there_instead_of_the_path(tmp_path: Path) -> None:
+    example = code_blocks(text_of("node.md"), "toml")[-1]
+    query = example.replace("\npath = ", "\n# path = ").replace("\n# query = ", "\nquery = ")
+    for key in ("url_file", "url_env"):
+        (tmp_path / "node.toml").write_text(query.replace(f"\n# {key} = ", f"\n{key} = "), encoding="utf-8")
+        assert getattr(load_config(tmp_path / "node.toml").data, key) is not None
+    for key in INSTEAD_OF_A_PATH:
+        (tmp_path / "node.toml").write_text(example.replace(f"\n# {key} = ", f"\n{key} = "), encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"\[data\]"):
+            load_config(tmp_path / "node.toml")
+
+
+@pytest.mark.parametrize("block", code_blocks((ROOT / "docs" / "how-to" / "data.md").read_text("utf-8"), "toml"))
+def test_every_data_section_of_the_guide_is_one(tmp_path: Path, block: str) -> None:
+    example = code_blocks(text_of("node.md"), "toml")[-1]
+    before, _, rest = example.partition("[data]")
+    (tmp_path / "node.toml").write_text(f"{before}{block}\n{rest[rest.index('[serve]') :]}", encoding="utf-8")
+    assert block.startswith("[data]")
+    assert load_config(tmp_path / "node.toml").data.columns
+
+
+def test_types_of_declared_columns_are_as_documented() -> None:
+    guide = (ROOT / "docs" / "how-to" / "data.md").read_text(encoding="utf-8")
+    rows = table(section(guide, "Declare what the table looks like"))
+    assert tuple(row[0].strip("`") for row in rows) == COLUMN_TYPES
 
 
 def test_the_job_in_the_readme_is_a_job() -> None:

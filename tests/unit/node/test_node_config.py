@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from fedchain.chain import Account
+from fedchain.data.schema import Schema
+from fedchain.data.source import TableSource
+from fedchain.data.sql import Query
 from fedchain.errors import ConfigError
 from fedchain.exchange import Identity, Retention
 from fedchain.node.config import MAX_SOCKET_PATH, load_config
@@ -21,6 +24,10 @@ deployment = "../deployment.json"
 [data]
 path = "table.csv"
 """
+
+
+QUERY = MINIMAL.replace('path = "table.csv"', 'query = "SELECT * FROM mine"\nurl_file = "database-url"')
+URL = "postgresql://alice:s3cret@db.example/crm"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -74,6 +81,14 @@ def test_absolute_paths_stay(tmp_path: Path) -> None:
         (("[data]", '[state]\nkeep_payloads = "always"\n[data]'), "state.keep_payloads"),
         (("[data]", "[state]\nkeep_payloads = 0\n[data]"), "state.keep_payloads"),
         (("[data]", "[jobs]\nthreads = 0\n[data]"), "jobs.threads"),
+        (('path = "table.csv"', ""), "[data]: give either path"),
+        (("[data]", '[data]\nquery = "SELECT 1"\nurl_file = "u"'), "[data]: give either path"),
+        (("[data]", '[data]\nurl_env = "U"'), "[data]: url_env goes with query"),
+        (('path = "table.csv"', 'query = "SELECT 1"'), "either url_file or url_env"),
+        (('path = "table.csv"', 'query = "SELECT 1"\nurl_file = "u"\nurl_env = "U"'), "either url_file or url_env"),
+        (('path = "table.csv"', 'query = ""\nurl_file = "u"'), "data.query"),
+        (("[data]", '[data]\ncolumns = { age = "number" }'), "data.columns.age"),
+        (("[data]", '[data]\ncolumns = { age = "numeric" }'), "[data]: columns declares no id column"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path: Path, change: tuple[str, str], key: str) -> None:
@@ -83,6 +98,47 @@ def test_a_mistake_is_one_line_that_names_file_and_key(tmp_path: Path, change: t
     assert str(path) in str(caught.value)
     assert key in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_database_s_url_does_not_belong_into_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, MINIMAL.replace("[data]", f'[data]\nurl = "{URL}"'))
+    with pytest.raises(ConfigError, match=r"unknown key 'data\.url'") as caught:
+        load_config(path)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_file_with_declared_columns_is_a_source_with_a_schema(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, MINIMAL)).table == TableSource(tmp_path / "table.csv")
+    config = load_config(written(tmp_path, MINIMAL + '[data.columns]\nid = "id"\nage = "numeric"\n'))
+    assert config.table == TableSource(tmp_path / "table.csv", Schema({"id": "id", "age": "numeric"}))
+
+
+def test_a_query_s_url_comes_from_a_file_that_only_its_owner_may_read(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, QUERY))
+    with pytest.raises(ConfigError, match=r"\[data\] url_file .*database-url: cannot be read"):
+        _ = config.table
+    secret = tmp_path / "database-url"
+    secret.write_text(f"{URL}\n")
+    secret.chmod(0o640)
+    with pytest.raises(ConfigError, match="chmod 600") as caught:
+        _ = config.table
+    assert "s3cret" not in str(caught.value)
+    secret.chmod(0o600)
+    assert config.table.origin == Query(URL, "SELECT * FROM mine", tmp_path)
+    assert "s3cret" not in repr(config) + repr(config.table)
+    secret.write_text(f"{URL}\n{URL}\n")
+    with pytest.raises(ConfigError, match="more than one line") as caught:
+        _ = config.table
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_query_s_url_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(written(tmp_path, QUERY.replace('url_file = "database-url"', 'url_env = "CRM_URL"')))
+    monkeypatch.delenv("CRM_URL", raising=False)
+    with pytest.raises(ConfigError, match=r"\[data\] url_env: the environment variable CRM_URL is not set"):
+        _ = config.table
+    monkeypatch.setenv("CRM_URL", URL)
+    assert config.table.origin == Query(URL, "SELECT * FROM mine", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe\x00", None])
@@ -131,6 +187,7 @@ def test_a_new_node_has_a_private_key_file_and_a_readable_config(tmp_path: Path)
     folder = tmp_path / "alpha"
     config = init_node(folder, "alpha", tmp_path / "deployment.json", "http://127.0.0.1:8545", tmp_path / "table.csv")
     assert config == load_config(folder / "node.toml")
+    assert config.data.path is not None
     assert config.data.path.resolve() == tmp_path / "table.csv"
     assert config.chain.deployment.resolve() == tmp_path / "deployment.json"
     for file in ("keystore.json", "passphrase", "certificate.pem", "certificate.key"):

@@ -1,0 +1,73 @@
+"""Where a party's table comes from: a CSV file, a Parquet file, or a query. All give the same table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fedchain.data.assembly import assemble
+from fedchain.data.ids import sort_ids
+from fedchain.data.schema import Schema
+from fedchain.data.selection import Selection
+from fedchain.data.sql import Query
+from fedchain.data.table import Table
+from fedchain.errors import ConfigError
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+"""Of Parquet files, in any case; all other files are CSV."""
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A file or a query.
+
+    Attributes:
+        origin: path of a file, or a query.
+        schema: what its people declare of its columns; None where they declare nothing.
+    """
+
+    origin: Path | Query
+    schema: Schema | None = None
+
+    def read(self, selection: Selection) -> Table:
+        """The table, now.
+
+        Args:
+            selection: what the job asks for.
+
+        Returns:
+            Rows in the file's order; those of a query in the order of their ids (`fedchain.data.ids.sort_ids`), for a
+            database may give them in another one each time.
+
+        Raises:
+            ConfigError: a library is missing, or the query is no SELECT.
+            DataError: as `fedchain.data.assembly.assemble`. The message may name values: it is for the table's owner.
+        """
+        origin = self.origin
+        if isinstance(origin, Query):
+            with origin.records() as records:
+                table = assemble(records, selection, self.schema)
+            return replace(table.take(sort_ids(table.ids)), blank_ids=table.blank_ids)
+        if origin.suffix.lower() in PARQUET_SUFFIXES:
+            from fedchain.data.parquet import parquet_records
+
+            return assemble(parquet_records(origin), selection, self.schema)
+        from fedchain.data.csv import csv_records
+
+        return assemble(csv_records(origin), selection, self.schema)
+
+
+def table_file(folder: Path, name: str) -> Path:
+    """A party's file in a folder with one per party: ``<name>.csv``, ``<name>.parquet`` or ``<name>.pq``.
+
+    Returns:
+        The one that is there, or the CSV file's path if none is.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    candidates = [folder / f"{name}{suffix}" for suffix in (".csv", *PARQUET_SUFFIXES)]
+    found = [path for path in candidates if path.is_file()]
+    if len(found) > 1:
+        raise ConfigError(f"{found[0]}: there is {found[1].name} too; keep one table per party in the folder")
+    return found[0] if found else candidates[0]

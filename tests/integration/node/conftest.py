@@ -32,7 +32,6 @@ from fedchain.node.driver import run_party
 from fedchain.node.membership import join
 from fedchain.protocol.actions import Party
 from fedchain.types import JobId, PartyId, Phase
-from tests.chains import any_kind
 
 T = TypeVar("T")
 ETHER = 10**18
@@ -123,7 +122,7 @@ class Trio:
 @pytest.fixture(scope="session")
 def chain() -> Iterator[DevChain]:
     """One chain for all tests."""
-    with start_dev_chain(any_kind()) as one:
+    with start_dev_chain("embedded") as one:
         yield one
 
 

@@ -13,20 +13,15 @@ _recursion_limit = sys.getrecursionlimit()
 from eth_account import Account as EthAccount  # noqa: E402
 from eth_account.hdaccount import seed_from_mnemonic  # noqa: E402
 from eth_account.hdaccount.deterministic import HDPath  # noqa: E402
-from eth_account.messages import SignableMessage, encode_defunct  # noqa: E402
 from eth_account.signers.local import LocalAccount  # noqa: E402
-from eth_keys.exceptions import BadSignature  # noqa: E402
 from eth_utils.exceptions import ValidationError  # noqa: E402
 
 sys.setrecursionlimit(_recursion_limit)
 
 __all__ = [
-    "BadSignature",
     "EthAccount",
     "HDPath",
     "LocalAccount",
-    "SignableMessage",
     "ValidationError",
-    "encode_defunct",
     "seed_from_mnemonic",
 ]

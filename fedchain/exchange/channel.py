@@ -178,6 +178,10 @@ class JobChannel:
     def close_round(self, round: int, *, last: bool) -> None:
         """All of a strict round was accepted as it came: nothing to do."""
 
+    def after_closing(self, act: Callable[[], None]) -> None:
+        """Do something once the round that was closed last is closed: here it is."""
+        act()
+
     def declare_aligned(self, order_digest: bytes, rows: int) -> None:
         """Declare the aligned order and wait for phase Training: all have declared the same."""
         self._only_in_jobs("declares an alignment")

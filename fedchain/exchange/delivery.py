@@ -6,13 +6,13 @@ What the sender reveals by it: that it has sent this uplink now, to this party.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import grpc
 import structlog
 
-from fedchain.crypto.merkle import CHUNK_BYTES
+from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hash
 from fedchain.errors import FedchainError, MessageError
 from fedchain.exchange.gate import Admission, Gate
 from fedchain.exchange.wire import DeliveryHead, PayloadRun, decode_wire
@@ -29,12 +29,12 @@ class Deliveries:
     Attributes:
         bound: (sender's address, envelope) → largest payload in bytes that is taken for it now; 0 refuses it. Called
             before any of the payload is read.
-        on_delivery: (sender's address, envelope, signature, payload): checks that the signature is the sender's and
-            that the payload is the envelope's, and keeps it; raises FedchainError to refuse it.
+        on_delivery: (sender's address, envelope, signature, payload, hashes of its chunks): checks that the signature
+            is the sender's and that the payload is the envelope's, and keeps it; raises FedchainError to refuse it.
     """
 
     bound: Callable[[str, bytes], int]
-    on_delivery: Callable[[str, bytes, bytes, bytes], None]
+    on_delivery: Callable[[str, bytes, bytes, bytes, Sequence[bytes]], None]
 
 
 class DeliveryService:
@@ -72,8 +72,8 @@ class DeliveryService:
         if not self._reserve(head.size):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many deliveries are under way")
         try:
-            payload = _payload(head, requests, call)
-            deliveries.on_delivery(call.caller.address, head.envelope, head.signature, payload)
+            payload, leaves = _payload(head, requests, call)
+            deliveries.on_delivery(call.caller.address, head.envelope, head.signature, payload, leaves)
         except MessageError as error:
             log.warning("delivery refused", party=call.caller.name, error=str(error))
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:200])
@@ -109,17 +109,22 @@ class _TooLarge(Exception):
     pass
 
 
-def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> bytes:
+def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> tuple[bytes, list[bytes]]:
+    """The payload and the hashes of its chunks, which are computed while the rest is on its way."""
     size = head.size
-    payload = bytearray(head.payload)
-    chunk = -(-len(payload) // CHUNK_BYTES)
+    runs, leaves, held = [head.payload], _leaves(head.payload), len(head.payload)
     for raw in requests:
         run = decode_wire(raw, PayloadRun)
-        if run.first != chunk or len(payload) + len(run.data) > size:
+        if run.first != len(leaves) or held % CHUNK_BYTES or held + len(run.data) > size:
             raise MessageError(f"runs of the payload out of order, or more than its {size} bytes")
-        payload += run.data
-        chunk += -(-len(run.data) // CHUNK_BYTES)
+        runs.append(run.data)
+        leaves += _leaves(run.data)
+        held += len(run.data)
         call.progress()
-    if len(payload) != size:
-        raise MessageError(f"the payload ended after {len(payload)} of {size} bytes")
-    return bytes(payload)
+    if held != size:
+        raise MessageError(f"the payload ended after {held} of {size} bytes")
+    return b"".join(runs), leaves
+
+
+def _leaves(run: memoryview) -> list[bytes]:
+    return [leaf_hash(run[start : start + CHUNK_BYTES]) for start in range(0, len(run), CHUNK_BYTES)]

@@ -2,19 +2,21 @@
 
 A party acts on a signed uplink as soon as it comes. When it has done its part of a round it commits its own uplinks in
 one transaction, and the round is closed for it once these and all that it took are accepted. Meanwhile the active party
-has opened the next round, so that a round costs one block. A verdict that is a rejection, or does not come, rolls the
-round back: the active party tries it again (`retryRound`), and every party starts over from its last round checkpoint,
-with fresh masks; also one that has closed the round already. What was disclosed cannot be rolled back. Alignment and
-evaluation go as in a strict job.
+has opened the next round, so that a round costs one block, and every party computes on: it is closed in a thread of its
+own, which the party's next word in the job waits for, so that nothing of a round is sent, taken or kept before the one
+before it is closed. A verdict that is a rejection, or does not come, rolls the round back: the active party tries it
+again (`retryRound`), and every party starts over from its last round checkpoint, with fresh masks; also one that has
+closed the round already. What was disclosed cannot be rolled back. Alignment and evaluation go as in a strict job.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FuturesTimeoutError
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -25,6 +27,7 @@ from fedchain.errors import (
     UplinkRejectedError,
 )
 from fedchain.exchange.channel import JobChannel
+from fedchain.exchange.closing import Closing
 from fedchain.exchange.deliverer import Deliverer
 from fedchain.exchange.publisher import through_outages
 from fedchain.exchange.receiving import Receiver
@@ -36,8 +39,13 @@ from fedchain.types import PartyId, Phase, Reason
 
 log = structlog.get_logger(__name__)
 
+M = TypeVar("M", bound=Message)
+
 _MINED_SECONDS = 180.0
 """More than a transaction takes that is never mined, with its outages."""
+
+_END_SECONDS = 10.0
+"""How long a party that gives up waits for what closes its round: the job's end is news for that, too."""
 
 MAX_RETRIES = 3
 """So often are rounds of one job tried again, altogether: then the active party gives the job up."""
@@ -61,6 +69,8 @@ class PipelinedChannel(JobChannel):
         self._goes_on = self.resumed  # a round under way, of which an earlier process may have done a part
         self._opening: Future[None] | None = None
         self._opened = 0
+        self._closing: Closing | None = None
+        self._next: int | None = None  # a round that begins once the one before it is closed
         self._started_over = state.attempt(self.job_id)
 
     # -- messages ---------------------------------------------------------------------------------------------------
@@ -71,7 +81,9 @@ class PipelinedChannel(JobChannel):
         Raises:
             RoundRolledBackError: a round is tried again.
             TrainingError: the payload is above the job's bound; nothing is sent.
+            As `close_round`: of the round before.
         """
+        self._go_on()
         if not self._working:
             super().send(message, step, recipient, statistic_e6)
             return
@@ -100,15 +112,32 @@ class PipelinedChannel(JobChannel):
                     wanted=lambda: self._working and (self.round, self.attempt) == place,
                 )
 
+    def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
+        """As `JobChannel.gather`.
+
+        Raises:
+            RoundRolledBackError: a round is tried again.
+            As `close_round`: of the round before.
+        """
+        self._go_on()
+        return super().gather(message_type, step, senders, to_me=to_me)
+
     # -- rounds -----------------------------------------------------------------------------------------------------
 
     def begin_round(self, round: int) -> None:
-        """Begin to work on a round, which the active party has opened or is just opening.
+        """Begin to work on a round, which the active party has opened or is just opening; at once, or with the first
+        message, where the round before is still being closed.
 
         Raises:
             RoundRolledBackError: an earlier round is tried again.
         """
         self._only_in_jobs("begins a round")
+        if self._closing is not None:
+            self._next = round
+            return
+        self._begin(round)
+
+    def _begin(self, round: int) -> None:
         self.inbox.working_attempt = self._started_over
         if self.me == self.active:
             if self._opened < round:
@@ -125,12 +154,42 @@ class PipelinedChannel(JobChannel):
     def close_round(self, round: int, *, last: bool) -> None:
         """Commit the round, and wait until all of it that concerns this party is accepted.
 
+        That goes on while the party computes, unless the round is the last: whatever it does next in the job waits for
+        it, and raises what it raises.
+
         Raises:
             RoundRolledBackError: the active party tries the round again.
             UplinkRejectedError: at the active party, after too many attempts; names the sender.
             DeadlineError: the same for a verdict that does not come.
             ProtocolViolationError: a sender has committed to something else than it had delivered; names it.
         """
+        self._go_on()
+        if last:
+            self._close(round, last=True)
+        else:
+            self._closing = Closing(lambda: self._close(round, last=False))
+
+    def after_closing(self, act: Callable[[], None]) -> None:
+        """Do something once the round under way is closed, in the same thread: keep a checkpoint, for example."""
+        if self._closing is None:
+            act()
+        else:
+            self._closing.then(act)
+
+    def _go_on(self) -> None:
+        """Wait until the round before is closed, then begin the one that this party is at.
+
+        Raises:
+            As `close_round` and `begin_round`.
+        """
+        closing, self._closing = self._closing, None
+        following, self._next = self._next, None
+        if closing is not None:
+            closing.wait()
+        if following is not None:
+            self._begin(following)
+
+    def _close(self, round: int, *, last: bool) -> None:
         if self.me == self.active and not last:
             self._begin_opening(round + 1)
         try:
@@ -146,6 +205,7 @@ class PipelinedChannel(JobChannel):
         Raises:
             RoundRolledBackError: another party could not close it, and it is tried again.
         """
+        self._go_on()
         self._working = False
         self.inbox.working_attempt = self._started_over
         job = through_outages(
@@ -164,15 +224,18 @@ class PipelinedChannel(JobChannel):
 
     def start_over(self, attempt: int) -> None:
         """As `JobChannel.start_over`; an attempt that came meanwhile ends the next wait."""
-        self._working = False
+        self._working, self._next = False, None
         self._state.set_attempt(self.job_id, attempt)
         self._started_over = self.inbox.working_attempt = attempt
         super().start_over(attempt)
 
     def give_up(self, reason: str) -> None:
-        """As `JobChannel.give_up`."""
+        """As `JobChannel.give_up`; what still closes a round ends with the job."""
         self._working = False
         super().give_up(reason)
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            closing.end(_END_SECONDS)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
 from fedchain.chain import Consortium, recover_signer
-from fedchain.crypto.merkle import leaf_hashes, root_of
+from fedchain.crypto.merkle import root_of
 from fedchain.errors import CryptoError, ProtocolViolationError, TrainingError
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.holding import Access
@@ -66,8 +66,14 @@ class Receiver:
         envelope, _ = self._admitted(sender, raw)
         return envelope.size
 
-    def on_delivery(self, sender: str, raw: bytes, signature: bytes, payload: bytes) -> None:
+    def on_delivery(self, sender: str, raw: bytes, signature: bytes, payload: bytes, leaves: Sequence[bytes]) -> None:
         """Check, pass on and record; once it returns the sender need not deliver again.
+
+        Args:
+            sender: checksummed address, of whoever delivers.
+            raw, signature: as they came.
+            payload: its bytes.
+            leaves: the hashes of its chunks, computed here.
 
         Raises:
             MessageError, TrainingError, ProtocolViolationError: as `bound`; or the signature is not the sender's, or
@@ -82,8 +88,7 @@ class Receiver:
             raise ProtocolViolationError(name, f"signature of an uplink: {error}") from error
         if signer != sender:
             raise ProtocolViolationError(name, f"delivered an uplink that it did not sign ({describe(envelope)})")
-        leaves = leaf_hashes(payload) if payload else []
-        if len(payload) != envelope.size or root_of(leaves) != envelope.digest:
+        if len(payload) != envelope.size or not leaves or root_of(leaves) != envelope.digest:
             raise ProtocolViolationError(name, f"delivered other bytes than it signed ({describe(envelope)})")
         delivery = Delivery(inbox.job_id, envelope.round, sender, raw, signature)
         with self._turn_of(sender):

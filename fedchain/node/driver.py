@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -83,7 +84,10 @@ def run_party(
             if isinstance(action, Keep) and on_keep is not None:
                 on_keep(action.outcome)
                 answer = None
-            elif isinstance(action, (Remember, Checkpoint, Recall)) and journal is not None:
+            elif isinstance(action, Checkpoint) and journal is not None:
+                channel.after_closing(partial(journal.checkpoint, action.name, action.state, action.round))
+                answer = None
+            elif isinstance(action, (Remember, Recall)) and journal is not None:
                 answer = _note(action, journal)
             else:
                 answer = carry_out(action, channel, on_stage)
@@ -148,13 +152,10 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
     return None
 
 
-def _note(action: Remember | Checkpoint | Recall, journal: Journal) -> bytes | None:
+def _note(action: Remember | Recall, journal: Journal) -> bytes | None:
     if isinstance(action, Remember):
         return journal.remember(action.name, action.make)
-    if isinstance(action, Recall):
-        return journal.recall(action.name)
-    journal.checkpoint(action.name, action.state, action.round)
-    return None
+    return journal.recall(action.name)
 
 
 def public_reason(error: BaseException, channel: JobChannel) -> str:

@@ -21,7 +21,7 @@ _DIGEST_BYTES = 32
 
 
 class Journal:
-    """One job's journal at one party; used by one thread."""
+    """One job's journal at one party; used by one thread, and for checkpoints by the one that closes its rounds."""
 
     def __init__(self, folder: Path) -> None:
         """`folder` is created when something is first written."""

@@ -7,7 +7,7 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 |--------------------|----------------------------------------------------------------------|-------------------------|
 | Stage              | shows progress                                                       | None                    |
 | BeginRound         | active party: opens the round; passive party: waits until it is open | None                    |
-| CloseRound         | pipelined jobs: commits the round; waits until all of it is accepted | None                    |
+| CloseRound         | pipelined jobs: commits the round; the next action in the job waits  | None                    |
 | Send               | uplinks the message; returns once its verdict is *accepted*          | None                    |
 | Receive            | waits for the accepted uplink in that slot                           | the message             |
 | Gather             | the same from several senders                                        | {sender: message}       |
@@ -69,7 +69,8 @@ class CloseRound:
     """The party has done its part of a round (>= 1) and got all it needs of it.
 
     In a strict job that is all. In a pipelined one, messages so far were taken on their senders' signatures: the driver
-    now commits this party's own uplinks of the round, and waits until they and all that it took are accepted.
+    now commits this party's own uplinks of the round. The party may compute on; nothing more is sent or taken, and no
+    checkpoint of the round is kept, until these uplinks and all that it took are accepted.
 
     Attributes:
         round: which.

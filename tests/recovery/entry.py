@@ -21,6 +21,7 @@ from fedchain.chain.sender import Sender
 from fedchain.chain.watcher import Watcher
 from fedchain.exchange import Inbox, JobChannel
 from fedchain.exchange.client import PayloadClient
+from fedchain.exchange.closing import Closing
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.exchange.partial import PartialPayload
 from fedchain.exchange.pipeline import PipelinedChannel
@@ -199,7 +200,9 @@ def install() -> None:
     watch(PayloadClient, "deliver", lambda *_, **__: "delivering an uplink")
     watch(NodeState, "remember_delivery", lambda *_: "recording a delivery")
     watch(Inbox, "deliver_directly", lambda *_: "taking a delivery")
-    watch(PipelinedChannel, "begin_round", lambda *_: "beginning a round")
+    watch(PipelinedChannel, "_begin", lambda *_: "beginning a round")
+    within(PipelinedChannel, "_close", "phase", lambda *_, **__: "training")  # in a thread of its own
+    watch(Closing, "wait", lambda *_: "waiting until a round is closed")
     watch(Publisher, "commit", lambda *_, **__: "committing a round")
     watch(Inbox, "wait_committed", lambda *_, **__: "waiting for the verdicts of a round")
     # a job

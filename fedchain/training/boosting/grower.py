@@ -178,17 +178,14 @@ class Grower:
     def _find(self, turn: int, level: int, rows: Mapping[int, Rows]) -> Party[dict[int, Found]]:
         """Best split of every node over the competitors; the earlier party on the roster wins ties."""
         passive = self.plan.passive_at(level)
+        own = self._own_splits(rows) if 0 in self.plan.levels[level] else {}  # while the others sum theirs
         received: dict[PartyId, dict[int, NodeHistogram]] = {}
         if passive:
             step = steps.histogram(self.output, self.params.turns, turn)
             received = yield from self._received.gather_nodes(step, rows, [self.roster[index] for index in passive])
-        own = self._own_histograms(rows) if 0 in self.plan.levels[level] else {}
         found: dict[int, Found] = {}
         for node in sorted(rows):
-            best = Found(-1, None)
-            if own:
-                sums, counts = own[node]
-                best = Found(0, best_split(sums, self.layout, self.scales, self.rules, counts))
+            best = own.get(node, Found(-1, None))
             for index in passive:
                 histogram = received[self.roster[index]][node]
                 candidate = best_split(histogram.sums, histogram.layout, self.scales, self.rules)
@@ -230,6 +227,13 @@ class Grower:
             if one.owner == 0:
                 grown.splits.append(OwnSplit(node, one.split.feature, one.split.bin, one.split.missing_left))
         return children_rows(rows, decisions, left)
+
+    def _own_splits(self, rows: Mapping[int, Rows]) -> dict[int, Found]:
+        """The active party's own best split of every node."""
+        return {
+            node: Found(0, best_split(sums, self.layout, self.scales, self.rules, counts))
+            for node, (sums, counts) in self._own_histograms(rows).items()
+        }
 
     def _own_histograms(self, rows: Mapping[int, Rows]) -> dict[int, tuple[Integers, Integers]]:
         """Own sums and row counts of newly opened nodes; the larger sibling by subtraction where the parent is known.

@@ -69,7 +69,7 @@ def test_nothing_of_a_closed_round_stays_in_memory_or_on_the_disk(make_job: Make
 
     def look(member: Member, channel: JobChannel) -> None:
         assert isinstance(channel, PipelinedChannel)
-        begin = channel.begin_round
+        begin = channel._begin
 
         def begin_round(round: int) -> None:
             begin(round)
@@ -80,7 +80,7 @@ def test_nothing_of_a_closed_round_stays_in_memory_or_on_the_disk(make_job: Make
             stored = len(list((member.rig.folder / "incoming").glob("*")))
             seen.append((round, len(inbox._commitments), stored))
 
-        channel.begin_round = begin_round  # type: ignore[method-assign]
+        channel._begin = begin_round  # type: ignore[method-assign]
 
     for member in job.members:
         member.prepare = look
@@ -322,12 +322,14 @@ def dying(name: str, round: int, *, after: bool) -> Prepare:
 
 POINTS = {
     "the active party before it commits, with the next round opening": (0, "_commit", False),
-    "the active party when it has closed the round, before its checkpoint": (0, "close_round", True),
+    "the active party when it has closed the round, before its checkpoint": (0, "_close", True),
     "the active party in the middle of a round": (0, "gather", True),
     "a passive party in the middle of a round": (1, "send", True),
     "a passive party before it commits": (1, "_commit", False),
-    "a passive party when it has closed the round, before its checkpoint": (1, "close_round", True),
-    "an idle party when it has closed the round": (2, "close_round", True),
+    "a passive party when it has closed the round, before its checkpoint": (1, "_close", True),
+    "an idle party when it has closed the round": (2, "_close", True),
+    "the active party while a round is closed and it computes on": (0, "close_round", True),
+    "a passive party while a round is closed": (1, "close_round", True),
 }
 
 
@@ -353,7 +355,7 @@ def test_a_party_that_restarts_while_a_round_is_rolled_back_starts_over(make_job
     job = make_job(**LAYERED)
     culprit, mortal = job.members[1], job.members[index]
     alter = altering_commitments(lambda r, a: (r, a) == (1, 0), without_digest)
-    die = dying("close_round", 1, after=True) if index == 2 else dying("start_over", 1, after=False)
+    die = dying("_close", 1, after=True) if index == 2 else dying("start_over", 1, after=False)
 
     def both(member: Member, channel: JobChannel) -> None:
         if member is culprit:

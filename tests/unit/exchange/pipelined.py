@@ -203,7 +203,12 @@ class Party:
         """A round in which all goes well, at the active party."""
         for sender, envelope in self.works(round):
             self.chain.judges(sender, envelope)
+        self.closes(round, last=last)
+
+    def closes(self, round: int, *, last: bool = False) -> None:
+        """Close a round, and wait until it is closed, as the next message does."""
         self.channel.close_round(round, last=last)
+        self.channel._go_on()
 
     def answers(self, round: int) -> Envelope:
         """A round up to its end, at a passive party; returns what the active party has to commit."""

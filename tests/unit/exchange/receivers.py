@@ -10,7 +10,7 @@ from typing import Any
 
 from fedchain.chain import PhaseChanged, RoundBegan, UplinkJudged, dev_accounts
 from fedchain.chain.events import ChainEvent
-from fedchain.crypto.merkle import payload_digest
+from fedchain.crypto.merkle import leaf_hashes, payload_digest
 from fedchain.exchange import Inbox, NodeState
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.receiving import Receiver
@@ -124,7 +124,9 @@ class Node:
     def comes(self, sender: str, envelope: Envelope, payload: bytes = PAYLOAD, signature: bytes | None = None) -> None:
         """A sender delivers."""
         signature = self.sign(sender, envelope) if signature is None else signature
-        self.receiver.on_delivery(sender, envelope.to_bytes(), signature, payload)
+        self.receiver.on_delivery(
+            sender, envelope.to_bytes(), signature, payload, leaf_hashes(payload) if payload else []
+        )
 
     def take(self, sender: str, envelope: Envelope, seconds: float = 1.0) -> bytes:
         """What the job's thread gets."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 import pytest
 
-from fedchain.crypto.merkle import CHUNK_BYTES
+from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hashes
 from fedchain.errors import DeliveryError, FedchainError, ProtocolViolationError
 from fedchain.exchange import Deliveries, PayloadClient
 from fedchain.exchange.directory import Peer
@@ -33,7 +33,10 @@ class Receiver:
         self.refuse: FedchainError | None = None
         self.bound = BOUND
 
-    def on_delivery(self, sender: str, envelope: bytes, signature: bytes, payload: bytes) -> None:
+    def on_delivery(
+        self, sender: str, envelope: bytes, signature: bytes, payload: bytes, leaves: Sequence[bytes]
+    ) -> None:
+        assert list(leaves) == leaf_hashes(payload)
         if self.refuse is not None:
             raise self.refuse
         self.came.append((sender, envelope, signature, payload))
@@ -138,6 +141,7 @@ def run(first: int, data: bytes) -> bytes:
         pytest.param(lambda: [head(5), run(0, b"123456")], id="one byte more"),
         pytest.param(lambda: [head(5), run(0, b"12345"), run(1, b"6")], id="one run more"),
         pytest.param(lambda: [head(5), run(1, b"12345")], id="out of order"),
+        pytest.param(lambda: [head(5), run(0, b"123"), run(1, b"45")], id="a chunk in the middle that is not full"),
         pytest.param(lambda: [head(5), b"\xc1junk"], id="junk for a run"),
     ],
 )
@@ -156,10 +160,10 @@ def test_a_sender_that_is_too_slow_is_cut_off(world: World, receiver: Receiver, 
     stop = threading.Event()
 
     def slow() -> Iterator[bytes]:
-        yield head(BOUND // 4)
+        yield head(BOUND)
         index = 0
         while not stop.wait(0.1 if trickle else 20.0):
-            yield run(index, b"x")
+            yield run(index, bytes(CHUNK_BYTES))
             index += 1
 
     started = time.monotonic()

@@ -79,7 +79,7 @@ def test_a_delivery_is_wanted_as_long_as_its_round_is_worked_on(active: Party) -
     (second, *_), active.deliverer.handed = active.deliverer.handed, []
     assert (first.wanted(), second.wanted()) == (False, True)
     active.chain.rejects = {Kind.GRADIENTS: Reason.SLOT_TAKEN}
-    active.rolled_back(lambda: active.channel.close_round(2, last=False))
+    active.rolled_back(lambda: active.closes(2))
     active.channel.start_over(1)
     assert not second.wanted()
     active.works(2)
@@ -145,7 +145,7 @@ def test_what_this_party_has_not_taken_it_does_not_wait_for(passive: Party) -> N
 def test_a_passive_party_works_on_a_round_before_it_is_open_and_commits_it_after(passive: Party) -> None:
     """Else its uplinks would be of a wrong round: a strike."""
     passive.chain.judges(ALPHA, passive.answers(1))
-    passive.channel.close_round(1, last=False)
+    passive.closes(1)
     taken = passive.answers(2)
     assert [one.envelope.round for one in passive.deliverer.handed] == [1, 2]
 
@@ -167,7 +167,7 @@ def test_a_party_that_begins_a_round_keeps_nothing_of_those_that_it_has_closed(p
     for one in (delivered, fetched):
         passive.chain.judges(ALPHA, one)
     assert passive.channel.receive(Split, 2, ACTIVE, to_me=False) == SPLIT
-    passive.channel.close_round(1, last=False)
+    passive.closes(1)
     assert all(passive.incoming.has(one.digest) for one in (delivered, fetched))
     assert len(passive.state.deliveries(JOB)) == 1
     passive.channel.begin_round(2)
@@ -196,7 +196,7 @@ def test_a_round_that_the_contract_does_not_open_says_why(active: Party) -> None
         active.chain.judges(*one)
     active.chain.before["begin 2"] = lambda: active.chain.begins(2)
     with pytest.raises(TransactionError, match="WrongRound"):
-        active.channel.close_round(1, last=False)
+        active.closes(1)
 
 
 def test_a_round_that_is_not_opened_since_another_party_gave_up_names_that_party(active: Party) -> None:
@@ -214,7 +214,7 @@ def test_a_round_that_is_not_opened_since_another_party_gave_up_names_that_party
     active.chain.before["begin 2"] = lambda: gone.wait(5.0)
     active.chain.before["head"] = active.chain.tell
     with pytest.raises(JobAbortedError, match="gamma"):
-        active.channel.close_round(1, last=False)
+        active.closes(1)
 
 
 # -- after a restart ---------------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_a_round_that_was_opened_before_a_restart_is_not_opened_again(active: Pa
     active.chain.begin_round(JOB, 2)
     active.restart()
     active.works(1)
-    active.channel.close_round(1, last=False)
+    active.closes(1)
     active.works(2)
     assert active.chain.calls == ["begin 1", "begin 2", FIRST_COMMIT]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fedchain.crypto.merkle import leaf_hashes
 from fedchain.errors import FedchainError, MessageError, ProtocolViolationError, TrainingError
 from fedchain.exchange import receiving
 from fedchain.messages import Envelope
@@ -103,7 +104,7 @@ def test_what_is_no_envelope_is_refused(node: Node, junk: bytes) -> None:
     with pytest.raises(MessageError):
         node.receiver.bound(BETA, junk)
     with pytest.raises(MessageError):
-        node.receiver.on_delivery(BETA, junk, bytes(65), PAYLOAD)
+        node.receiver.on_delivery(BETA, junk, bytes(65), PAYLOAD, leaf_hashes(PAYLOAD))
     assert node.held() == []
 
 

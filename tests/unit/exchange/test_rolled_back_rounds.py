@@ -25,7 +25,7 @@ from tests.unit.exchange.pipelined import FIRST_COMMIT, HISTOGRAM, SPLIT, Party,
 def test_a_rejected_uplink_has_the_active_party_try_its_round_again(active: Party) -> None:
     active.chain.rejects = {Kind.GRADIENTS: Reason.SLOT_TAKEN}
     active.works(1)
-    assert active.rolled_back(lambda: active.channel.close_round(1, last=False)) == (1, 1)
+    assert active.rolled_back(lambda: active.closes(1)) == (1, 1)
     assert (active.chain.round, active.chain.attempt) == (1, 1)
     active.channel.start_over(1)
     active.chain.rejects, active.deliverer.handed = {}, []
@@ -48,7 +48,7 @@ def test_a_round_is_not_tried_again_before_the_next_is_open(active: Party) -> No
 
     active.chain.after[FIRST_COMMIT] = judged.set
     active.chain.before["begin 2"] = open_slowly
-    assert active.rolled_back(lambda: active.channel.close_round(1, last=False)) == (1, 1)
+    assert active.rolled_back(lambda: active.closes(1)) == (1, 1)
     assert active.chain.calls == ["begin 1", FIRST_COMMIT, "begin 2", "retry 1"]
 
 
@@ -85,7 +85,7 @@ def test_attempts_of_different_rounds_count_together(active: Party) -> None:
     for attempt in range(1, MAX_RETRIES + 1):
         active.chain.rejects = {Kind.LEAF_WEIGHTS: Reason.SLOT_TAKEN}
         active.works(attempt)
-        active.rolled_back(lambda round=attempt: active.channel.close_round(round, last=False))  # type: ignore[misc]
+        active.rolled_back(lambda round=attempt: active.closes(round))  # type: ignore[misc]
         active.channel.start_over(attempt)
         active.chain.rejects = {}
         active.whole_round(attempt)
@@ -160,7 +160,7 @@ def test_a_rejection_that_concerns_others_disturbs_neither_work_nor_closing(pass
     passive.channel.begin_round(1)
     passive.chain.judges(GAMMA, passive.comes(THIRD, HISTOGRAM, 1), Reason.SLOT_TAKEN)
     passive.chain.judges(ALPHA, passive.answers(1))
-    passive.channel.close_round(1, last=False)
+    passive.closes(1)
     assert passive.chain.calls == ["commit 1.0 HISTOGRAM"]
 
 
@@ -177,7 +177,7 @@ def test_a_rejection_in_an_overtaken_attempt_ends_nothing(passive: Party) -> Non
 
 def test_a_retry_of_a_round_that_is_closed_here_ends_work_on_the_next(passive: Party) -> None:
     passive.chain.judges(ALPHA, passive.answers(1))
-    passive.channel.close_round(1, last=False)
+    passive.closes(1)
     passive.chain.begins(2)
     passive.answers(2)
     passive.meanwhile("split", lambda: passive.chain.retries(1))

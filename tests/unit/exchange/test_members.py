@@ -13,8 +13,9 @@ from fedchain.chain import Consortium
 from fedchain.chain.events import ParticipantSuspended
 from fedchain.errors import ChainUnreachableError, NotAccreditedError, PayloadUnavailableError
 from fedchain.exchange import Identity, PayloadClient, PayloadStore
-from fedchain.exchange.directory import Directory
-from fedchain.exchange.members import FRESH_SECONDS, STALE_SECONDS, Members
+from fedchain.exchange.directory import STALE_SECONDS, Directory
+from fedchain.exchange.identities import Identities
+from fedchain.exchange.members import FRESH_SECONDS, Members
 from fedchain.exchange.tls import pem_of
 from fedchain.types import Status
 from tests.unit.exchange.peers import JOB, World, address_of
@@ -41,7 +42,7 @@ def directory(world: World) -> Directory:
 
 @pytest.fixture
 def members(world: World, directory: Directory, clock: Clock) -> Iterator[Members]:
-    one = Members(cast(Consortium, world.registry), directory, world.identities["alpha"], clock=clock)
+    one = Members(cast(Consortium, world.registry), directory, Identities(world.identities["alpha"]), clock=clock)
     one.refresh()
     yield one
     one.close()

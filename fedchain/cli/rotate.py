@@ -33,11 +33,18 @@ def certificate(folder: _Folder = Path("."), as_json: AsJson = False) -> None:
 
     Example: fedchain node rotate certificate nodes/operator
     """
+    from fedchain.errors import ChainError
+    from fedchain.node.certificate_files import CertificateFiles
     from fedchain.node.config import load_config
     from fedchain.node.rotating import rotate_certificate
 
     config = load_config(folder / "node.toml")
-    done = rotate_certificate(config)
+    try:
+        done = rotate_certificate(config)
+    except ChainError:
+        if CertificateFiles.of(config).staged_file.exists():
+            note("the new certificate is made and perhaps not registered: run this again, or start the node")
+        raise
     if as_json:
         print_json(
             {

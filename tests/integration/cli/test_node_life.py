@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from fedchain.chain import Account, ChainClient, Deployment, Sender, dev_accounts
+from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender, dev_accounts
+from fedchain.errors import ChainUnreachableError
 from fedchain.exchange import Identity
 from fedchain.node.config import load_config
 from fedchain.node.runtime import Node
@@ -439,6 +440,26 @@ def test_rotating_without_a_chain_is_one_line(invoke: Invoke, net: Net, tmp_path
     before = sorted(path.name for path in folder.iterdir())
     assert_one_line(invoke("node", "rotate", "certificate", folder), 4, "127.0.0.1:1")
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_registration_that_fails_says_what_to_do_and_can_be_repeated(
+    invoke: Invoke, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_node(net, tmp_path / "n", "unlucky")
+    first = json.loads(invoke("node", "register", folder, "--json").stdout)["fingerprint"]
+
+    def away(*_: object) -> None:
+        raise ChainUnreachableError("nothing answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Consortium, "set_service", away)
+        failed = invoke("node", "rotate", "certificate", folder)
+    assert failed.exit_code == 4
+    assert "run this again, or start the node" in failed.stderr
+    assert "rotate certificate" in checks(invoke, folder)["certificate"]["fix"]
+    done = rotated(invoke, folder)
+    assert done["earlier"] == first
+    assert checks(invoke, folder)["certificate"]["level"] == "ok"
 
 
 def test_the_archive_s_passphrase_may_come_from_the_environment(

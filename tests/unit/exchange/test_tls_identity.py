@@ -81,7 +81,11 @@ def test_one_missing_file_is_refused_and_nothing_is_made_anew(tmp_path: Path, wh
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("content", [b"", b"junk", ALPHA.key_pem[:100], b"-----BEGIN CERTIFICATE-----\nAA==\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"junk", ALPHA.key_pem[:100], b"-----BEGIN CERTIFICATE-----\nAA==\n"],
+    ids=["empty", "junk", "half a key", "no certificate"],
+)
 def test_a_damaged_file_is_a_config_error_that_names_it(tmp_path: Path, which: int, content: bytes) -> None:
     ALPHA.save(*files(tmp_path))
     damaged = files(tmp_path)[which]

@@ -136,7 +136,11 @@ def test_while_the_chain_is_away_a_standing_counts_for_a_while_only(
         members.caller(beta.fingerprint)
 
 
-@pytest.mark.parametrize("certificate", [b"junk", b"\x30\x00", Identity.create("beta").certificate])
+@pytest.mark.parametrize(
+    "certificate",
+    [b"junk", b"\x30\x00", Identity.create("beta").certificate],
+    ids=["junk", "empty", "another name's"],
+)
 def test_a_bad_certificate_in_the_registry_is_left_out_and_the_others_connect(
     world: World, members: Members, certificate: bytes, tmp_path: Path
 ) -> None:

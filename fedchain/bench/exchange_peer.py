@@ -20,7 +20,7 @@ from fedchain.bench.exchange_child import serve
 from fedchain.chain import ChainClient, Consortium, Deployment, JobPolicy, Sender, dev_accounts
 from fedchain.crypto.merkle import payload_digest
 from fedchain.exchange import Access, Exchange, Identity, Inbox, JobChannel
-from fedchain.exchange.tls import NODE_NAME
+from fedchain.exchange.tls import der_of, server_name_of
 from fedchain.messages import Envelope, Partition
 from fedchain.node.membership import join
 from fedchain.types import SCHEMA_VERSION, Kind, PartyId
@@ -171,7 +171,8 @@ class Peer:
         buffer = bytearray(PIECE_BYTES)
         begun = time.perf_counter()
         plain = socket.create_connection(("127.0.0.1", port))
-        with context.wrap_socket(plain, server_hostname=NODE_NAME) as tls:
+        name = server_name_of(der_of(peer_certificate.encode()))
+        with context.wrap_socket(plain, server_hostname=name) as tls:
             left = size
             while left:
                 found = tls.recv_into(buffer)

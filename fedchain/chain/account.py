@@ -101,10 +101,35 @@ class Account:
             raise ConfigError(f"keystore {path}: an empty passphrase protects nothing; give one")
         if path.exists():
             raise ConfigError(f"keystore {path}: exists already; move it away first, its key is needed for its address")
+        write_atomically(path, self._encrypted(passphrase, iterations), mode=0o600)
+
+    def replace_keystore(self, path: Path, passphrase: str, *, iterations: int | None = None) -> None:
+        """Write this very account's keystore anew under another passphrase, in the place of the one that is there.
+
+        Args:
+            path: the keystore; replaced whole or not at all.
+            passphrase: see `save_keystore`.
+            iterations: see `save_keystore`.
+
+        Raises:
+            ConfigError: the passphrase is empty, or the file is another account's.
+            OSError: the folder cannot be written.
+        """
+        if not passphrase:
+            raise ConfigError(f"keystore {path}: an empty passphrase protects nothing; give one")
+        found = "0x" + str(json.loads(path.read_text())["address"]).lower().removeprefix("0x")
+        if found != self.address.lower():
+            raise ConfigError(f"keystore {path}: is the one of {found}, not of {self.address}")
+        encrypted = self._encrypted(passphrase, iterations)
+        if bytes(EthAccount.decrypt(json.loads(encrypted), passphrase)) != bytes(self._local.key):
+            raise CryptoError(f"keystore {path}: the new one does not open; nothing is replaced")
+        write_atomically(path, encrypted, mode=0o600)
+
+    def _encrypted(self, passphrase: str, iterations: int | None) -> bytes:
         document: dict[str, Any] = dict(
             EthAccount.encrypt(self._local.key, passphrase, kdf="scrypt", iterations=iterations)
         )
-        write_atomically(path, json.dumps(document, sort_keys=True).encode() + b"\n", mode=0o600)
+        return json.dumps(document, sort_keys=True).encode() + b"\n"
 
     def sign(self, transaction: dict[str, object]) -> tuple[bytes, bytes]:
         """Sign a transaction; returns its bytes and its 32-byte hash."""

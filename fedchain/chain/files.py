@@ -30,3 +30,23 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o644, synced: b
         with contextlib.suppress(OSError):
             neighbour.unlink()
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed and deleted in a folder so far outlast a power failure.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete neighbours of `path` that a killed process left half written; nobody may be writing it meanwhile."""
+    for neighbour in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 16}"):
+        with contextlib.suppress(OSError):
+            neighbour.unlink()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedchain.cli import nodelife
+from fedchain.cli import nodelife, rotate
 from fedchain.cli.guard import SETTINGS
 from fedchain.cli.logs import configure_logging
 from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, Rpc
@@ -125,3 +125,4 @@ def run(
 
 for command in (nodelife.register, nodelife.doctor, nodelife.backup, nodelife.restore):
     app.command()(command)
+app.add_typer(rotate.app)

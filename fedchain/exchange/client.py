@@ -5,6 +5,7 @@ Mutual TLS only: whoever answers must have exactly the certificate that the peer
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict
@@ -29,10 +30,11 @@ from fedchain.errors import (
 )
 from fedchain.exchange.directory import Peer
 from fedchain.exchange.endpoint import parse_endpoint
+from fedchain.exchange.identities import Identities
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.partial import PartialPayload
 from fedchain.exchange.server import DELIVER, FETCH, NUDGE, SERVICE
-from fedchain.exchange.tls import NODE_NAME, Identity, fingerprint_of, pem_of
+from fedchain.exchange.tls import Identity, fingerprint_of, pem_of, server_name_of
 from fedchain.exchange.wire import (
     MAX_WIRE_BYTES,
     RUN_BYTES,
@@ -61,7 +63,6 @@ _LONGEST_PAUSE_SECONDS = 1.0
 _MAX_CHANNELS = 64
 _NUDGE_SECONDS = 1.0
 _OPTIONS = [
-    ("grpc.ssl_target_name_override", NODE_NAME),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", MAX_WIRE_BYTES),
@@ -78,7 +79,7 @@ class PayloadClient:
     """Fetches and delivers; hands out verified bytes only. Safe to use from several threads.
 
     Args:
-        identity: this node's certificate and key.
+        identities: this node's certificate and key; while they are being replaced, both pairs.
         incoming: where fetched payloads are kept, and transfers that broke off.
 
     Attributes:
@@ -86,11 +87,11 @@ class PayloadClient:
         delivered: bytes that recipients took.
     """
 
-    def __init__(self, identity: Identity, incoming: IncomingStore) -> None:
-        self._identity = identity
+    def __init__(self, identities: Identities, incoming: IncomingStore) -> None:
+        self._identities = identities
         self._incoming = incoming
         self._lock = threading.Lock()
-        self._channels: OrderedDict[tuple[str, bytes], grpc.Channel] = OrderedDict()
+        self._channels: OrderedDict[tuple[str, bytes, bytes], grpc.Channel] = OrderedDict()
         self._closed = threading.Event()
         self.fetched, self.delivered = Tally(), Tally()
 
@@ -133,13 +134,13 @@ class PayloadClient:
         what = f"does not serve payload {digest.hex()}"
         deadline = time.monotonic() + deadline_seconds
 
-        def receive(there: Peer) -> bytes:
+        def receive(there: Peer, mine: Identity) -> bytes:
             sender = fingerprint_of(there.certificate)
             with self._incoming.transfer(job_id, digest, size, sender) as partial:
                 earlier = self._incoming.received(digest)  # by another thread, while this one waited for its turn
                 if earlier is not None and len(earlier) == size:
                     return earlier
-                self._receive(there, partial, digest, size, culprit, deadline)
+                self._receive(there, mine, partial, digest, size, culprit, deadline)
                 return partial.payload()
 
         return self._until(deadline, peer, receive, lambda text: PayloadUnavailableError(culprit, f"{what} {text}"))
@@ -176,12 +177,13 @@ class PayloadClient:
             for start in range(0, len(payload), RUN_BYTES):
                 yield encode_wire(PayloadRun(start // CHUNK_BYTES, view[start : start + RUN_BYTES]))
 
-        def send(there: Peer) -> None:
+        def send(there: Peer, mine: Identity) -> None:
             method, timeout = f"/{SERVICE}/{DELIVER}", max(0.1, deadline - time.monotonic())
+            channel = self._channel(there, mine)
             if is_small:  # a stream of one message, without the thread that a stream takes
-                self._channel(there).unary_unary(method)(head, timeout=timeout)
+                channel.unary_unary(method)(head, timeout=timeout)
             else:
-                self._channel(there).stream_unary(method)(messages(), timeout=timeout)
+                channel.stream_unary(method)(messages(), timeout=timeout)
             self.delivered.add(len(payload))
 
         self._until(deadline, peer, send, lambda text: DeliveryError(culprit, f"did not take an uplink {text}"))
@@ -199,6 +201,13 @@ class PayloadClient:
         except grpc.RpcError as error:
             raise DeliveryError(culprit, f"was not nudged at {peer.endpoint}: {error.code().name}") from error
 
+    def retire(self) -> None:
+        """Let go of connections with a certificate that this node holds no more; calls under way go on to their end."""
+        held = {one.fingerprint for one in self._identities.held}
+        with self._lock:
+            for key in [key for key in self._channels if key[2] not in held]:
+                del self._channels[key]  # not closed, which would break off calls: it ends with the last of them
+
     def close(self) -> None:
         """Close the connections; calls under way end with an error."""
         with self._lock:
@@ -213,16 +222,16 @@ class PayloadClient:
         self,
         deadline: float,
         peer: Peer | Callable[[], Peer],
-        act: Callable[[Peer], T],
+        act: Callable[[Peer, Identity], T],
         failure: Callable[[str], FedchainError],
     ) -> T:
         """Do `act` with the peer, again after each failure of the transport that may pass, until the deadline."""
         pause = _FIRST_PAUSE_SECONDS
-        while True:
+        for tries in itertools.count():
             last = self._closed.is_set() or time.monotonic() + pause >= deadline
             try:
                 there = peer() if callable(peer) else peer
-                return act(there)
+                return act(there, self._identities.to_present(tries))
             except ChainUnreachableError as error:
                 if last:
                     raise
@@ -236,15 +245,23 @@ class PayloadClient:
                 log.warning("peer does not answer yet, trying again", endpoint=there.endpoint, code=code.name)
             self._closed.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        raise AssertionError("unreachable: the count has no end")
 
     def _receive(
-        self, there: Peer, partial: PartialPayload, digest: bytes, size: int, culprit: str, deadline: float
+        self,
+        there: Peer,
+        mine: Identity,
+        partial: PartialPayload,
+        digest: bytes,
+        size: int,
+        culprit: str,
+        deadline: float,
     ) -> None:
         if partial.complete:
             return
         partial.restart()
         request = PayloadRequest(digest, size, partial.chunks)
-        call = self._channel(there).unary_stream(f"/{SERVICE}/{FETCH}")(
+        call = self._channel(there, mine).unary_stream(f"/{SERVICE}/{FETCH}")(
             encode_wire(request), timeout=max(0.1, deadline - time.monotonic())
         )
         try:
@@ -265,22 +282,24 @@ class PayloadClient:
         finally:
             call.cancel()
 
-    def _channel(self, there: Peer) -> grpc.Channel:
+    def _channel(self, there: Peer, mine: Identity | None = None) -> grpc.Channel:
+        """A connection that shows `mine`; None for the current one."""
+        mine = mine or self._identities.current
         try:
             target = parse_endpoint(there.endpoint).target
         except ConfigError as error:
             raise _BadEndpointError(str(error)) from error
-        key = (target, there.certificate)
+        key = (target, there.certificate, mine.fingerprint)
         with self._lock:
             if self._closed.is_set():
                 raise StoppingError("this node is stopping")
             channel = self._channels.get(key)
             if channel is None:
-                mine = self._identity
                 credentials = grpc.ssl_channel_credentials(
                     pem_of(there.certificate), mine.key_pem, mine.certificate_pem
                 )
-                channel = grpc.secure_channel(target, credentials, options=_OPTIONS)
+                name = ("grpc.ssl_target_name_override", server_name_of(there.certificate))
+                channel = grpc.secure_channel(target, credentials, options=[name, *_OPTIONS])
                 self._channels[key] = channel
                 if len(self._channels) > _MAX_CHANNELS:
                     self._channels.popitem(last=False)[1].close()

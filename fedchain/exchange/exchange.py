@@ -24,6 +24,7 @@ from fedchain.exchange.delivery import Deliveries
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.endpoint import parse_endpoint
 from fedchain.exchange.fetcher import Fetcher
+from fedchain.exchange.identities import Identities
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.members import Members
@@ -70,6 +71,7 @@ class Exchange:
         state: the node's memory.
         outgoing: payloads that this node has sent by reference.
         incoming: payloads that this node has received by reference.
+        identities: this node's certificate and key; two pairs while one replaces the other.
         directory: names, endpoints and certificates.
         members: who may connect.
         payloads: fetches payloads, delivers uplinks.
@@ -77,6 +79,7 @@ class Exchange:
         subscriber: reads the chain.
         server: serves `outgoing`, takes deliveries.
         waits: whom this node waits for.
+        confirmations: blocks that must lie above one before it counts.
 
     Raises:
         WrongChainError: the folder belongs to another chain.
@@ -102,6 +105,7 @@ class Exchange:
         confirmations: int = 0,
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.confirmations = confirmations
         self._lock = lock_folder(folder)
         self._closed = False
         self._repairs = ThreadPoolExecutor(1, thread_name_prefix="put-back")
@@ -111,6 +115,7 @@ class Exchange:
         self.name = name
         self.client = client
         self.consortium = consortium
+        self.identities = Identities(identity)
         opened: list[NodeState | PayloadServer | Members | Sweeper] = []
         try:
             genesis = client.genesis_hash()
@@ -122,7 +127,7 @@ class Exchange:
             self.outgoing = PayloadStore(folder / "outgoing", owner=name, retention=retention)
             self.incoming = IncomingStore(folder / "incoming", owner=name, retention=retention)
             self.directory = Directory(consortium)
-            self.members = Members(consortium, self.directory, identity)
+            self.members = Members(consortium, self.directory, self.identities)
             opened.append(self.members)
             self._receiver = Receiver(
                 consortium,
@@ -134,13 +139,19 @@ class Exchange:
             )
             deliveries = Deliveries(self._receiver.bound, self._receiver.on_delivery)
             self.server = PayloadServer(
-                self.outgoing, identity, self.members, host, port, deliveries=deliveries, on_nudge=self._look_now
+                self.outgoing,
+                self.identities,
+                self.members,
+                host,
+                port,
+                deliveries=deliveries,
+                on_nudge=self._look_now,
             )
             opened.append(self.server)
             self._endpoint = _public_endpoint(endpoint, self.server)
             self._sweeper = Sweeper((self.outgoing, self.incoming))
             opened.append(self._sweeper)
-            self.payloads = PayloadClient(identity, self.incoming)
+            self.payloads = PayloadClient(self.identities, self.incoming)
             self._fetcher = Fetcher(self.directory, self.payloads)
             self._deliverer = Deliverer(self.directory, self.payloads)
             self._nudger = Nudger(self.directory, self.payloads)

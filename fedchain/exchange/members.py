@@ -19,17 +19,15 @@ from fedchain.chain.events import (
     ServiceChanged,
 )
 from fedchain.errors import ChainError, MessageError, NotAccreditedError
-from fedchain.exchange.directory import Directory
-from fedchain.exchange.tls import Identity, pem_of
+from fedchain.exchange.directory import STALE_SECONDS, Directory
+from fedchain.exchange.identities import Identities
+from fedchain.exchange.tls import pem_of
 from fedchain.types import Status
 
 log = structlog.get_logger(__name__)
 
 FRESH_SECONDS = 5.0
 """A participant's standing is read again when it was read longer ago than this."""
-
-STALE_SECONDS = 60.0
-"""While the chain does not answer, a standing read no longer ago than this still counts."""
 
 _SHORTEST_PAUSE_SECONDS = 1.0
 _CHANGES = (
@@ -60,7 +58,7 @@ class Members:
     Args:
         consortium: for reading.
         directory: holds checked certificates, and brings events.
-        own: this node's identity; always among the roots, so that they are never empty.
+        own: this node's identities; the current one is always among the roots, so that they are never empty.
         clock: seconds; for tests.
     """
 
@@ -68,7 +66,7 @@ class Members:
         self,
         consortium: Consortium,
         directory: Directory,
-        own: Identity,
+        own: Identities,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -80,7 +78,7 @@ class Members:
         self._reading = threading.Lock()
         self._wanted = threading.Event()
         self._closed = threading.Event()
-        self._snapshot = _Snapshot(roots=own.certificate_pem)
+        self._snapshot = _Snapshot(roots=own.current.certificate_pem)
         self._refused: set[bytes] = set()
         self._thread = threading.Thread(target=self._run, name="members", daemon=True)
         directory.listen(self.observe)
@@ -111,6 +109,7 @@ class Members:
             raise NotAccreditedError(f"certificate {fingerprint.hex()[:16]}… belongs to no participant")
         participant = self._current(member)
         if participant.fingerprint != fingerprint:
+            self._wanted.set()  # the next connection will come with the other one
             raise NotAccreditedError(f"party '{participant.name}' has registered another certificate since")
         if participant.status != Status.ACCREDITED:
             raise NotAccreditedError(f"party '{participant.name}' is {participant.status.name.lower()}, not accredited")
@@ -173,10 +172,11 @@ class Members:
             if unless_within and now - self._snapshot.read_at < unless_within:
                 return
             members: dict[bytes, _Member] = {}
-            roots = [self._own.certificate_pem]
+            own = self._own.current
+            roots = [own.certificate_pem]
             for participant in self._consortium.participants():
                 members[participant.fingerprint] = _Member(participant, now)
-                if participant.status == Status.ACCREDITED and participant.fingerprint != self._own.fingerprint:
+                if participant.status == Status.ACCREDITED and participant.name != own.name:
                     pem = self._pem(participant)
                     if pem is not None:
                         roots.append(pem)

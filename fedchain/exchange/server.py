@@ -21,9 +21,9 @@ from fedchain.exchange.delivery import Deliveries, DeliveryService
 from fedchain.exchange.endpoint import Endpoint, checked_host
 from fedchain.exchange.gate import Admission, Gate, Limits
 from fedchain.exchange.holding import StoredPayload
+from fedchain.exchange.identities import Identities
 from fedchain.exchange.members import Members
 from fedchain.exchange.store import PayloadStore
-from fedchain.exchange.tls import Identity
 from fedchain.exchange.wire import (
     MAX_WIRE_BYTES,
     RUN_BYTES,
@@ -60,7 +60,7 @@ class PayloadServer:
 
     Args:
         store: what this node itself has sent.
-        identity: this node's certificate and key.
+        identities: this node's certificate and key; while they are being replaced, both pairs.
         members: who may connect.
         host: address or name to listen on; `0.0.0.0` for every address.
         port: 0 for any free one.
@@ -78,7 +78,7 @@ class PayloadServer:
     def __init__(
         self,
         store: PayloadStore,
-        identity: Identity,
+        identities: Identities,
         members: Members,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -106,7 +106,7 @@ class PayloadServer:
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         try:
-            bound = self._server.add_secure_port(str(wanted), _credentials(identity, members))
+            bound = self._server.add_secure_port(str(wanted), _credentials(identities, members))
         except RuntimeError:
             bound = 0
         if bound == 0:
@@ -176,9 +176,10 @@ def _request(requests: Iterator[bytes], context: grpc.ServicerContext) -> Payloa
     raise AssertionError("abort raises")
 
 
-def _credentials(identity: Identity, members: Members) -> grpc.ServerCredentials:
+def _credentials(identities: Identities, members: Members) -> grpc.ServerCredentials:
     def current() -> grpc.ServerCertificateConfiguration:
-        pair = (identity.key_pem, identity.certificate_pem)
-        return grpc.ssl_server_certificate_configuration([pair], members.roots())
+        # of several the TLS library takes the one whose server name the caller asks for
+        pairs = [(one.key_pem, one.certificate_pem) for one in identities.held]
+        return grpc.ssl_server_certificate_configuration(pairs, members.roots())
 
     return grpc.dynamic_ssl_server_credentials(current(), current, True)

@@ -1,9 +1,9 @@
 """A node's TLS identity: a P-256 key and a self-signed certificate, which the registry holds for all to see.
 
 The chain takes the place of a certification authority: a certificate is trusted because its owner's account has put it
-into the registry and a steward has accredited the account. So it says little: the party's name, and the one server
-name that every node of every consortium has. All certificates have one canonical form, and any other is refused:
-what a peer registers ends in every node's list of roots, and one that the TLS library cannot read would close it.
+into the registry and a steward has accredited the account. So it says little: the party's name, and a server name
+that is made from its key. All certificates have one canonical form, and any other is refused: what a peer registers
+ends in every node's list of roots, and one that the TLS library cannot read would close it.
 
 Sources: RFC 5280 (profile, and 9999-12-31 for "no end"); https://cryptography.io/en/latest/x509/
 """
@@ -22,11 +22,13 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -34,8 +36,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedchain.chain.files import write_atomically
 from fedchain.errors import ConfigError, MessageError
 
-NODE_NAME = "fedchain-node"
-"""The server name in every node's certificate: who a node is follows from its certificate, not from its host."""
+NODE_DOMAIN = "fedchain-node"
+"""Ends the server name in every node's certificate; the rest is made from its key, and nothing of it from a host.
+
+Who dials names the certificate that it expects: so a node can serve two of its own while one replaces the other.
+"""
 
 MAX_CERTIFICATE_BYTES = 2048
 """Bytes of DER that the registry takes; an ordinary certificate has about 450."""
@@ -84,14 +89,27 @@ class Identity:
         Raises:
             ConfigError: missing, readable by others, not a node's certificate, or not its key; names the file.
         """
-        pem = _read_private(certificate)
+        return cls.of_pem(_read_private(certificate), _read_private(key), str(certificate), str(key))
+
+    @classmethod
+    def of_pem(
+        cls, certificate_pem: bytes, key_pem: bytes, certificate: str = "certificate", key: str = "key"
+    ) -> Identity:
+        """Parse both; `certificate` and `key` say in messages where they are from.
+
+        Raises:
+            ConfigError: not a node's certificate, or not its key.
+        """
         try:
-            found = x509.load_pem_x509_certificate(pem)
+            found = x509.load_pem_x509_certificate(certificate_pem)
             name = check_certificate(found.public_bytes(Encoding.DER))
         except (ValueError, MessageError) as error:
-            raise ConfigError(f"{certificate}: not a node's certificate ({error})") from error
+            raise ConfigError(
+                f"{certificate}: not a node's certificate ({error}); "
+                "`fedchain node rotate certificate DIR` puts another in its place"
+            ) from error
         try:
-            secret = load_pem_private_key(_read_private(key), password=None)
+            secret = load_pem_private_key(key_pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ConfigError(f"{key}: not an unencrypted private key in PEM form") from None
         if not isinstance(secret, ec.EllipticCurvePrivateKey) or secret.public_key() != found.public_key():
@@ -149,6 +167,15 @@ class Identity:
 def fingerprint_of(certificate: bytes) -> bytes:
     """SHA-256 of a certificate's DER, 32 bytes."""
     return hashlib.sha256(certificate).digest()
+
+
+def server_name_of(certificate: bytes) -> str:
+    """The server name in a checked certificate, by which whoever dials its node asks for it (SNI).
+
+    Args:
+        certificate: DER.
+    """
+    return _server_name(x509.load_der_x509_certificate(certificate).public_key())
 
 
 def pem_of(certificate: bytes) -> bytes:
@@ -238,8 +265,13 @@ def _builder(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(purposes, critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NODE_NAME)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_server_name(key))]), critical=False)
     )
+
+
+def _server_name(key: CertificatePublicKeyTypes) -> str:
+    encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return f"{hashlib.sha256(encoded).hexdigest()[:32]}.{NODE_DOMAIN}"
 
 
 def _der(tag: int, body: bytes) -> bytes:

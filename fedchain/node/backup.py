@@ -27,6 +27,7 @@ from typing import IO, BinaryIO, cast
 
 from fedchain.errors import ConfigError
 from fedchain.node.archive import ArchiveWriter
+from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.manifest import NAME, FileEntry, Manifest
 
@@ -82,6 +83,8 @@ def _write(
     with tarfile.open(fileobj=cast(IO[bytes], writer), mode="w|", format=tarfile.PAX_FORMAT) as tar:
         for path in _settings(config, base):
             entries[path.relative_to(base).as_posix()] = _add(tar, base, path)
+        for path, content in CertificateFiles.of(config).read().items():
+            entries[path.relative_to(base).as_posix()] = _add_bytes(tar, path.relative_to(base).as_posix(), content)
         for path in _files_below(state / JOBS):
             with contextlib.suppress(FileNotFoundError):  # a job has ended, and its journal was deleted
                 entries[path.relative_to(base).as_posix()] = _add(tar, base, path)
@@ -108,13 +111,11 @@ def _write(
 
 
 def _settings(config: NodeConfig, base: Path) -> list[Path]:
-    """node.toml, keys, and the deployment file if it lies inside."""
+    """node.toml, keystore, and the deployment file if it lies inside; not yet certificate and key, which must too."""
     keys = config.keys
     found = [base / "node.toml", _inside(base, keys.keystore, "[keys] keystore")]
     for key, path in (("certificate", keys.certificate), ("certificate_key", keys.certificate_key)):
-        inside = _inside(base, path, f"[keys] {key}")
-        if inside.exists():
-            found.append(inside)
+        _inside(base, path, f"[keys] {key}")
     deployment = config.chain.deployment.resolve()
     if deployment.is_relative_to(base) and deployment.exists():
         found.append(deployment)
@@ -148,6 +149,11 @@ def _add_as(tar: tarfile.TarFile, name: str, path: Path) -> FileEntry:
         hashed = _Hashed(file)
         tar.addfile(_member(name, size), cast(IO[bytes], hashed))
     return FileEntry(size=size, sha256=hashed.digest.hexdigest())
+
+
+def _add_bytes(tar: tarfile.TarFile, name: str, content: bytes) -> FileEntry:
+    tar.addfile(_member(name, len(content)), BytesIO(content))
+    return FileEntry(size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -22,6 +22,7 @@ from fedchain.node.control_wire import (
     AbortRequest,
     PredictCall,
     PredictReply,
+    RotateAnswer,
     StatusRequest,
     SubmitAnswer,
     SubmitRequest,
@@ -30,6 +31,7 @@ from fedchain.node.control_wire import (
     unpack,
 )
 from fedchain.node.progress import Line, to_json
+from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,9 @@ class Controlled(Protocol):
         self, job_id: JobId, positions: NDArray[np.int64] | None
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Request id, positions and scores; None asks for the held-out rows."""
+
+    def rotate_certificate(self) -> Rotation:
+        """Replace the node's certificate."""
 
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         """Status lines; None while nothing happens."""
@@ -79,6 +84,7 @@ class ControlServer:
             "Submit": grpc.unary_unary_rpc_method_handler(self._guarded(self._submit)),
             "Abort": grpc.unary_unary_rpc_method_handler(self._guarded(self._abort)),
             "Predict": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict)),
+            "RotateCertificate": grpc.unary_unary_rpc_method_handler(self._guarded(self._rotate_certificate)),
             "Shutdown": grpc.unary_unary_rpc_method_handler(self._guarded(self._shutdown)),
             "Status": grpc.unary_stream_rpc_method_handler(self._status),
         }
@@ -136,6 +142,10 @@ class ControlServer:
             positions = np.frombuffer(call.positions, dtype="<i8").astype(np.int64)
         request_id, asked, scores = self._node.predict(JobId(call.job_id), positions)
         return pack(PredictReply(request_id, asked.astype("<i8").tobytes(), scores.astype("<f8").tobytes()))
+
+    def _rotate_certificate(self, raw: bytes) -> bytes:
+        done = self._node.rotate_certificate()
+        return pack(RotateAnswer(done.earlier, done.fingerprint, done.overlap_seconds))
 
     def _shutdown(self, raw: bytes) -> bytes:
         self._node.shut_down()

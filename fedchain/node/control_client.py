@@ -21,6 +21,7 @@ from fedchain.node.control_wire import (
     AbortRequest,
     PredictCall,
     PredictReply,
+    RotateAnswer,
     StatusRequest,
     SubmitAnswer,
     SubmitRequest,
@@ -28,6 +29,7 @@ from fedchain.node.control_wire import (
     unpack,
     unpack_error,
 )
+from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
 _CALL_SECONDS = 600.0
@@ -128,6 +130,11 @@ class ControlClient:
         finally:
             call.cancel()
 
+    def rotate_certificate(self) -> Rotation:
+        """Replace the node's certificate, without a restart; see `Rotator.rotate`."""
+        done = unpack(self._call("RotateCertificate", b""), RotateAnswer)
+        return Rotation(done.earlier, done.fingerprint, True, done.overlap_seconds)
+
     def shut_down(self) -> None:
         """Stop the node."""
         self._call("Shutdown", b"")
@@ -143,4 +150,6 @@ class ControlClient:
         if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
             known = unpack_error(error.details())
             return known or FedchainError(f"the node at {self._path} refused: {error.details()}")
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            return ConfigError(f"the node at {self._path} is of another version than this command; restart it")
         return ConfigError(f"the node at {self._path} does not answer any more: {error.code().name}")

@@ -77,6 +77,20 @@ class PredictReply(_Struct, frozen=True):
     scores: bytes
 
 
+class RotateAnswer(_Struct, frozen=True):
+    """A certificate that was replaced.
+
+    Attributes:
+        earlier: fingerprint of the one before.
+        fingerprint: of the new one.
+        overlap_seconds: how long the node has both.
+    """
+
+    earlier: bytes
+    fingerprint: bytes
+    overlap_seconds: float
+
+
 class StatusRequest(_Struct, frozen=True):
     """Ask for status lines: a snapshot, and with `follow` every later change; of one job or of all."""
 

@@ -55,8 +55,9 @@ def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, 
             "endpoint or certificate changed",
             name=name,
             endpoint=endpoint,
-            earlier=entry.endpoint,
+            earlier_endpoint=entry.endpoint,
             fingerprint=fingerprint.hex(),
+            earlier=entry.fingerprint.hex(),
         )
     return entry.status
 

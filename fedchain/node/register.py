@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender
+from fedchain.chain import ChainClient, Consortium, Deployment, Sender
 from fedchain.errors import ConfigError
-from fedchain.exchange import Identity
 from fedchain.exchange.endpoint import Endpoint, checked_host, parse_endpoint
 from fedchain.exchange.exchange import lock_folder
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.exchange.state import NodeState
 from fedchain.exchange.waits import Waits
+from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.files import is_running
+from fedchain.node.keystore import open_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.types import PartyId, Status
 
@@ -87,9 +88,10 @@ def register_node(
         ChainError: the chain.
     """
     endpoint = fixed_endpoint(config)
-    identity = Identity.load_or_create(config.keys.certificate, config.keys.certificate_key, config.name)
+    files = CertificateFiles.of(config)
+    identity = files.load()
     deployment = Deployment.load(config.chain.deployment)
-    account = Account.from_keystore(config.keys.keystore, config.passphrase())
+    account = open_account(config)
     with ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id) as client:
         sender = Sender(client, account)
         consortium = Consortium(client, deployment, sender)
@@ -102,9 +104,10 @@ def register_node(
                     f"node '{name}' runs with other settings, and keeps its registry entry itself; "
                     "restart it, and it registers what node.toml says now"
                 )
-            with _outbox(config, client, sender):
+            with own_outbox(config, client, sender):
                 certificate = identity.certificate
                 join(consortium, address=address, name=name, endpoint=endpoint, certificate=certificate)
+                files.finish(identity)
         if wait:
             days = config.chain.accreditation_days
             wait_until_accredited(
@@ -121,8 +124,15 @@ def register_node(
 
 
 @contextmanager
-def _outbox(config: NodeConfig, client: ChainClient, sender: Sender) -> Iterator[None]:
-    """The node's own outbox for its sender, after what an earlier process left in it has been finished."""
+def own_outbox(config: NodeConfig, client: ChainClient, sender: Sender) -> Iterator[None]:
+    """A stopped node's own outbox for its sender, after what an earlier process left in it has been finished.
+
+    The state folder is locked meanwhile.
+
+    Raises:
+        ConfigError: the node runs.
+        ChainError: the chain.
+    """
     folder = config.state.folder
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = lock_folder(folder)

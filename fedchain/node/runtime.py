@@ -12,20 +12,24 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender
+from fedchain.chain import ChainClient, Consortium, Deployment, Sender
 from fedchain.compute.executor import Executor
 from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, TransactionError
 from fedchain.exchange import Exchange, Identity, Retention
 from fedchain.exchange.channel import shorten
 from fedchain.federation.spec import JobSpec
+from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.control import ControlServer
 from fedchain.node.jobs import Jobs, policy_of
+from fedchain.node.keystore import open_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests
+from fedchain.node.rotation import Rotation
+from fedchain.node.rotator import Rotator
 from fedchain.node.waiting import WaitBoard
 from fedchain.types import JobId, PartyId
 
@@ -46,7 +50,6 @@ class Node:
     Attributes:
         name: in the registry.
         address: of its key.
-        identity: its certificate and key.
         exchange: its traffic.
         board: its progress.
         metrics: serves them, None where `[metrics] port` is not set.
@@ -65,10 +68,12 @@ class Node:
         self._config = config
         self._stop = stop
         self._ready = threading.Event()
+        self._entered = threading.Event()
         socket = config.control_socket
         _ = config.table  # a missing database URL shows now, not when a job comes
-        self.identity = Identity.load_or_create(config.keys.certificate, config.keys.certificate_key, config.name)
-        account = Account.from_keystore(config.keys.keystore, config.passphrase())
+        self._files = CertificateFiles.of(config)
+        identity = self._files.load()
+        account = open_account(config)
         deployment = Deployment.load(config.chain.deployment)
         client = ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id)
         self.address = account.address
@@ -80,7 +85,7 @@ class Node:
             consortium,
             address=self.address,
             name=self.name,
-            identity=self.identity,
+            identity=identity,
             folder=config.state.folder,
             on_job=lambda event, inbox: self._jobs.on_job(event, inbox),
             on_request=lambda event, inbox: self._requests.on_request(event, inbox),
@@ -95,6 +100,7 @@ class Node:
             executor = Executor(config.jobs.threads)
             self._jobs = Jobs(config, self.exchange, address=self.address, executor=executor, board=self.board)
             self._requests = Requests(config, self.exchange, address=self.address, board=self.board)
+            self._rotator = Rotator(self._files, self.exchange, address=self.address)
             metrics = Metrics(self.exchange, address=self.address)
             if config.metrics.port is not None:
                 self.metrics = MetricsServer(metrics, config.metrics)
@@ -128,6 +134,8 @@ class Node:
             endpoint=self.exchange.endpoint,
             certificate=self.identity.certificate,
         )
+        self._files.finish(self.identity)
+        self._entered.set()
         self._show(status.name.lower(), ready=False)
         if not wait_until_accredited(
             consortium,
@@ -151,6 +159,7 @@ class Node:
         """Stop; jobs under way go on when the node is started again."""
         self._stop.set()
         self._show("stopping", ready=False)
+        self._rotator.close()
         self.exchange.interrupt(StoppingError("this node is stopping"))
         self._requests.close()
         self._jobs.join(_STOP_SECONDS)
@@ -161,6 +170,11 @@ class Node:
         self._control.close()
         self.exchange.close()
         log.info("node stopped", name=self.name)
+
+    @property
+    def identity(self) -> Identity:
+        """Its certificate and key; another one after a rotation."""
+        return self.exchange.identities.current
 
     @property
     def failure(self) -> BaseException | None:
@@ -217,6 +231,17 @@ class Node:
         """Ask the roster for scores; see `Requests.predict`."""
         self._wait_ready()
         return self._requests.predict(job_id, positions)
+
+    def rotate_certificate(self) -> Rotation:
+        """Replace this node's certificate while it runs; see `Rotator.rotate`.
+
+        Raises:
+            ConfigError: it is not in the registry yet, or a rotation is under way.
+            ChainError: see `Rotator.rotate`.
+        """
+        if not self._entered.wait(_READY_SECONDS):
+            raise ConfigError(f"node '{self.name}' is not in the registry yet; try again once it is")
+        return self._rotator.rotate()
 
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         """Status lines; see `ProgressBoard.watch`."""

@@ -96,6 +96,8 @@ def _on_chain(
         if consortium is None:
             return  # the check of the contracts has said why
         yield from chain.check_registration(consortium, config, account.address, identity, running=running)
+        if identity is not None and running:
+            yield peers.check_served(consortium, config, account.address)
         if identity is not None:
             yield from peers.check_peers(consortium, config, account.address)
 

@@ -11,8 +11,10 @@ from fedchain.chain import Account
 from fedchain.data.selection import Selection
 from fedchain.errors import ConfigError, DataError
 from fedchain.exchange import Identity
+from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.finding import Finding, fail, failed, ok, warn
+from fedchain.node.keystore import open_account, staged_passphrase_file
 
 LOW_DISK_BYTES = 1 << 30
 """Below this much free space for the state folder, somebody should look at it."""
@@ -56,15 +58,26 @@ def _folder_mode(check: str, path: Path) -> Finding:
 def check_keystore(config: NodeConfig) -> tuple[Finding, Account | None]:
     """Open the keystore with the passphrase; takes about a second. The account is for signing nothing here."""
     try:
-        account = Account.from_keystore(config.keys.keystore, config.passphrase())
+        account = open_account(config, mend=False)
     except ConfigError as error:
         return failed("keystore", error, "restore keystore and passphrase that belong together"), None
+    if staged_passphrase_file(config).exists():
+        found = f"a change of the passphrase was interrupted; address {account.address}"
+        return warn("keystore", found, "run `fedchain node rotate passphrase DIR` again"), account
     return ok("keystore", f"the passphrase opens it; address {account.address}"), account
 
 
 def check_identity(config: NodeConfig) -> tuple[Finding, Identity | None]:
     """Certificate and key: a node's, of this name, and belonging together. Certificates have no end (see `tls`)."""
     keys = config.keys
+    try:
+        staged = CertificateFiles.of(config).staged()
+    except ConfigError as error:
+        return failed("certificate", error), None
+    if staged is not None:
+        found = f"fingerprint 0x{staged.fingerprint.hex()}, of a rotation that was not finished"
+        fix = "run `fedchain node rotate certificate DIR` again, or start the node: either finishes it"
+        return warn("certificate", found, fix), staged
     if not keys.certificate.exists() and not keys.certificate_key.exists():
         fix = "start the node, or restore both files"
         return warn("certificate", f"{keys.certificate}: not there; the next start makes one", fix), None
@@ -80,7 +93,7 @@ def check_identity(config: NodeConfig) -> tuple[Finding, Identity | None]:
     if days is None:
         return ok("certificate", f"{shown}, valid without end"), identity
     if days < 30:
-        fix = "replace the certificate, as docs/how-to/certificates.md says"
+        fix = "run `fedchain node rotate certificate DIR`"
         return warn("certificate", f"{shown}, {days} days left", fix), identity
     return ok("certificate", f"{shown}, {days} days left"), identity
 

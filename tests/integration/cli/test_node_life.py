@@ -7,13 +7,15 @@ import json
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedchain.chain import Account, ChainClient, Deployment, Sender, dev_accounts
+from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender, dev_accounts
+from fedchain.errors import ChainUnreachableError
 from fedchain.exchange import Identity
 from fedchain.node.config import load_config
 from fedchain.node.runtime import Node
@@ -301,6 +303,163 @@ def test_a_running_node_is_backed_up_and_its_copy_goes_on_after_it(invoke: Invok
     assert checks(invoke, there)["registry"]["level"] == "ok"
     with running(there) as node:
         assert node.address == address
+
+
+# -- rotate ------------------------------------------------------------------------------------------------------------
+
+
+def rotated(invoke: Invoke, folder: Path) -> dict[str, Any]:
+    result = invoke("node", "rotate", "certificate", folder, "--json")
+    assert result.exit_code == 0, result.output
+    assert "PRIVATE" not in result.output
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+def test_a_certificate_is_replaced_before_the_registration_stopped_and_running(
+    invoke: Invoke, net: Net, tmp_path: Path
+) -> None:
+    folder = make_node(net, tmp_path / "n", "rotates")
+    fresh = rotated(invoke, folder)
+    assert (fresh["registered"], fresh["overlap_seconds"]) == (False, 0.0)
+    entered = json.loads(invoke("node", "register", folder, "--json").stdout)
+    assert entered["fingerprint"] == fresh["fingerprint"]
+    net.consortium(0).accredit(entered["address"])
+
+    stopped = rotated(invoke, folder)
+    assert (stopped["earlier"], stopped["registered"]) == (fresh["fingerprint"], True)
+    entry = net.consortium(0).participant(entered["address"])
+    assert "0x" + entry.fingerprint.hex() == stopped["fingerprint"]
+    assert (entry.endpoint, entry.status) == (entered["endpoint"], Status.ACCREDITED)
+
+    with running(folder) as node:
+        found = checks(invoke, folder)
+        assert found["served certificate"]["level"] == "ok", found["served certificate"]
+        live = rotated(invoke, folder)
+        assert live["earlier"] == stopped["fingerprint"]
+        assert "0x" + node.identity.fingerprint.hex() == live["fingerprint"]
+        deadline = time.monotonic() + 30
+        while invoke("node", "doctor", folder).exit_code and time.monotonic() < deadline:
+            time.sleep(0.1)  # until the node has read its own change
+        for name in ("certificate", "registered certificate", "served certificate"):
+            one = checks(invoke, folder)[name]
+            assert one["level"] == "ok", one
+        assert live["fingerprint"] in checks(invoke, folder)["served certificate"]["found"]
+        for_people = invoke("node", "rotate", "certificate", folder)
+        assert for_people.exit_code == 0
+        assert "make a new backup" in for_people.stderr
+    assert checks(invoke, folder)["registered certificate"]["level"] == "ok"
+
+
+def test_the_doctor_tells_a_stored_certificate_that_the_running_node_does_not_have(
+    invoke: Invoke, net: Net, tmp_path: Path
+) -> None:
+    folder = make_node(net, tmp_path / "n", "differs")
+    net.consortium(0).accredit(json.loads(invoke("node", "register", folder, "--json").stdout)["address"])
+    with running(folder):
+        for name in ("certificate.pem", "certificate.key"):
+            (folder / name).unlink()
+        Identity.create("differs").save(folder / "certificate.pem", folder / "certificate.key")
+        found = checks(invoke, folder, code=1)
+        assert found["registered certificate"]["level"] == "fail"
+        assert "does not know the stored one" in found["served certificate"]["found"]
+        assert "restart the node" in found["served certificate"]["fix"]
+
+
+def test_the_doctor_tells_another_node_at_the_registered_endpoint(invoke: Invoke, net: Net, tmp_path: Path) -> None:
+    folder, other = (make_node(net, tmp_path / name, name) for name in ("here", "elsewhere"))
+    for one in (folder, other):
+        net.consortium(0).accredit(json.loads(invoke("node", "register", one, "--json").stdout)["address"])
+    with running(folder) as node, running(other) as impostor:
+        consortium = node.exchange.consortium
+        consortium.set_service(impostor.exchange.endpoint, node.identity.certificate)
+        found = checks(invoke, folder, code=1)["served certificate"]
+        assert "has not the certificate of the registry" in found["found"]
+        consortium.set_service("127.0.0.1:1", node.identity.certificate)
+        assert checks(invoke, folder)["served certificate"]["level"] == "warn"
+
+
+def test_a_backup_of_before_a_rotation_is_rotated_again_before_it_runs(
+    invoke: Invoke, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDCHAIN_BACKUP_PASSPHRASE", "a dozen letters")
+    folder, there = make_node(net, tmp_path / "n", "comes-back"), tmp_path / "there"
+    address = json.loads(invoke("node", "register", folder, "--json").stdout)["address"]
+    net.consortium(0).accredit(address)
+    assert invoke("node", "backup", folder, tmp_path / "old").exit_code == 0
+    first = rotated(invoke, folder)
+    assert invoke("node", "restore", tmp_path / "old", there).exit_code == 0
+    for name in ("passphrase", "table.csv"):
+        shutil.copy2(folder / name, there / name)
+    shutil.rmtree(folder)
+    assert checks(invoke, there)["registered certificate"]["level"] == "warn"
+    second = rotated(invoke, there)
+    assert second["earlier"] == first["fingerprint"]
+    with running(there) as node:
+        assert "0x" + node.identity.fingerprint.hex() == second["fingerprint"]
+        assert invoke("node", "backup", there, tmp_path / "new").exit_code == 0
+    assert invoke("node", "restore", tmp_path / "new", tmp_path / "again").exit_code == 0
+    assert (
+        Identity.load(tmp_path / "again" / "certificate.pem", tmp_path / "again" / "certificate.key") == node.identity
+    )
+
+
+def test_a_passphrase_is_replaced_and_never_printed(
+    invoke: Invoke, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Account.replace_keystore
+    monkeypatch.setattr(
+        Account, "replace_keystore", lambda self, path, phrase, **_: replace(self, path, phrase, iterations=2)
+    )
+    folder = make_node(net, tmp_path / "n", "locks", funded=False)
+    done = invoke("node", "rotate", "passphrase", folder, "--json")
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    new = (folder / "passphrase").read_text().strip()
+    assert (report["address"], report["generated"]) == (
+        Account.from_keystore(folder / "keystore.json", new).address,
+        True,
+    )
+    chosen = tmp_path / "chosen"
+    chosen.write_text("another dozen letters\n")
+    assert_one_line(
+        invoke("node", "rotate", "passphrase", folder, "--new-passphrase-file", chosen), 2, "others may read it"
+    )
+    chosen.chmod(0o600)
+    for_people = invoke("node", "rotate", "passphrase", folder, "--new-passphrase-file", chosen)
+    assert for_people.exit_code == 0, for_people.output
+    assert (folder / "passphrase").read_text() == "another dozen letters\n"
+    assert checks(invoke, folder)["keystore"]["level"] == "ok"
+    for text in (new, "another dozen letters"):
+        assert text not in done.output + for_people.output
+
+
+def test_rotating_without_a_chain_is_one_line(invoke: Invoke, net: Net, tmp_path: Path) -> None:
+    folder = make_node(net, tmp_path / "n", "offline", funded=False)
+    toml = folder / "node.toml"
+    toml.write_text(toml.read_text().replace(net.rpc_url, "http://127.0.0.1:1"))
+    before = sorted(path.name for path in folder.iterdir())
+    assert_one_line(invoke("node", "rotate", "certificate", folder), 4, "127.0.0.1:1")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_a_registration_that_fails_says_what_to_do_and_can_be_repeated(
+    invoke: Invoke, net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_node(net, tmp_path / "n", "unlucky")
+    first = json.loads(invoke("node", "register", folder, "--json").stdout)["fingerprint"]
+
+    def away(*_: object) -> None:
+        raise ChainUnreachableError("nothing answers")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Consortium, "set_service", away)
+        failed = invoke("node", "rotate", "certificate", folder)
+    assert failed.exit_code == 4
+    assert "run this again, or start the node" in failed.stderr
+    assert "rotate certificate" in checks(invoke, folder)["certificate"]["fix"]
+    done = rotated(invoke, folder)
+    assert done["earlier"] == first
+    assert checks(invoke, folder)["certificate"]["level"] == "ok"
 
 
 def test_the_archive_s_passphrase_may_come_from_the_environment(

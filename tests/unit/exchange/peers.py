@@ -16,6 +16,7 @@ from fedchain.errors import ChainUnreachableError
 from fedchain.exchange import Access, Deliveries, Identity, PayloadClient, PayloadServer, PayloadStore
 from fedchain.exchange.directory import Directory, Peer
 from fedchain.exchange.gate import Limits
+from fedchain.exchange.identities import Identities
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.members import Members
 from fedchain.exchange.server import FETCH, SERVICE
@@ -109,7 +110,7 @@ class World:
     def members(self, name: str) -> Members:
         """The party's view of who may connect."""
         consortium = cast(Consortium, self.registry)
-        one = Members(consortium, Directory(consortium), self.identities[name])
+        one = Members(consortium, Directory(consortium), Identities(self.identities[name]))
         one.refresh()
         self.opened.append(one)
         return one
@@ -123,18 +124,26 @@ class World:
         deliveries: Deliveries | None = None,
         limits: Limits | None = None,
         port: int = 0,
+        identities: Identities | None = None,
     ) -> PayloadServer:
         """The party serves a store."""
         members = members or self.members(name)
         one = PayloadServer(
-            store, self.identities[name], members, port=port, deliveries=deliveries, limits=limits or Limits()
+            store,
+            identities or Identities(self.identities[name]),
+            members,
+            port=port,
+            deliveries=deliveries,
+            limits=limits or Limits(),
         )
         self.opened.append(one)
         return one
 
-    def client(self, name: str, *, identity: Identity | None = None) -> PayloadClient:
+    def client(
+        self, name: str, *, identity: Identity | None = None, identities: Identities | None = None
+    ) -> PayloadClient:
         """The party's client, on its incoming store."""
-        one = PayloadClient(identity or self.identities[name], self.incoming(name))
+        one = PayloadClient(identities or Identities(identity or self.identities[name]), self.incoming(name))
         self.opened.append(one)
         return one
 

@@ -11,7 +11,7 @@ from fedchain.chain import Consortium
 from fedchain.chain.events import ServiceChanged
 from fedchain.errors import ChainUnreachableError
 from fedchain.exchange import Identity
-from fedchain.exchange.directory import Directory
+from fedchain.exchange.directory import STALE_SECONDS, Directory
 from tests.unit.exchange.peers import World, address_of
 
 BETA = address_of("beta")
@@ -101,3 +101,25 @@ def test_an_event_that_says_so_has_a_party_looked_up_anew(world: World, director
         )
     )
     assert directory.look_up(BETA)().endpoint == "there:2"
+
+
+def test_a_replaced_certificate_ends_within_a_minute_without_its_event_and_while_the_chain_is_away(
+    world: World,
+) -> None:
+    now = [1000.0]
+    directory = Directory(cast(Consortium, world.registry), clock=lambda: now[0])
+    old = world.identities["beta"].certificate
+    assert directory.peer(BETA).certificate == old
+    new = Identity.create("beta").certificate
+    world.registry.enter("beta", new)
+    now[0] += STALE_SECONDS
+    reads = world.registry.reads
+    assert directory.peer(BETA).certificate == old
+    assert world.registry.reads == reads
+    now[0] += 0.1
+    world.registry.away = True
+    with pytest.raises(ChainUnreachableError):
+        directory.peer(BETA)
+    world.registry.away = False
+    assert directory.peer(BETA).certificate == new
+    assert directory.name_of(BETA) == "beta"

@@ -13,8 +13,9 @@ from fedchain.chain import Consortium
 from fedchain.chain.events import ParticipantSuspended
 from fedchain.errors import ChainUnreachableError, NotAccreditedError, PayloadUnavailableError
 from fedchain.exchange import Identity, PayloadClient, PayloadStore
-from fedchain.exchange.directory import Directory
-from fedchain.exchange.members import FRESH_SECONDS, STALE_SECONDS, Members
+from fedchain.exchange.directory import STALE_SECONDS, Directory
+from fedchain.exchange.identities import Identities
+from fedchain.exchange.members import FRESH_SECONDS, Members
 from fedchain.exchange.tls import pem_of
 from fedchain.types import Status
 from tests.unit.exchange.peers import JOB, World, address_of
@@ -41,7 +42,7 @@ def directory(world: World) -> Directory:
 
 @pytest.fixture
 def members(world: World, directory: Directory, clock: Clock) -> Iterator[Members]:
-    one = Members(cast(Consortium, world.registry), directory, world.identities["alpha"], clock=clock)
+    one = Members(cast(Consortium, world.registry), directory, Identities(world.identities["alpha"]), clock=clock)
     one.refresh()
     yield one
     one.close()
@@ -135,7 +136,11 @@ def test_while_the_chain_is_away_a_standing_counts_for_a_while_only(
         members.caller(beta.fingerprint)
 
 
-@pytest.mark.parametrize("certificate", [b"junk", b"\x30\x00", Identity.create("beta").certificate])
+@pytest.mark.parametrize(
+    "certificate",
+    [b"junk", b"\x30\x00", Identity.create("beta").certificate],
+    ids=["junk", "empty", "another name's"],
+)
 def test_a_bad_certificate_in_the_registry_is_left_out_and_the_others_connect(
     world: World, members: Members, certificate: bytes, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from fedchain.chain import Consortium
 from fedchain.errors import DeliveryError
 from fedchain.exchange import Identity, PayloadServer
 from fedchain.exchange.directory import Directory, Peer
+from fedchain.exchange.identities import Identities
 from fedchain.exchange.nudging import Nudger
 from fedchain.exchange.server import NUDGE, SERVICE
 from tests.unit.exchange.peers import World, address_of
@@ -44,7 +45,9 @@ def bell() -> Bell:
 @pytest.fixture
 def alpha(world: World, bell: Bell) -> Peer:
     """alpha's node."""
-    server = PayloadServer(world.store("alpha"), world.identities["alpha"], world.members("alpha"), on_nudge=bell.ring)
+    server = PayloadServer(
+        world.store("alpha"), Identities(world.identities["alpha"]), world.members("alpha"), on_nudge=bell.ring
+    )
     world.opened.append(server)
     return world.peer("alpha", server.endpoint)
 

@@ -22,7 +22,7 @@ from fedchain.exchange.directory import Peer
 from fedchain.exchange.endpoint import parse_endpoint
 from fedchain.exchange.gate import Limits
 from fedchain.exchange.server import FETCH, SERVICE
-from fedchain.exchange.tls import NODE_NAME
+from fedchain.exchange.tls import server_name_of
 from fedchain.exchange.wire import (
     RUN_BYTES,
     PayloadLeaves,
@@ -105,8 +105,9 @@ def test_a_recipients_name_in_another_certificate_gets_no_connection(world: Worl
 
 
 def test_a_caller_without_a_certificate_gets_no_connection(world: World, server: PayloadServer) -> None:
-    roots = world.identities["alpha"].certificate_pem
-    options = [("grpc.ssl_target_name_override", NODE_NAME)]
+    alpha = world.identities["alpha"]
+    roots = alpha.certificate_pem
+    options = [("grpc.ssl_target_name_override", server_name_of(alpha.certificate))]
     with grpc.secure_channel(server.endpoint, grpc.ssl_channel_credentials(roots), options=options) as channel:
         call = channel.unary_stream(f"/{SERVICE}/{FETCH}")(encode_wire(PayloadRequest(DIGEST, 5)), timeout=2.0)
         with pytest.raises(grpc.RpcError) as caught:

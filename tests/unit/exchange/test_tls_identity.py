@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -11,14 +12,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedchain.errors import ConfigError, MessageError
 from fedchain.exchange import Identity
-from fedchain.exchange.tls import MAX_CERTIFICATE_BYTES, check_certificate, fingerprint_of
+from fedchain.exchange.tls import MAX_CERTIFICATE_BYTES, check_certificate, fingerprint_of, server_name_of
 
 ALPHA = Identity.create("alpha")
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
@@ -80,7 +81,11 @@ def test_one_missing_file_is_refused_and_nothing_is_made_anew(tmp_path: Path, wh
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("content", [b"", b"junk", ALPHA.key_pem[:100], b"-----BEGIN CERTIFICATE-----\nAA==\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"junk", ALPHA.key_pem[:100], b"-----BEGIN CERTIFICATE-----\nAA==\n"],
+    ids=["empty", "junk", "half a key", "no certificate"],
+)
 def test_a_damaged_file_is_a_config_error_that_names_it(tmp_path: Path, which: int, content: bytes) -> None:
     ALPHA.save(*files(tmp_path))
     damaged = files(tmp_path)[which]
@@ -111,6 +116,12 @@ def test_files_are_never_overwritten(tmp_path: Path) -> None:
 # -- strangers' certificates -------------------------------------------------------------------------------------------
 
 
+def server_name_for(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
+    """What a certificate of that key has to have."""
+    encoded = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(encoded).hexdigest()[:32] + ".fedchain-node"
+
+
 def forged(
     *,
     name: x509.Name | None = None,
@@ -118,7 +129,7 @@ def forged(
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | None = None,
     begin: datetime = NOW - timedelta(days=1),
     end: datetime = NOW + timedelta(days=400),
-    server_name: str = "fedchain-node",
+    server_name: str = "",
     ca: bool = False,
     extra: bool = False,
     digest: hashes.SHA256 | hashes.SHA384 | None = None,
@@ -138,7 +149,7 @@ def forged(
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(good.get_extension_for_class(x509.KeyUsage).value, critical=True)
         .add_extension(good.get_extension_for_class(x509.ExtendedKeyUsage).value, critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(server_name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(server_name or server_name_for(key))]), critical=False)
     )
     if extra:
         builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"x"), False)
@@ -158,6 +169,8 @@ def named(*attributes: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
     [
         pytest.param(lambda: forged(ca=True), id="can vouch for others"),
         pytest.param(lambda: forged(server_name="example.org"), id="another server name"),
+        pytest.param(lambda: forged(server_name="fedchain-node"), id="a server name that all could have"),
+        pytest.param(lambda: forged(server_name=server_name_of(ALPHA.certificate)), id="another key's server name"),
         pytest.param(lambda: forged(extra=True), id="one more extension"),
         pytest.param(lambda: forged(digest=hashes.SHA384()), id="another hash"),
         pytest.param(lambda: forged(key=ec.generate_private_key(ec.SECP384R1())), id="another curve"),

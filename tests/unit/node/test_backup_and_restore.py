@@ -19,6 +19,7 @@ from fedchain.exchange import Identity
 from fedchain.node import archive
 from fedchain.node.archive import ArchiveReader, ArchiveWriter
 from fedchain.node.backup import back_up
+from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import load_config
 from fedchain.node.manifest import FileEntry, Manifest
 from fedchain.node.restore import restore, safe_path
@@ -99,6 +100,26 @@ def test_all_that_is_written_is_its_owner_s_alone_and_nothing_else_is_left(node:
     assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o700
     assert paths(node) == before
     assert {path.name for path in tmp_path.iterdir()} == {"node", "b", "there"}
+
+
+@pytest.mark.usefixtures("database")
+def test_a_backup_in_the_middle_of_a_rotation_comes_back_as_the_node_would(node: Path, tmp_path: Path) -> None:
+    """Certificate and key that are half installed do not belong together; the staged pair is the identity."""
+    files = CertificateFiles.of(load_config(node / "node.toml"))
+    staged = files.stage()
+    files.key.write_bytes(staged.key_pem)
+    assert "certificate.key.next" in back_up(node, tmp_path / "b", PASSPHRASE).files
+    restore(tmp_path / "b", tmp_path / "there", PASSPHRASE)
+    restored = CertificateFiles.of(load_config(tmp_path / "there" / "node.toml"))
+    assert restored.load() == staged
+    restored.install(staged)
+    assert Identity.load(restored.certificate, restored.key) == staged
+
+
+@pytest.mark.usefixtures("database")
+def test_a_staged_passphrase_is_in_no_backup(node: Path, tmp_path: Path) -> None:
+    (node / "passphrase.next").write_text("the next passphrase\n")
+    assert set(back_up(node, tmp_path / "b", PASSPHRASE).files) == SETTINGS | KEPT
 
 
 def test_payloads_are_in_it_when_asked_for(node: Path, tmp_path: Path) -> None:

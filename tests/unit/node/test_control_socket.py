@@ -22,6 +22,7 @@ from fedchain.node.control import ControlServer
 from fedchain.node.control_client import ControlClient
 from fedchain.node.control_wire import PredictCall, StatusRequest, pack_error, unpack, unpack_error
 from fedchain.node.progress import Line, ProgressBoard
+from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
 JOB = JobId("0x" + "ab" * 32)
@@ -55,6 +56,11 @@ class Puppet:
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         return self.board.watch(follow=follow, job_id=job_id, poll_seconds=0.05)
 
+    def rotate_certificate(self) -> Rotation:
+        if self.error is not None:
+            raise self.error
+        return Rotation(b"\x01" * 32, b"\x02" * 32, True, 60.0)
+
     def shut_down(self) -> None:
         self.stopped.set()
 
@@ -79,6 +85,20 @@ def test_only_the_owner_may_open_the_socket(client: ControlClient, tmp_path: Pat
 
 def test_a_submitted_job_file_reaches_the_node(client: ControlClient) -> None:
     assert client.submit("schlüssel".encode(), "job.toml") == "job.toml:schlüssel"
+
+
+def test_a_rotation_comes_back_with_both_fingerprints_or_with_the_nodes_own_error(
+    client: ControlClient, puppet: Puppet
+) -> None:
+    assert client.rotate_certificate() == Rotation(b"\x01" * 32, b"\x02" * 32, True, 60.0)
+    puppet.error = ConfigError("a rotation is under way")
+    with pytest.raises(ConfigError, match="under way"):
+        client.rotate_certificate()
+
+
+def test_a_node_that_does_not_know_a_call_is_of_another_version(client: ControlClient) -> None:
+    with pytest.raises(ConfigError, match="of another version than this command; restart it"):
+        client._call("Somersault", b"")
 
 
 def test_a_job_file_that_is_no_text_is_a_config_error(client: ControlClient) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fedchain.chain import Account
 from fedchain.errors import ConfigError
 from fedchain.exchange import Identity
+from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.doctor.files import (
     LOW_DISK_BYTES,
@@ -89,6 +90,29 @@ def test_a_certificate_of_another_name_or_another_key_fails(config: NodeConfig, 
     finding, identity = check_identity(config)
     assert (finding.level, identity) == (Level.FAIL, None)
     assert "'shop'" in finding.found
+
+
+def test_a_rotation_that_was_interrupted_is_a_warning_and_says_how_to_finish_it(config: NodeConfig) -> None:
+    staged = CertificateFiles.of(config).stage()
+    finding, identity = check_identity(config)
+    assert (finding.level, identity) == (Level.WARN, staged)
+    assert "rotate certificate" in finding.fix
+    assert staged.fingerprint.hex() in finding.found
+    CertificateFiles.of(config).staged_file.write_bytes(b"junk")
+    assert check_identity(config)[0].level is Level.FAIL
+
+
+def test_a_change_of_the_passphrase_that_was_interrupted_is_a_warning_and_nothing_is_mended(
+    config: NodeConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "passphrase").write_text("an older one\n")
+    (tmp_path / "passphrase.next").write_text("pass\n")
+    (tmp_path / "passphrase.next").chmod(0o600)
+    finding, account = check_keystore(config)
+    assert finding.level is Level.WARN
+    assert account is not None
+    assert "rotate passphrase" in finding.fix
+    assert (tmp_path / "passphrase").read_text() == "an older one\n"
 
 
 def test_counts_of_the_table_are_shown_and_no_value(config: NodeConfig) -> None:

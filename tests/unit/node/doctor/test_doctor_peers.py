@@ -110,6 +110,48 @@ def test_a_port_without_listener_and_a_malformed_endpoint_are_warnings(config: N
     assert "not of the form host:port" in malformed.found
 
 
+def test_a_resolver_that_does_not_answer_takes_no_longer_than_the_limit(
+    config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+
+    def slow(*_: object, **__: object) -> list[object]:
+        answered.wait(30)
+        return []
+
+    monkeypatch.setattr(peers, "HANDSHAKE_SECONDS", 0.5)
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    began = time.monotonic()
+    try:
+        (found,) = peers.check_peers(consortium("node.example.org:4433"), config, ME)
+    finally:
+        answered.set()
+    assert time.monotonic() - began < 10
+    assert (found.level, "no answer within" in found.found) == (Level.WARN, True)
+
+
+def test_a_name_with_several_addresses_is_dialled_at_the_next_one(
+    config: NodeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as web, listening(None) as gone:
+        ports = [int(one.rpartition(":")[2]) for one in (gone, web)]
+    with listening(b"HTTP/1.1 400 Bad Request\r\n\r\n") as web:
+        ports[1] = int(web.rpartition(":")[2])
+        infos = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
+        (found,) = peers.check_peers(consortium("node.example.org:4433"), config, ME)
+    assert "no node answers there" in found.found
+
+
+def test_a_name_that_is_not_known_is_a_warning(config: NodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    (found,) = peers.check_peers(consortium("node.example.org:4433"), config, ME)
+    assert (found.level, "not known" in found.found) == (Level.WARN, True)
+
+
 def test_a_certificate_with_another_name_is_told_without_dialling(config: NodeConfig) -> None:
     (found,) = peers.check_peers(consortium("127.0.0.1:1", names="somebody"), config, ME)
     assert "another party's name" in found.found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import time
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from fedchain.cli.output import note, print_json
 app = typer.Typer(name="chain", no_args_is_help=True)
 
 WEI_PER_ETHER = 10**18
+_STATUS_SECONDS = 5.0
 
 
 class ChainKind(str, Enum):
@@ -29,7 +31,7 @@ class ChainKind(str, Enum):
 
 @app.callback()
 def group() -> None:
-    """Start development chains: on this machine alone, with publicly known keys.
+    """Start development chains, with publicly known keys; the files of a Besu network.
 
     Example: fedchain chain start
     """
@@ -40,20 +42,30 @@ def start(
     chain: Annotated[
         ChainKind, typer.Option("--chain", help="embedded needs nothing; anvil and ganache come with `make tools`.")
     ] = ChainKind.EMBEDDED,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")] = 8545,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8545,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="IP", help="Listen there. Whoever reaches it can act as any of its accounts."),
+    ] = "127.0.0.1",
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", metavar="PATH", help="Keep the chain there and go on with it: a file (ganache: a folder)."
+        ),
+    ] = None,
     log: Annotated[Path | None, typer.Option("--log", metavar="FILE", help="Append the chain's output to it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a development chain and keep it until Ctrl-C. Its state is in memory and ends with it.
+    """Start a development chain and keep it until Ctrl-C. Without --state it is in memory and ends with that.
 
-    Example: fedchain chain start --chain anvil --port 8545
+    Example: fedchain chain start --state chain.sqlite
     """
     from fedchain.chain import ChainClient, dev_accounts, start_dev_chain
     from fedchain.errors import ChainError
 
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    with start_dev_chain(chain.value, port=port, log_path=log) as running:
+    with start_dev_chain(chain.value, host=host, port=port, log_path=log, state=state) as running:
         with ChainClient(running.rpc_url) as client:
             chain_id = client.chain_id
         account = dev_accounts(1)[0].address
@@ -75,6 +87,35 @@ def start(
         while not ended.wait(0.2):
             if running.process.poll() is not None:
                 raise ChainError(f"the {chain.value} chain ended by itself with code {running.process.returncode}")
+
+
+@app.command()
+def status(rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
+    """Ask a chain's node which chain it is and where that stands; fails where nothing answers.
+
+    Example: fedchain chain status --rpc http://127.0.0.1:8545
+    """
+    from fedchain.chain import ChainClient
+
+    with ChainClient(rpc, timeout_seconds=_STATUS_SECONDS) as client:
+        genesis = "0x" + client.genesis_hash().hex()
+        number, seconds = client.block_time()
+        price, url = client.fair_price(), client.rpc_url
+    if as_json:
+        print_json(
+            {
+                "rpc_url": url,
+                "chain_id": client.chain_id,
+                "genesis_hash": genesis,
+                "block": number,
+                "block_time": seconds,
+                "gas_price_wei": price,
+            }
+        )
+        return
+    age = f"{max(0.0, time.time() - seconds):.0f} s old"
+    gas = "gas is free" if price == 0 else f"gas costs {price} wei"
+    print(f"chain {client.chain_id} at {url}: block {number}, {age}; {gas}; genesis {genesis}")
 
 
 @app.command()

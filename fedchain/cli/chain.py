@@ -13,11 +13,14 @@ from typing import Annotated
 import typer
 
 from fedchain.cli.options import DEFAULT_RPC, AsJson, Rpc
-from fedchain.cli.output import note, print_json
+from fedchain.cli.output import note, print_json, print_rows
 
 app = typer.Typer(name="chain", no_args_is_help=True)
 
 WEI_PER_ETHER = 10**18
+FAULT_TOLERANT = 4
+"""Validators with which QBFT bears the loss of one."""
+
 _STATUS_SECONDS = 5.0
 
 
@@ -141,3 +144,83 @@ def fund(
         print_json({"address": address, "balance_wei": balance})
     else:
         print(f"{address} has {balance / WEI_PER_ETHER:g} ether")
+
+
+@app.command()
+def besu(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder for the files that all nodes share.", show_default=False)
+    ],
+    keys: Annotated[
+        Path | None,
+        typer.Option("--keys", metavar="DIR", help="Folder with a folder per validator: 1, 2, …; default: DIR/keys."),
+    ] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host", metavar="IP", help="A validator's address; one each. Default: four, as in compose.besu.yml."
+        ),
+    ] = None,
+    chain_id: Annotated[int, typer.Option("--chain-id", min=1, metavar="N", help="The chain's id.")] = 65244,
+    block_seconds: Annotated[
+        int, typer.Option("--block-seconds", min=1, max=3600, metavar="N", help="Between two blocks.")
+    ] = 1,
+    prefund: Annotated[
+        list[str] | None,
+        typer.Option("--prefund", metavar="WHO", help="An address, or a keystore, that gets ether; repeatable."),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="ENODE", help="A further node that may connect; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the files of a Besu network (QBFT, free gas): genesis, static nodes, allowlist, keys of validators.
+
+    A validator without a folder gets a key. One with key.pub alone is another organisation's, which keeps its key to
+    itself. Run again with the same settings, it changes nothing; it never overwrites keys or a genesis file.
+
+    Example: fedchain chain besu network --host 10.0.0.1 --host 10.0.0.2 --host 10.0.0.3 --host 10.0.0.4
+    """
+    from fedchain.chain import keystore_address
+    from fedchain.chain.besu import DEFAULT_HOSTS, write_network
+
+    made = write_network(
+        folder,
+        keys or folder / "keys",
+        host or DEFAULT_HOSTS,
+        chain_id=chain_id,
+        block_seconds=block_seconds,
+        prefunded=[one if one.startswith("0x") else keystore_address(Path(one)) for one in prefund or ()],
+        allowed=allow or (),
+    )
+    note(f"written to {folder}" if made.created else f"{folder} holds this network already: nothing changed")
+    if len(made.validators) < FAULT_TOLERANT:
+        note(f"{len(made.validators)} validators: the chain stands still when one is down; from four on it goes on")
+    if as_json:
+        print_json(
+            {
+                "created": made.created,
+                "genesis": str(made.genesis),
+                "static_nodes": str(made.static_nodes),
+                "permissions": str(made.permissions),
+                "validators": [
+                    {
+                        "number": one.number,
+                        "address": "0x" + one.address.hex(),
+                        "enode": one.enode,
+                        "has_key": one.number not in made.without_key,
+                    }
+                    for one in made.validators
+                ],
+            }
+        )
+        return
+    print_rows(
+        f"chain {chain_id}, a block each {block_seconds} s",
+        ("validator", "address", "host", "key"),
+        [
+            (one.number, "0x" + one.address.hex(), one.host, "elsewhere" if one.number in made.without_key else "here")
+            for one in made.validators
+        ],
+    )

@@ -13,7 +13,7 @@ if [ ! -f "$FEDCHAIN_NODE/node.toml" ]; then
     new=$(dirname "$FEDCHAIN_NODE")/.new-node
     rm -rf "$new"
     fedchain node init "$new" --name "$FEDCHAIN_NAME" --data "$FEDCHAIN_DATA" \
-        --listen 0.0.0.0:4433 --endpoint "$FEDCHAIN_ENDPOINT" --metrics 0.0.0.0:9464
+        --listen 0.0.0.0:4433 --endpoint "$FEDCHAIN_ENDPOINT" --metrics 0.0.0.0:9464 >/dev/null
     mv "$new" "$FEDCHAIN_NODE"
 fi
 exec fedchain node run "$FEDCHAIN_NODE"

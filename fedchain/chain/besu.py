@@ -17,7 +17,7 @@ from typing import Any
 
 import rlp  # type: ignore[import-untyped]
 from eth_keys.datatypes import PrivateKey, PublicKey
-from eth_keys.exceptions import ValidationError as KeyValidationError
+from eth_utils.exceptions import ValidationError as KeyValidationError
 
 from fedchain.chain.abi import checksum
 from fedchain.chain.files import write_atomically

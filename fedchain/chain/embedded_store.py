@@ -43,7 +43,7 @@ class KeptBlock:
     logs: tuple[KeptLog, ...]
 
 
-class RecordingDB(MemoryDB):  # type: ignore[misc]
+class RecordingDB(MemoryDB):
     """py-evm's database in memory, which notes what has changed since it was last asked."""
 
     def __init__(self, kv_store: dict[bytes, bytes]) -> None:

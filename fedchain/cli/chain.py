@@ -116,9 +116,10 @@ def status(rpc: Rpc = DEFAULT_RPC, as_json: AsJson = False) -> None:
             }
         )
         return
-    age = f"{max(0.0, time.time() - seconds):.0f} s old"
+    age = time.time() - seconds
+    when = f"{age:.0f} s old" if age >= 0 else f"{-age:.0f} s ahead of this machine's clock"
     gas = "gas is free" if price == 0 else f"gas costs {price} wei"
-    print(f"chain {client.chain_id} at {url}: block {number}, {age}; {gas}; genesis {genesis}")
+    print(f"chain {client.chain_id} at {url}: block {number}, {when}; {gas}; genesis {genesis}")
 
 
 @app.command()

@@ -150,15 +150,18 @@ def test_a_poor_account_is_told_what_it_lacks(client: ChainClient) -> None:
 
 
 def test_a_host_that_is_not_on_besus_list_is_told() -> None:
-    with besu_node(hosts=["validator-1"]) as strict, pytest.raises((ChainUnreachableError, ChainError)) as caught:
+    with (
+        besu_node(hosts=["validator-1"]) as strict,
+        pytest.raises(ChainUnreachableError, match="HTTP status 403, Host not authorized; Besu answers so.*allowlist"),
+    ):
         ChainClient(strict.rpc_url)
-    assert "host" in str(caught.value).lower()
 
 
 def is_registered(steward: Consortium, address: str) -> bool:
     return steward.participant(address).status is Status.REGISTERED
 
 
+@pytest.mark.soak
 def test_nodes_without_ether_take_a_whole_job_through_it(tmp_path: Path) -> None:
     write_breast_cancer(tmp_path)
     (tmp_path / "job.toml").write_text(JOB)

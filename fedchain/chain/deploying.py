@@ -70,7 +70,8 @@ def deploy(
             f"deployment {out} has the stewards {', '.join(recorded.stewards)}, not {', '.join(wanted)}; "
             "give the recorded ones, or another file to deploy anew"
         )
-    progress_path(out).unlink(missing_ok=True)  # a run that was killed after its last step
+    if progress_path(out).exists():  # of a run that was killed after its last step
+        progress_path(out).unlink(missing_ok=True)
     return recorded, False
 
 

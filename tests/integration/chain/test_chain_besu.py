@@ -152,7 +152,7 @@ def test_a_poor_account_is_told_what_it_lacks(client: ChainClient) -> None:
 def test_a_host_that_is_not_on_besus_list_is_told() -> None:
     with (
         besu_node(hosts=["validator-1"]) as strict,
-        pytest.raises(ChainUnreachableError, match="HTTP status 403, Host not authorized; Besu answers so.*allowlist"),
+        pytest.raises(ChainUnreachableError, match="HTTP status 403, Host not authorized; Besu answers so"),
     ):
         ChainClient(strict.rpc_url)
 
@@ -182,7 +182,7 @@ def test_nodes_without_ether_take_a_whole_job_through_it(tmp_path: Path) -> None
             steward.accredit(address)
 
         def submit() -> Any:
-            with contextlib.suppress(Exception), ControlClient(nodes["operator"].config.control_socket) as control:
+            with contextlib.suppress(Exception), ControlClient(nodes[parties[0]].config.control_socket) as control:
                 return control.submit((tmp_path / "job.toml").read_bytes())
             return None
 

@@ -97,7 +97,9 @@ def test_the_parties_are_those_of_the_telecom_job(content: dict[str, Any]) -> No
     spec = JobSpec.from_toml(ROOT / "nodes" / "examples" / "telco" / "job.toml")
     assert set(spec.names) == set(PARTIES.values())
     (accreditation,) = (str(one) for name, one in content["services"].items() if name == "accreditation")
-    assert all(name in accreditation for name in spec.names)
+    *partners, last = re.findall(r"for name in ([\w ]+);", accreditation)[0].split()
+    assert {*partners, last} == set(spec.names)
+    assert last == "operator", "who waits until the operator is ready may submit a job"
     assert mounts(content["services"]["operator"])["/jobs"] == ("../nodes/examples", True)
 
 

@@ -102,7 +102,7 @@ soak: venv-test ## the tests that run for minutes
 
 .PHONY: test-docker
 test-docker: venv-test ## the image and the compose files for real, some minutes; needs a Docker engine
-	FEDCHAIN_TEST_DOCKER=1 $(BIN)/pytest -m docker
+	FEDCHAIN_TEST_DOCKER=1 $(BIN)/pytest -m docker tests/integration/docker
 
 .PHONY: lint
 lint: venv-test ## ruff, mypy, import rules

@@ -9,6 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from fedchain.chain import Account, ChainClient
+from fedchain.chain.besu import DEFAULT_CHAIN_ID
 from fedchain.cli.main import app
 from fedchain.node.config import load_config
 from fedchain.node.runtime import Node
@@ -95,8 +96,9 @@ def test_besu_files_are_printed_with_whose_keys_are_where(invoke: Invoke, tmp_pa
     assert found["created"] is True
     assert [one["has_key"] for one in found["validators"]] == [True]
     address = json.loads((steward / "keystore.json").read_text())["address"].removeprefix("0x")
-    (funded,) = json.loads((folder / "genesis.json").read_text())["alloc"]
-    assert funded.lower() == address.lower()
+    genesis = json.loads((folder / "genesis.json").read_text())
+    assert [one.lower() for one in genesis["alloc"]] == [address.lower()]
+    assert genesis["config"]["chainId"] == DEFAULT_CHAIN_ID
     assert json.loads(invoke(*arguments, "--json").stdout) == {**found, "created": False}
     assert_one_line(invoke(*arguments, "--host", "name"), 2, "'name' is no IP address")
 

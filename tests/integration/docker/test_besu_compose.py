@@ -11,7 +11,7 @@ import pytest
 
 from fedchain.data.builtin import write_breast_cancer
 from tests.integration.docker.engine import ROOT, Stack, wait_until
-from tests.integration.docker.test_dev_compose import JOB, NODES, PARTIES, readable, ready
+from tests.integration.docker.test_dev_compose import JOB, NODES, PARTIES, TREES, readable, ready
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
@@ -30,7 +30,7 @@ def stack(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
     write_breast_cancer(folder)
     for ours, theirs in PARTIES.items():
         os.rename(folder / f"{ours}.csv", folder / f"{theirs}.csv")
-    (folder / "job.toml").write_text(JOB.replace("trees = 8", "trees = 2"))
+    (folder / "job.toml").write_text(JOB.replace(f"trees = {TREES}", "trees = 2"))
     (folder / "standin.py").write_bytes(Path(__file__).with_name("besu_standin.py").read_bytes())
     readable(folder)
     services = "".join(

@@ -1,4 +1,4 @@
-"""The development consortium for real: up, a job, a killed node, a stop and a start, and what is left."""
+"""The development consortium for real: up, a job, a killed node, a killed chain, a stop and a start."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from tests.integration.docker.engine import ROOT, Stack, docker, wait_until
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
 NODES = ("operator", "media-partner", "bank-partner")
+TREES = 30
 PARTIES = {"operator": "operator", "partner_a": "media_partner", "partner_b": "bank_partner"}
-JOB = """
+JOB = f"""
 name = "in-containers"
 [algorithm]
 mode = "standard"
-trees = 8
+trees = {TREES}
 depth = 3
 bins = 16
 [alignment]
@@ -82,7 +83,7 @@ def ready(stack: Stack) -> None:
         )
 
 
-def test_a_consortium_comes_up_by_itself_takes_a_job_and_bears_a_kill(stack: Stack) -> None:
+def test_a_consortium_comes_up_by_itself_takes_a_job_and_bears_kills(stack: Stack) -> None:
     ready(stack)
     deployed = stack.inside("operator", "chain", "status")["block"]
     assert deployed >= 8 + 3 + 3, "contracts, registrations, accreditations"
@@ -95,15 +96,21 @@ def test_a_consortium_comes_up_by_itself_takes_a_job_and_bears_a_kill(stack: Sta
     wait_until(lambda: trees() >= 2, "two trees", stack)
     before = stack.inspect("media-partner")
     docker("kill", "--signal", "KILL", before["Id"])
-    assert trees() < 8, "it was killed in the middle of the job"
+    at = trees()
+    assert at < TREES, "it was killed in the middle of the job"
     docker("start", before["Id"])
+
+    wait_until(lambda: trees() > at, "training to go on", stack)
+    chain = stack.container("chain")
+    docker("kill", "--signal", "KILL", chain)
+    docker("start", chain)
     end = wait_until(
         lambda: (one := stack.inside("operator", "job", "status", job))["phase"] in ("completed", "aborted") and one,
         "the job's end",
         stack,
     )
     assert end["phase"] == "completed"
-    assert end["trees_done"] == 8
+    assert end["trees_done"] == TREES
     after = stack.inspect("media-partner")
     assert after["Id"] == before["Id"]
     assert after["State"]["StartedAt"] > before["State"]["StartedAt"]

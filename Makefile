@@ -100,6 +100,10 @@ test-python: venv-test lint ## lint and pytest without Node: tests that need it 
 soak: venv-test ## the tests that run for minutes
 	$(BIN)/pytest -m soak
 
+.PHONY: test-docker
+test-docker: venv-test ## the image and the compose files for real, some minutes; needs a Docker engine
+	FEDCHAIN_TEST_DOCKER=1 $(BIN)/pytest -m docker tests/integration/docker
+
 .PHONY: lint
 lint: venv-test ## ruff, mypy, import rules
 	$(BIN)/ruff check .

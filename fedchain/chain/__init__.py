@@ -3,7 +3,14 @@
 The embedded chain's server is not imported here: it runs as `python -m fedchain.chain.embedded`, a process of its own.
 """
 
-from fedchain.chain.account import DEV_MNEMONIC, Account, dev_accounts, recover_signer
+from fedchain.chain.account import (
+    DEV_MNEMONIC,
+    Account,
+    dev_accounts,
+    keystore_address,
+    new_keystore,
+    recover_signer,
+)
 from fedchain.chain.client import ChainClient
 from fedchain.chain.contracts import MAX_LEAVES, Consortium
 from fedchain.chain.deploying import deploy
@@ -92,6 +99,8 @@ __all__ = [
     "check_contracts",
     "deploy",
     "dev_accounts",
+    "keystore_address",
+    "new_keystore",
     "recover_signer",
     "require_sound",
     "start_dev_chain",

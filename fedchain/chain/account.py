@@ -164,6 +164,45 @@ class Account:
         raise TypeError("an account's key is not serialised; use save_keystore")
 
 
+def new_keystore(path: Path, passphrase_file: Path, *, iterations: int | None = None) -> Account:
+    """Make a key, encrypted under a passphrase from the operating system's generator; both files have mode 0600.
+
+    Args:
+        path: of the keystore; must not exist.
+        passphrase_file: gets the passphrase; one without its keystore is replaced.
+        iterations: see `Account.save_keystore`.
+
+    Raises:
+        ConfigError: the keystore exists, or the folder cannot be written.
+    """
+    if path.exists():
+        raise ConfigError(f"keystore {path}: exists already; choose another folder, keys are never overwritten")
+    account, passphrase = Account.create(), secrets.token_urlsafe(32)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(passphrase_file, f"{passphrase}\n".encode(), mode=0o600)
+        account.save_keystore(path, passphrase, iterations=iterations)
+    except OSError as error:
+        raise ConfigError(f"keystore {path}: cannot be written: {error.strerror}") from error
+    return account
+
+
+def keystore_address(path: Path) -> str:
+    """The address that a keystore names, checksummed; it is not checked against the key.
+
+    Raises:
+        ConfigError: the file cannot be read, or names none.
+    """
+    try:
+        with path.open("rb") as file:
+            address = json.loads(file.read(_MAX_KEYSTORE_BYTES))["address"]
+        return checksum("0x" + str(address).removeprefix("0x"))
+    except OSError as error:
+        raise ConfigError(f"keystore {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, ValidationError):
+        raise ConfigError(f"keystore {path}: names no address") from None
+
+
 def recover_signer(uplink_id: bytes, signature: bytes) -> str:
     """The address whose key made a signature of `Account.sign_uplink`; compare it with the uplink's sender.
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from types import TracebackType
@@ -28,7 +29,9 @@ _KEPT_STATES = 64
 _START_SECONDS = 60.0
 _STOP_SECONDS = 5.0
 _START_ATTEMPTS = 3
-_LISTENING = re.compile(r"listening on (?:http://)?127\.0\.0\.1:(\d+)", re.IGNORECASE)
+_LISTENING = re.compile(r"listening on (?:http://)?[\d.]+:(\d+)", re.IGNORECASE)
+_EVERY_ADDRESS = "0.0.0.0"
+_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 
 
 class DevChain:
@@ -36,13 +39,15 @@ class DevChain:
 
     Attributes:
         kind: `embedded`, `anvil` or `ganache`.
-        rpc_url: HTTP address on 127.0.0.1.
+        rpc_url: its HTTP address, as seen from this machine.
         process: the child process.
     """
 
-    def __init__(self, kind: ChainKind, port: int, process: subprocess.Popen[bytes], drain: threading.Thread) -> None:
+    def __init__(
+        self, kind: ChainKind, host: str, port: int, process: subprocess.Popen[bytes], drain: threading.Thread
+    ) -> None:
         self.kind = kind
-        self.rpc_url = f"http://{_HOST}:{port}"
+        self.rpc_url = f"http://{_HOST if host == _EVERY_ADDRESS else host}:{port}"
         self.process = process
         self._drain = drain
 
@@ -61,19 +66,29 @@ class DevChain:
 
 
 def start_dev_chain(
-    kind: ChainKind, *, port: int = 0, log_path: Path | None = None, block_seconds: float = 0.0
+    kind: ChainKind,
+    *,
+    host: str = _HOST,
+    port: int = 0,
+    log_path: Path | None = None,
+    block_seconds: float = 0.0,
+    state: Path | None = None,
 ) -> DevChain:
-    """Start a chain on 127.0.0.1 and return once it answers. Accounts: `dev_accounts()`, funded.
+    """Start a chain and return once it answers. Accounts: `dev_accounts()`, funded, with publicly known keys.
 
     Args:
         kind: `embedded` needs nothing but Python; `anvil` and `ganache` are looked up in the nearest `node_modules`
             from the working folder upwards, then on PATH.
+        host: IPv4 address to listen on; whoever reaches it can act as any development account.
         port: 0 takes a free one.
         log_path: file for the chain's output, appended to; None drops it.
         block_seconds: a block each so many seconds, as on a chain of validators; 0 mines every transaction at once.
+        state: where the chain is kept from one start to the next, also when it is killed: a file of the embedded
+            chain, a folder of Ganache; None keeps nothing.
 
     Raises:
-        ConfigError: the tool is missing; the kind is unknown; the embedded chain has no block time.
+        ConfigError: the tool is missing; the kind is unknown; the embedded chain has no block time, anvil no state
+            that survives a kill; `host` is no IPv4 address.
         ChainError: it did not start; the message holds its last words.
     """
     if kind not in CHAIN_KINDS:
@@ -84,11 +99,19 @@ def start_dev_chain(
         raise ConfigError(
             "the embedded chain mines every transaction at once; for a block time, choose anvil or ganache"
         )
+    if kind == "anvil" and state is not None:
+        raise ConfigError(
+            "anvil's state file is lost when anvil is killed while it writes; "
+            "to keep a chain, choose the chain kind 'embedded' or 'ganache'"
+        )
+    if not _IPV4.fullmatch(host):
+        raise ConfigError(f"host '{host}' is no IPv4 address; for every address of this machine give 0.0.0.0")
+    flags = _Flags(host, block_seconds, state)
     for attempt in range(1, _START_ATTEMPTS + 1):
         # Ganache cannot choose a port: another process may take the free one before Ganache does.
         chosen = _free_port() if kind == "ganache" and port == 0 else port
         try:
-            return _start(kind, chosen, log_path, block_seconds)
+            return _start(kind, chosen, log_path, flags)
         except _PortTakenError:
             if port != 0 or attempt == _START_ATTEMPTS:
                 raise
@@ -99,9 +122,18 @@ class _PortTakenError(ChainError):
     """Another process listens on the port."""
 
 
-def _start(kind: ChainKind, port: int, log_path: Path | None, block_seconds: float) -> DevChain:
+@dataclass(frozen=True)
+class _Flags:
+    """What all starts of a chain have in common."""
+
+    host: str
+    block_seconds: float
+    state: Path | None
+
+
+def _start(kind: ChainKind, port: int, log_path: Path | None, flags: _Flags) -> DevChain:
     process = subprocess.Popen(
-        _command(kind, port, block_seconds), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        _command(kind, port, flags), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
     found: Queue[int | None] = Queue()
@@ -124,7 +156,7 @@ def _start(kind: ChainKind, port: int, log_path: Path | None, block_seconds: flo
         is_taken = "in use" in words.lower() or "eaddrinuse" in words.lower()
         error = _PortTakenError if is_taken else ChainError
         raise error(f"the {kind} chain did not start on port {port}: {words}")
-    return DevChain(kind, listening_port, process, drain)
+    return DevChain(kind, flags.host, listening_port, process, drain)
 
 
 def _drain(output: IO[bytes], found: Queue[int | None], tail: deque[str], log_path: Path | None) -> None:
@@ -161,28 +193,32 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(10)
 
 
-def _command(kind: ChainKind, port: int, block_seconds: float) -> list[str]:
+def _command(kind: ChainKind, port: int, common: _Flags) -> list[str]:
+    host, state = common.host, common.state
     if kind == "embedded":
         module = "fedchain.chain.embedded"
-        return [sys.executable, "-m", module, "--port", str(port), "--until-stdin-closes"]
-    flags = _anvil_flags(port) if kind == "anvil" else _ganache_flags(port)
-    if block_seconds:
-        flags += ["--block-time" if kind == "anvil" else "--miner.blockTime", f"{block_seconds:g}"]
+        flags = ["--host", host, "--port", str(port), "--until-stdin-closes"]
+        return [sys.executable, "-m", module, *flags, *([] if state is None else ["--state", str(state)])]
+    flags = _anvil_flags(host, port) if kind == "anvil" else _ganache_flags(host, port)
+    if state is not None:
+        flags += ["--database.dbPath", str(state)]
+    if common.block_seconds:
+        flags += ["--block-time" if kind == "anvil" else "--miner.blockTime", f"{common.block_seconds:g}"]
     supervisor = str(Path(__file__).with_name("supervise.py"))
     return [sys.executable, "-I", "-S", supervisor, *find_tool(kind), *flags]
 
 
-def _anvil_flags(port: int) -> list[str]:
+def _anvil_flags(host: str, port: int) -> list[str]:
     return [
-        *("--host", _HOST, "--port", str(port), "--mnemonic", DEV_MNEMONIC, "--accounts", "10"),
+        *("--host", host, "--port", str(port), "--mnemonic", DEV_MNEMONIC, "--accounts", "10"),
         *("--hardfork", "shanghai", "--gas-limit", str(_BLOCK_GAS_LIMIT), "--no-request-size-limit"),
         *("--prune-history", str(_KEPT_STATES), "--base-fee", "0", "--gas-price", "0"),
     ]  # fmt: skip
 
 
-def _ganache_flags(port: int) -> list[str]:
+def _ganache_flags(host: str, port: int) -> list[str]:
     return [
-        *("--server.host", _HOST, "--server.port", str(port), "--wallet.mnemonic", DEV_MNEMONIC),
+        *("--server.host", host, "--server.port", str(port), "--wallet.mnemonic", DEV_MNEMONIC),
         *("--wallet.totalAccounts", "10", "--chain.hardfork", "shanghai", "--miner.instamine", "strict"),
         *("--miner.blockGasLimit", str(_BLOCK_GAS_LIMIT), "--miner.callGasLimit", str(_BLOCK_GAS_LIMIT)),
     ]  # fmt: skip

@@ -1,7 +1,7 @@
-"""Serves the embedded development chain: `python -m fedchain.chain.embedded [--port N] [--until-stdin-closes]`.
+"""Serves the embedded development chain: `python -m fedchain.chain.embedded [--port N] [--state FILE]`.
 
-It listens on 127.0.0.1 alone and says `listening on http://127.0.0.1:PORT` on standard output once it does. Its state
-lives in memory and ends with the process.
+It says `listening on http://HOST:PORT` on standard output once it listens. Its state lives in memory and ends with the
+process, or in a file, and goes on with the next.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sqlite3
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import msgspec
 
 from fedchain.chain.embedded_chain import EmbeddedChain
 from fedchain.chain.embedded_rpc import EmbeddedRpc
+from fedchain.chain.embedded_store import EmbeddedStore
+from fedchain.errors import ConfigError
 
 HOST = "127.0.0.1"
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
@@ -28,9 +33,9 @@ class EmbeddedServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, rpc: EmbeddedRpc, port: int) -> None:
+    def __init__(self, rpc: EmbeddedRpc, port: int, host: str = HOST) -> None:
         self.rpc = rpc
-        super().__init__((HOST, port), _Handler)
+        super().__init__((host, port), _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -53,7 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
         except (msgspec.DecodeError, UnicodeDecodeError):
             fault = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "parse error"}}
             return self._reply(200, msgspec.json.encode(fault))
-        return self._reply(200, msgspec.json.encode(self.server.rpc.answer(request)))
+        try:
+            answer = self.server.rpc.answer(request)
+        except sqlite3.Error as error:  # what is in memory is not in the file: go on from the file at the next start
+            print(f"chain state cannot be written: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+        return self._reply(200, msgspec.json.encode(answer))
 
     def _reply(self, status: int, body: bytes, *, close: bool = False) -> None:
         self.send_response_only(status)
@@ -72,14 +82,20 @@ class _Handler(BaseHTTPRequestHandler):
 def main(arguments: list[str] | None = None) -> None:
     """Run the server until it is ended."""
     parser = argparse.ArgumentParser(prog="fedchain.chain.embedded", description="embedded development chain")
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
+    parser.add_argument("--host", default=HOST, help="IPv4 address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="keeps the chain; it goes on where there is one")
     parser.add_argument("--until-stdin-closes", action="store_true", help="exit when standard input ends")
     options = parser.parse_args(arguments)
-    server = EmbeddedServer(EmbeddedRpc(EmbeddedChain()), options.port)
+    try:
+        chain = EmbeddedChain(None if options.state is None else EmbeddedStore(options.state))
+    except ConfigError as error:
+        sys.exit(str(error))
+    server = EmbeddedServer(EmbeddedRpc(chain), options.port, options.host)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     if options.until_stdin_closes:
         threading.Thread(target=_exit_with_stdin, name="stdin-watchdog", daemon=True).start()
-    print(f"listening on http://{HOST}:{server.server_address[1]}", flush=True)
+    print(f"listening on http://{options.host}:{server.server_address[1]}", flush=True)
     try:
         server.serve_forever(poll_interval=3600)
     except KeyboardInterrupt:

@@ -1,11 +1,11 @@
-"""A development chain in memory: eth-tester's py-evm chain with an index of its own.
+"""A development chain in memory, on request in a file too: eth-tester's py-evm chain with an index of its own.
 
 eth-tester finds a receipt by walking back over all blocks and rebuilds blocks to search their logs, which grows with
 the chain. Here every transaction is mined at once into a block of its own, and receipts and logs are kept by hash and
 block, so that sending, receipts and logs take the same time at block 10 and at block 10,000.
 
 Free gas (base fee 0), Shanghai rules, a block gas limit far above any transaction, the development phrase's accounts
-funded. A reset gives another genesis hash.
+funded. A new chain has another genesis hash.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from eth.db.atomic import AtomicDB
 from eth.exceptions import HeaderNotFound, PyEVMError, Revert
 from eth.vm.forks.shanghai import ShanghaiVM
 from eth.vm.spoof import SpoofTransaction
@@ -26,6 +27,7 @@ from rlp import encode as rlp_encode  # type: ignore[import-untyped]
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from fedchain.chain.account import DEV_MNEMONIC, DEV_PATH
+from fedchain.chain.embedded_store import EmbeddedStore, KeptBlock, KeptLog, RecordingDB
 
 BLOCK_GAS_LIMIT = 10**9
 DEV_ACCOUNTS = 10
@@ -68,9 +70,13 @@ class Mined:
 
 
 class EmbeddedChain:
-    """The chain's state and history. Every method takes the lock: requests are answered one at a time."""
+    """The chain's state and history. Every method takes the lock: requests are answered one at a time.
 
-    def __init__(self) -> None:
+    Args:
+        store: the file that keeps it; a chain in it goes on, in an empty one begins a new chain. None keeps nothing.
+    """
+
+    def __init__(self, store: EmbeddedStore | None = None) -> None:
         params = PyEVMBackend.generate_genesis_params({"gas_limit": BLOCK_GAS_LIMIT, "extra_data": os.urandom(32)})
         backend = PyEVMBackend.from_mnemonic(
             DEV_MNEMONIC,
@@ -81,11 +87,41 @@ class EmbeddedChain:
         )
         self._chain = backend.chain
         self._lock = threading.RLock()
-        self._blocks = [Mined(self._chain.get_canonical_block_header_by_number(0))]
+        self._store = store
+        self._blocks: list[Mined] = []
         self._by_transaction: dict[bytes, int] = {}
-        self._by_hash = {bytes(self._blocks[0].header.hash): 0}
+        self._by_hash: dict[bytes, int] = {}
         self.accounts: tuple[bytes, ...] = tuple(backend.get_accounts())
         self.chain_id: int = self._chain.chain_id
+        self._database: RecordingDB | None = None
+        if store is None:
+            self._enter(Mined(self._chain.get_canonical_block_header_by_number(0)))
+        else:
+            self._open(store)
+
+    def _open(self, store: EmbeddedStore) -> None:
+        """Take up the chain in the file, or begin it there with the new genesis block."""
+        trie, kept = store.load()
+        is_new = not kept
+        if is_new:
+            trie = dict(self._chain.chaindb.db.wrapped_db.kv_store)
+            kept = [KeptBlock(0, True, None, ())]
+            store.append(kept[0], dict(trie))
+        self._database = RecordingDB(trie)
+        self._chain = type(self._chain)(AtomicDB(self._database))
+        for one in kept:
+            logs = tuple(Log(log.address, log.topics, log.data) for log in one.logs)
+            header = self._chain.get_canonical_block_header_by_number(one.number)
+            transaction = self._chain.get_canonical_block_by_number(one.number).transactions[0] if one.number else None
+            self._enter(Mined(header, transaction, one.succeeded, logs, one.created))
+
+    def _enter(self, mined: Mined) -> None:
+        """Add a block to the index."""
+        number = len(self._blocks)
+        self._blocks.append(mined)
+        self._by_hash[bytes(mined.header.hash)] = number
+        if mined.transaction is not None:
+            self._by_transaction[bytes(mined.transaction.hash)] = number
 
     @property
     def head(self) -> int:
@@ -97,6 +133,7 @@ class EmbeddedChain:
 
         Raises:
             RefusedError: it is malformed, or its nonce, price or balance do not fit.
+            sqlite3.Error: the chain's file cannot be written: the chain must end.
         """
         with self._lock:
             vm = self._chain.get_vm()
@@ -122,11 +159,18 @@ class EmbeddedChain:
             created = None
             if transaction.to == b"":
                 created = keccak(rlp_encode([transaction.sender, transaction.nonce]))[12:]
-            header = result.imported_block.header
-            self._blocks.append(Mined(header, transaction, not computations[0].is_error, logs, created))
-            self._by_transaction[digest] = self.head
-            self._by_hash[bytes(header.hash)] = self.head
+            mined = Mined(result.imported_block.header, transaction, not computations[0].is_error, logs, created)
+            self._keep(mined)
+            self._enter(mined)
             return digest
+
+    def _keep(self, mined: Mined) -> None:
+        """Write a block to the file, before anybody hears of it."""
+        if self._store is None or self._database is None:
+            return
+        logs = tuple(KeptLog(log.address, log.topics, log.data) for log in mined.logs)
+        block = KeptBlock(mined.header.block_number, mined.succeeded, mined.created, logs)
+        self._store.append(block, self._database.take_changes())
 
     def call(self, sender: bytes, to: bytes, data: bytes, value: int, gas: int | None, number: int) -> bytes:
         """Execute a call on the state after a block, and forget it.

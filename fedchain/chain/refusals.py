@@ -10,7 +10,7 @@ from fedchain.chain.rpc import RpcError
 _KNOWN = ("already known", "already imported", "known transaction", "already in mempool")
 _NONCE = ("nonce", "replacement transaction", "underpriced replacement")
 _PRICE = ("base fee", "basefee", "underpriced", "gas price", "fee cap")
-_POOR = ("insufficient", "enough funds")
+_POOR = ("insufficient", "enough funds", "upfront cost")  # the last one is Besu's
 
 
 def _holds(error: RpcError, words: tuple[str, ...]) -> bool:

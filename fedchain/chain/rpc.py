@@ -24,6 +24,8 @@ MAX_ANSWER_BYTES = 1 << 30
 """Answers above this are refused: a node that sends more is broken or hostile."""
 
 _MAX_IDLE_CONNECTIONS = 8
+_MAX_MESSAGE = 200
+_OK, _FORBIDDEN = 200, 403
 _STALE = (BrokenPipeError, ConnectionResetError, ConnectionAbortedError)
 
 
@@ -47,10 +49,11 @@ class RpcError(ChainError):
 
 
 class _Answer(msgspec.Struct):
-    """A JSON-RPC response; unknown keys are ignored."""
+    """A JSON-RPC response; unknown keys are ignored. What is none may hold a message (Besu)."""
 
     result: Any = None
     error: Any = None
+    message: Any = None
 
 
 class RpcTransport:
@@ -93,11 +96,13 @@ class RpcTransport:
             RpcError: the node answered with an error.
         """
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params})
-        raw, is_repeated = self._exchange(body)
+        raw, status, is_repeated = self._exchange(body)
         try:
             answer = self._decoder.decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._unreachable("its answer is not JSON-RPC") from error
+        if status != _OK and answer.error is None and answer.result is None:
+            raise self._unreachable(_turned_away(status, answer.message))
         if answer.error is not None:
             fault = answer.error if isinstance(answer.error, dict) else {"message": str(answer.error)}
             code = fault.get("code")
@@ -116,8 +121,8 @@ class RpcTransport:
         with contextlib.suppress(AttributeError):  # the constructor refused the address
             self.close()
 
-    def _exchange(self, body: bytes) -> tuple[bytes, bool]:
-        """The answer's body, and whether the request had to be sent more than once."""
+    def _exchange(self, body: bytes) -> tuple[bytes, int, bool]:
+        """The answer's body and HTTP status, and whether the request had to be sent more than once."""
         is_repeated = False
         while True:
             connection, reused = self._take()
@@ -137,9 +142,9 @@ class RpcTransport:
             connection.close()
         else:
             self._give_back(connection)
-        if answer.status != 200 and not answer.body.lstrip()[:1] == b"{":
-            raise self._unreachable(f"HTTP status {answer.status}")
-        return answer.body, is_repeated
+        if answer.status != _OK and not answer.body.lstrip()[:1] == b"{":
+            raise self._unreachable(_turned_away(answer.status, None))
+        return answer.body, answer.status, is_repeated
 
     def _take(self) -> tuple[HttpConnection, bool]:
         with self._lock:
@@ -174,6 +179,16 @@ def _split(url: str) -> SplitResult:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"RPC address has scheme '{parts.scheme}' and host '{parts.hostname}'; {remedy}")
     return parts
+
+
+def _turned_away(status: int, message: object) -> str:
+    """What a node means that answers over HTTP, but not with JSON-RPC."""
+    said = f"HTTP status {status}"
+    if isinstance(message, str):
+        said += f", {message[:_MAX_MESSAGE].rstrip('.')}"
+    if status == _FORBIDDEN:
+        said += "; Besu answers so when the host's name in the address is not in its --host-allowlist"
+    return said
 
 
 def _words(error: Exception) -> str:

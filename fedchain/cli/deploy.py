@@ -32,6 +32,8 @@ def deploy(
 ) -> None:
     """Deploy and wire the five contracts. Run again against the same chain and file, it changes nothing.
 
+    Killed or failed half-way, it goes on when it is run again: what it has sent is in FILE.progress until then.
+
     --verify sends nothing: it computes the code that this version deploys, and compares it with what is on the chain.
 
     Without --keystore, on a development chain, development account 0 deploys.
@@ -52,8 +54,7 @@ def deploy(
             deployment.check(client)
         else:
             account = open_account(client, keystore, passphrase_file, dev_account)
-            stewards = steward or (Deployment.load(out).stewards if out.exists() else [account.address])
-            deployment, created = put_on_chain(client, account, stewards, out, progress=note)
+            deployment, created = put_on_chain(client, account, steward or None, out, progress=note)
         url = client.rpc_url
     note(f"deployed and recorded in {out}" if created else f"already deployed as recorded in {out}: nothing changed")
     if as_json:

@@ -12,7 +12,7 @@ import typer
 from fedchain.cli import nodelife, rotate
 from fedchain.cli.guard import SETTINGS
 from fedchain.cli.logs import configure_logging
-from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, Rpc
+from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, NodeDirectory, Rpc
 from fedchain.cli.output import note, print_json
 
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ def init(
     ],
     rpc: Rpc = DEFAULT_RPC,
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="IP:PORT", help="For its peers; default: a free port of 127.0.0.1."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="HOST:PORT", help="What peers dial; default: where it listens.")
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", metavar="IP:PORT", help="Serve metrics there; default: nowhere.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a node's folder: a key in an encrypted keystore, its passphrase, a certificate, a commented node.toml.
@@ -52,9 +62,12 @@ def init(
     import json
 
     from fedchain.exchange import Identity
+    from fedchain.exchange.endpoint import parse_endpoint
     from fedchain.node.init import init_node
 
-    config = init_node(folder, name, deployment, rpc, data)
+    where = {"listen": listen, "endpoint": endpoint, "metrics": metrics}
+    parsed = {name: parse_endpoint(text) for name, text in where.items() if text is not None}
+    config = init_node(folder, name, deployment, rpc, data, **parsed)
     address = "0x" + str(json.loads(config.keys.keystore.read_text())["address"]).removeprefix("0x")
     identity = Identity.load(config.keys.certificate, config.keys.certificate_key)
     if as_json:
@@ -76,7 +89,7 @@ def init(
 
 @app.command()
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder, with its node.toml.")] = Path("."),
+    folder: NodeDirectory = Path("."),
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Another node.toml than DIR's.")
     ] = None,
@@ -123,6 +136,6 @@ def run(
     )
 
 
-for command in (nodelife.register, nodelife.doctor, nodelife.backup, nodelife.restore):
+for command in (nodelife.status, nodelife.register, nodelife.doctor, nodelife.backup, nodelife.restore):
     app.command()(command)
 app.add_typer(rotate.app)

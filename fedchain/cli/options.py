@@ -43,7 +43,11 @@ DevAccount = Annotated[
     typer.Option("--dev-account", min=0, max=9, metavar="N", help="Use development account N; its key is public."),
 ]
 NodeFolder = Annotated[
-    Path, typer.Option("--node", metavar="DIR", help="Folder of a running node (with its node.toml).")
+    Path,
+    typer.Option("--node", metavar="DIR", envvar="FEDCHAIN_NODE", help="Folder of a running node (with node.toml)."),
+]
+NodeDirectory = Annotated[
+    Path, typer.Argument(metavar="DIR", envvar="FEDCHAIN_NODE", help="The node's folder, with its node.toml.")
 ]
 JobIdArgument = Annotated[str, typer.Argument(metavar="JOB", help="Job id: 0x and 64 hex digits.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

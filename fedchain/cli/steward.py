@@ -23,6 +23,7 @@ from fedchain.cli.options import (
 )
 from fedchain.cli.output import print_json, print_rows
 from fedchain.errors import ConfigError
+from fedchain.types import Status
 
 if TYPE_CHECKING:
     from fedchain.chain import Consortium, Participant
@@ -42,6 +43,27 @@ def group() -> None:
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the key.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Make a steward's key: an encrypted keystore and its passphrase, in files with mode 0600; prints its address.
+
+    Whoever deploys, or accredits, on a chain that is no development chain needs one.
+
+    Example: fedchain steward init my-steward
+    """
+    from fedchain.chain import Account, new_keystore
+
+    path = folder / "keystore.json"
+    account: Account = new_keystore(path, folder / "passphrase")
+    if as_json:
+        print_json({"address": account.address, "keystore": str(path), "passphrase_file": str(folder / "passphrase")})
+    else:
+        print(f"steward {account.address} in {folder}; back it up: nobody else can accredit in its place")
+
+
+@app.command()
 def accredit(
     name: Name,
     rpc: Rpc = DEFAULT_RPC,
@@ -51,13 +73,14 @@ def accredit(
     dev_account: DevAccount = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a registered participant take part in jobs.
+    """Let a registered participant take part in jobs; nothing changes where it does already.
 
     Example: fedchain steward accredit operator --deployment deployment.json --rpc http://127.0.0.1:8545
     """
     with _acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
         participant = find_participant(consortium, name)
-        consortium.accredit(participant.address)
+        if participant.status is not Status.ACCREDITED:
+            consortium.accredit(participant.address)
         _show(consortium, participant.address, as_json)
 
 

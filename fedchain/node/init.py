@@ -10,8 +10,10 @@ from pathlib import Path
 from fedchain.chain import Account
 from fedchain.errors import ConfigError
 from fedchain.exchange import Identity
+from fedchain.exchange.endpoint import Endpoint
 from fedchain.node.config import NodeConfig, load_config
 
+_NO_ENDPOINT = '# endpoint = "node.example.org:4433"'
 _TEMPLATE = """\
 # A fedchain node. Relative paths count from this file's folder.
 
@@ -45,9 +47,9 @@ path = {data}
 
 [serve]
 # Where this node listens for the other parties (mutual TLS), and what they dial: the endpoint in the registry.
-host = "127.0.0.1"               # "0.0.0.0" for every address of this machine
-port = 0                         # 0: any free port
-# endpoint = "node.example.org:4433"   # default: host and port
+host = {serve_host:<24} # "0.0.0.0" for every address of this machine
+port = {serve_port:<24} # 0: any free port
+{endpoint}   # default: host and port
 # control_socket = "state/node.sock"
 
 [state]
@@ -63,12 +65,22 @@ accept = "all"
 # fill_pools = true              # prepare the next round's encryption in idle time
 
 [metrics]
-# port = 9464                    # Prometheus metrics at this port; default: none
-# host = "127.0.0.1"             # who reaches them
+{metrics_port:<32} # Prometheus metrics at this port; default: none
+{metrics_host:<32} # who reaches them
 """
 
 
-def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -> NodeConfig:
+def init_node(
+    folder: Path,
+    name: str,
+    deployment: Path,
+    rpc: str,
+    data: Path,
+    *,
+    listen: Endpoint | None = None,
+    endpoint: Endpoint | None = None,
+    metrics: Endpoint | None = None,
+) -> NodeConfig:
     """Create a node: a fresh key in an encrypted keystore, its passphrase, a certificate, and `node.toml`.
 
     Args:
@@ -77,6 +89,9 @@ def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -
         deployment: path of the deployment file (need not exist yet).
         rpc: HTTP address of a chain node.
         data: path of the party's table (need not exist yet).
+        listen: address and port for its peers; None for a free port of this machine alone.
+        endpoint: what they dial; None for where it listens.
+        metrics: address and port of its metrics; None serves none.
 
     Returns:
         The configuration as `load_config` reads it.
@@ -94,6 +109,11 @@ def init_node(folder: Path, name: str, deployment: Path, rpc: str, data: Path) -
         rpc=json.dumps(rpc),
         deployment=json.dumps(_relative(deployment, folder)),
         data=json.dumps(_relative(data, folder)),
+        serve_host=json.dumps("127.0.0.1" if listen is None else listen.host),
+        serve_port=0 if listen is None else listen.port,
+        endpoint=_NO_ENDPOINT if endpoint is None else f"endpoint = {json.dumps(str(endpoint))}",
+        metrics_port="# port = 9464" if metrics is None else f"port = {metrics.port}",
+        metrics_host='# host = "127.0.0.1"' if metrics is None else f"host = {json.dumps(metrics.host)}",
     )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write_new(config_path, text, 0o644)

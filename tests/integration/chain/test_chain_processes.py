@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fedchain.chain import ChainClient, dev_accounts, start_dev_chain
+from fedchain.chain import ChainClient, Sender, dev_accounts, start_dev_chain
 from fedchain.chain.devchain import CHAIN_KINDS, ChainKind, find_tool
 from fedchain.chain.embedded import MAX_REQUEST_BYTES
 from fedchain.errors import ChainError, ConfigError
@@ -109,6 +109,44 @@ def test_a_block_time_that_a_chain_cannot_have_is_a_config_error() -> None:
         start_dev_chain("embedded", block_seconds=1)
     with pytest.raises(ConfigError, match="0 to 60 seconds"):
         start_dev_chain("anvil", block_seconds=-1)
+
+
+@pytest.mark.parametrize("kind", ["embedded", "ganache"])
+def test_a_chain_with_a_state_goes_on_where_it_was_killed(kind: ChainKind, tmp_path: Path) -> None:
+    skip_unless_installed(kind)
+    state, friend = tmp_path / "state", "0x" + "aa" * 20
+    with start_dev_chain(kind, state=state) as chain, ChainClient(chain.rpc_url) as client:
+        Sender(client, dev_accounts(1)[0]).transfer(friend, 5)
+        before = [client.block_hash(number) for number in range(client.head() + 1)]
+        if kind == "embedded":
+            chain.process.kill()
+        else:  # the process is the supervisor, which takes the chain with it
+            chain.process.terminate()
+        chain.process.wait(20)
+    with start_dev_chain(kind, state=state) as chain, ChainClient(chain.rpc_url) as client:
+        assert [client.block_hash(number) for number in range(client.head() + 1)] == before
+        assert client.balance(friend) == 5
+        Sender(client, dev_accounts(1)[0]).transfer(friend, 1)
+        assert client.balance(friend) == 6
+
+
+def test_anvil_keeps_no_state_that_a_kill_could_lose(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="choose the chain kind 'embedded' or 'ganache'"):
+        start_dev_chain("anvil", state=tmp_path / "state")
+
+
+def test_a_state_that_is_something_else_is_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no chain, but longer than the header of a database: " * 5)
+    with pytest.raises(ChainError, match="is no file of an embedded chain"):
+        start_dev_chain("embedded", state=tmp_path / "notes.txt")
+
+
+def test_a_chain_listens_where_it_is_told() -> None:
+    with start_dev_chain("embedded", host="0.0.0.0") as chain:
+        assert chain.rpc_url.startswith("http://127.0.0.1:")
+        assert ChainClient(chain.rpc_url).head() == 0
+    with pytest.raises(ConfigError, match="'localhost' is no IPv4 address"):
+        start_dev_chain("embedded", host="localhost")
 
 
 def post(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, Any]:

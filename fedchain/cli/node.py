@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedchain.cli import nodelife
+from fedchain.cli import nodelife, token
 from fedchain.cli.guard import SETTINGS
 from fedchain.cli.logs import configure_logging
 from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, Rpc
@@ -109,10 +109,12 @@ def run(
                     "address": node.address,
                     "endpoint": node.exchange.endpoint,
                     "control_socket": str(settings.control_socket),
+                    "api": None if node.api is None else node.api.url,
                 }
             )
         else:
-            note(f"node '{node.name}' ({node.address}) is ready; Ctrl-C stops it")
+            api = "" if node.api is None else f", its API is at {node.api.url}"
+            note(f"node '{node.name}' ({node.address}) is ready{api}; Ctrl-C stops it")
 
     run_node(
         settings,
@@ -125,3 +127,4 @@ def run(
 
 for command in (nodelife.register, nodelife.doctor, nodelife.backup, nodelife.restore):
     app.command()(command)
+app.add_typer(token.app)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchain.cli.shardview import ShardView
+from fedchain.model.shardview import ShardView
 from fedchain.data.csv import read_table
 from fedchain.errors import ModelFormatError
 from fedchain.model.shard import OwnSplit, Shard, Tree, TreeShape

@@ -157,6 +157,14 @@ class MetricsSection(_Section):
     host: _NonEmpty = "127.0.0.1"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone; of names only `localhost` is known to be."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 class ApiSection(_Section):
     """`[api]`: the HTTP API for the node's own people and their systems.
 
@@ -286,14 +294,6 @@ def load_config(path: Path) -> NodeConfig:
     except ValidationError as error:
         raise ConfigError(f"{path}: {_first_problem(error)}") from error
     return _resolved(config, path.resolve().parent)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone; of names only `localhost` is known to be."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def checked_socket_path(path: Path) -> Path:

@@ -55,7 +55,7 @@ def bare_app(endpoints: Endpoints) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(refuse_unknown_query)],
+        dependencies=[Depends(require_admitted)],
     )
     for one in endpoints.all:
         app.add_api_route(
@@ -77,19 +77,21 @@ def bare_app(endpoints: Endpoints) -> FastAPI:
     return app
 
 
-def refuse_unknown_query(request: Request) -> None:
-    """Names in the query that the route does not have.
+def require_admitted(request: Request) -> None:
+    """The route is the one that the gate let the request through for, and the query has no names but the route's.
 
     Raises:
-        Problem: 422, names one.
+        Problem: 403, gate and app take the request for different ones; 422, names what the query has too much.
     """
     route = request.scope.get("route")
-    if isinstance(route, APIRoute):
-        known = {one.alias for one in route.dependant.query_params}
-        unknown = [name for name in request.query_params if name not in known]
-        if unknown:
-            there = f"there are {', '.join(sorted(known))}" if known else "this request has none"
-            raise Problem(422, "invalid-request", f"unknown query parameter {unknown[0][:60]!r}: {there}")
+    admitted = request.scope.get("state", {}).get("admitted")
+    if not isinstance(route, APIRoute) or admitted != f"{request.method} {route.path}":
+        raise Problem(403, "not-allowed", "nobody may do that: the gate does not know this route")
+    known = {one.alias for one in route.dependant.query_params}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        there = f"there are {', '.join(sorted(known))}" if known else "this request has none"
+        raise Problem(422, "invalid-request", f"unknown query parameter {unknown[0][:60]!r}: {there}")
 
 
 def _answer(request: Request, problem: Problem) -> Response:

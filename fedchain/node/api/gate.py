@@ -96,7 +96,7 @@ class Gate:
                     token = self._logged_in(scope)
                     if endpoint is not None and token.role not in endpoint.roles:
                         raise Problem(403, "not-allowed", f"the role {token.role.value} may not {endpoint.name}")
-                state["token"] = token
+                state["token"], state["admitted"] = token, None if endpoint is None else endpoint.name
                 body = _Body(receive, self._most(endpoint), out)
                 body.check_length(_header(scope, b"content-length"))
                 await self._app(scope, body.receive, out.send)

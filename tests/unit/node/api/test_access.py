@@ -84,7 +84,7 @@ def test_a_refused_role_leaves_nothing_behind(client: Client, puppet: Puppet, as
             if role not in endpoint.roles and endpoint.roles is not OPEN:
                 assert ask(client, endpoint, as_(role)) == 403
 
-    assert puppet.table.read_bytes() == before or ApiRole.DATA_OWNER in ENDPOINTS.find("PUT", "/v1/data").roles  # type: ignore[union-attr]
+    assert puppet.table.read_bytes() == before
     assert (puppet.submitted, puppet.aborted) == ([], [])
 
 
@@ -94,19 +94,12 @@ def test_a_route_that_the_gate_does_not_know_is_closed(gate: Gate, as_: As) -> N
     client = Client(gate)
 
     assert client.get("/v1/forgotten").status_code == 401
+    for role in ApiRole:
+        assert client.get("/v1/forgotten", headers=as_(role)).status_code == 403
 
 
 def test_paths_that_are_not_there_tell_strangers_nothing(client: Client, as_: As) -> None:
-    for path in (
-        "/",
-        "/docs",
-        "/openapi.json",
-        "/v1",
-        "/v1/jobs/",
-        "/v1/health/",
-        "//v1/health",
-        "/v1/%68ealth/../jobs",
-    ):
+    for path in ("/", "/docs", "/openapi.json", "/v1", "/v1/jobs/", "/v1/health/", "/v1/health/x", "/V1/health"):
         assert client.get(path).status_code == 401, path
         assert client.get(path, headers=as_(ApiRole.ADMIN)).status_code == 404, path
     assert client.delete("/v1/jobs", headers=as_(ApiRole.ADMIN)).status_code == 405

@@ -65,6 +65,12 @@ accept = "all"
 [metrics]
 # port = 9464                    # Prometheus metrics at this port; default: none
 # host = "127.0.0.1"             # who reaches them
+
+[api]
+# port = 8440                    # HTTP API for this party's own people; default: none. `fedchain node token create`
+# host = "127.0.0.1"             # others than this machine's loopback need a certificate, for HTTPS:
+# certificate = "api-certificate.pem"
+# certificate_key = "api-certificate.key"
 """
 
 

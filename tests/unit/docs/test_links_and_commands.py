@@ -34,7 +34,7 @@ def commands() -> dict[str, set[str]]:
 
 
 COMMANDS = commands()
-GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
+GROUPS = {name.rpartition(" ")[0] for name in COMMANDS if " " in name}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -61,7 +61,11 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
         words = line.split()
         if not re.fullmatch(r"[a-z]+", words[0]):
             continue  # COMMAND, an option: the root's own usage
-        name = " ".join(words[:2]) if words[0] in GROUPS and len(words) > 1 else words[0]
+        name = words[0]
+        for word in words[1:]:
+            if name not in GROUPS:
+                break
+            name = f"{name} {word}"
         assert name in COMMANDS, f"fedchain {line}"
         options = {word for word in words if word.startswith("--")} - {"--help"}
         assert options <= COMMANDS[name], f"fedchain {line}"

@@ -102,6 +102,13 @@ class ProgressBoard:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
+    def dismiss(self) -> None:
+        """Tell all listeners that nothing more comes; watchers go on."""
+        with self._lock:
+            for listener in self._listeners:
+                listener(None)
+            self._listeners.clear()
+
     def _pass_on(self, line: Line | None) -> None:
         for watcher in self._watchers:
             _offer(watcher, line)

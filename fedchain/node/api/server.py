@@ -46,6 +46,7 @@ class ApiServer:
 
     def __init__(self, backend: Backend, config: NodeConfig, *, on_request: OnRequest | None = None) -> None:
         section = config.api
+        self._board = backend.board
         if section.certificate_key is not None:
             require_private(section.certificate_key)
         app = api_app(
@@ -93,6 +94,7 @@ class ApiServer:
     def close(self) -> None:
         """Stop; requests under way get two seconds to end."""
         self._server.should_exit = True
+        self._board.dismiss()  # streams end by themselves
         self._thread.join(_STOP_SECONDS)
         self._socket.close()
 

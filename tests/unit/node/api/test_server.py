@@ -40,7 +40,6 @@ def served(puppet: Puppet, folder: Path, more: str = "") -> Iterator[ApiServer]:
     try:
         yield server
     finally:
-        puppet.board.close()
         server.close()
 
 
@@ -125,7 +124,7 @@ def test_the_loopback_is_known_by_its_addresses() -> None:
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "", "127.1")))
 
 
-def test_the_end_of_the_server_ends_streams(puppet: Puppet, tmp_path: Path) -> None:
+def test_the_end_of_the_server_ends_streams(puppet: Puppet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     token = TokenFile(tmp_path / "state").create(ApiRole.VIEWER)[1]
     puppet.board.post("node", name="operator", status="accredited")
     got, ended = threading.Event(), threading.Event()
@@ -145,3 +144,4 @@ def test_the_end_of_the_server_ends_streams(puppet: Puppet, tmp_path: Path) -> N
     assert ended.wait(20)
     thread.join(20)
     assert time.monotonic() - begun < 15
+    assert "Cancel" not in caplog.text

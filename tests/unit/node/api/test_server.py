@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,3 +147,10 @@ def test_the_end_of_the_server_ends_streams(puppet: Puppet, tmp_path: Path, capl
     thread.join(20)
     assert time.monotonic() - begun < 15
     assert "Cancel" not in caplog.text
+
+
+def test_a_node_without_the_api_does_not_load_its_libraries() -> None:
+    code = "import sys, fedchain.node.runtime; print([one for one in ('fastapi', 'uvicorn') if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

@@ -82,7 +82,8 @@ class ApiServer:
             ) from error
         self._socket = _listen(section)
         port = self._socket.getsockname()[1]
-        host = f"[{section.host}]" if ":" in section.host else section.host
+        host = section.host.strip("[]")
+        host = f"[{host}]" if ":" in host else host
         self.url = f"{'https' if section.https else 'http'}://{host}:{port}"
         self._server = uvicorn.Server(settings)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="api", daemon=True)

@@ -23,7 +23,7 @@ from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import finished_shard
 from fedchain.node.jobstate import read_state
 from fedchain.node.owntable import OwnTable
-from fedchain.node.progress import ProgressBoard
+from fedchain.node.progress import Line, ProgressBoard
 from fedchain.types import JobId, Phase
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class NodeBackend:
         """Of the node."""
         exchange = self._node.exchange
         subscriber = exchange.subscriber
-        shown = next((line for line in self.board.snapshot() if line["event"] == "node"), {})
+        shown: Line = next((line for line in self.board.snapshot() if line["event"] == "node"), {})
         return {
             "name": self.name,
             "address": self._node.address,

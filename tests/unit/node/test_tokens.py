@@ -50,7 +50,7 @@ def test_what_is_no_token_opens_nothing(tmp_path: Path) -> None:
 def test_a_token_ends_when_it_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = TokenFile(tmp_path)
     token, text = file.create(ApiRole.VIEWER, days=1)
-    monkeypatch.setattr(module.time, "time", lambda: token.expires + 1)
+    monkeypatch.setattr("fedchain.node.tokens.time.time", lambda: token.expires + 1)
 
     assert file.check(text) is None
     assert not file.is_live(token.id)

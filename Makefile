@@ -121,6 +121,10 @@ fmt: venv-test ## format Python, and Solidity where `make tools` has run
 contracts: venv-test tools ## compile the contracts into fedchain/chain/artifacts/
 	$(RUN_PYTHON) contracts/script/compile.py
 
+.PHONY: openapi
+openapi: venv ## write the HTTP API's OpenAPI document into docs/reference/
+	$(RUN_PYTHON) -m fedchain.node.api.description docs/reference/openapi.json
+
 .PHONY: venv
 venv: .venv/.installed ## .venv with fedchain in it
 

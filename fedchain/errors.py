@@ -2,8 +2,10 @@
 
 FedchainError
 ├── ConfigError               job.toml, node.toml, command line: the user can mend it
-│   └── CheckpointError       a warm start without its checkpoint, with another one, or one that does not fit the job
+│   ├── CheckpointError       a warm start without its checkpoint, with another one, or one that does not fit the job
+│   └── UnknownJobError       no job of that id
 ├── DataError                 a table, its columns, its labels
+│   └── TableInUseError       a table that cannot be replaced now
 ├── AlignmentError            ids that cannot be aligned (empty intersection, duplicates …)
 ├── TrainingError             a job that cannot go on for a reason of its own
 ├── ModelFormatError          a shard file that cannot be read
@@ -52,10 +54,18 @@ class CheckpointError(ConfigError):
     """A warm start's checkpoint is missing, is not the one that the job names, or does not fit the job."""
 
 
+class UnknownJobError(ConfigError):
+    """There is no job of that id: in the consortium, or at this node."""
+
+
 class DataError(FedchainError):
     """A table does not hold what the job asks for; names file, line or column."""
 
     exit_code = 3
+
+
+class TableInUseError(DataError):
+    """The node's table cannot be replaced now: a job needs it as it is; names the jobs."""
 
 
 class AlignmentError(FedchainError):

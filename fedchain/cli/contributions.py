@@ -12,8 +12,7 @@ from fedchain.cli.options import (
     known_job,
     opened,
 )
-from fedchain.cli.output import gain_shares, print_json, print_rows
-from fedchain.errors import ConfigError
+from fedchain.cli.output import print_json, print_rows
 
 _E6 = 1_000_000
 
@@ -30,32 +29,16 @@ def contributions(
 
     Example: fedchain contributions 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
+    from fedchain.node.contributions import read_contributions
+
     with opened(rpc, deployment) as consortium:
-        view = known_job(consortium, job)
-        record = consortium.contribution(view.job_id)
-        if record is None:
-            raise ConfigError(
-                f"job {view.job_id} has no contribution recorded: it is {view.phase.name.lower()}; "
-                "the active party records it when it evaluates the finished model"
-            )
-        names = [consortium.participant(address).name for address in record.roster]
-    shares = dict(zip(names, record.shares_e6, strict=True))
-    parts = gain_shares(shares)
+        found = read_contributions(consortium, known_job(consortium, job))
     if as_json:
-        print_json(
-            {
-                "job_id": view.job_id,
-                "contributions": parts,
-                "contributions_e6": shares,
-                "utility_full_e6": record.full,
-                "utility_empty_e6": record.empty,
-                "block": record.block_number,
-            }
-        )
+        print_json(found.as_dict())
         return
     print_rows(
-        f"job {view.job_id}, block {record.block_number}: utility (minus squared error) {record.empty / _E6:.6f} "
-        f"of nobody, {record.full / _E6:.6f} of all",
+        f"job {found.job_id}, block {found.block}: utility (minus squared error) {found.empty_e6 / _E6:.6f} "
+        f"of nobody, {found.full_e6 / _E6:.6f} of all",
         ("party", "gain", "share"),
-        [(name, f"{share / _E6:+.6f}", f"{parts[name]:.1%}") for name, share in shares.items()],
+        [(name, f"{share / _E6:+.6f}", f"{found.parts[name]:.1%}") for name, share in found.shares_e6.items()],
     )

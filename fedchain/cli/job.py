@@ -95,7 +95,7 @@ def status(
 
     Example: fedchain job status 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    from fedchain.cli.jobstate import read_state
+    from fedchain.node.jobstate import read_state
 
     with opened(rpc, deployment) as consortium:
         state = read_state(consortium, known_job(consortium, job))
@@ -155,9 +155,9 @@ def watch(
 
     Example: fedchain job watch 0x5c…e1 --deployment deployment.json --node nodes/operator
     """
-    from fedchain.cli.jobstate import read_state
     from fedchain.cli.waiting import ChainWaits, NodeWaits, in_words
     from fedchain.cli.watching import JobBars
+    from fedchain.node.jobstate import read_state
 
     begun = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -9,12 +9,11 @@ import typer
 
 from fedchain.cli.options import AsJson
 from fedchain.cli.output import console, print_json, print_pairs
-from fedchain.errors import ConfigError
 from fedchain.types import JobId
 
 if TYPE_CHECKING:
-    from fedchain.cli.shardview import FeatureUse, Node, ShardView
     from fedchain.model.shard import Shard
+    from fedchain.model.shardview import FeatureUse, Node, ShardView
 
 app = typer.Typer(name="model", no_args_is_help=True)
 
@@ -51,7 +50,7 @@ def show(
 
     Example: fedchain model show shards/operator.shard.json --tree 1
     """
-    from fedchain.cli.shardview import ShardView
+    from fedchain.model.shardview import ShardView
 
     view = ShardView(load_shard(shard, node))
     if tree is not None:
@@ -70,7 +69,7 @@ def load_shard(shard: str, node: Path | None) -> Shard:
     """The shard that the command line names.
 
     Raises:
-        ConfigError: not a job id, or a job that the node has not finished.
+        ConfigError: not a job id, or (UnknownJobError) a job that the node has not finished.
         ModelFormatError: the file is missing or damaged.
     """
     from fedchain.model.shard import Shard
@@ -78,15 +77,9 @@ def load_shard(shard: str, node: Path | None) -> Shard:
     if node is None:
         return Shard.load(Path(shard))
     from fedchain.node.config import load_config
-    from fedchain.node.jobfiles import SHARD, JobFiles
+    from fedchain.node.jobfiles import finished_shard
 
-    folder = load_config(node / "node.toml").state.folder
-    files = JobFiles(folder, JobId(shard.lower()))
-    if not files.complete:
-        finished = sorted(path.parent.name for path in (folder / "jobs").glob("0x*/report.json"))
-        has = f"it has {', '.join(finished[:3])}" if finished else "it has none yet"
-        raise ConfigError(f"node {node} has no finished job {shard}; {has}")
-    return Shard.load(files.folder / SHARD)
+    return finished_shard(load_config(node / "node.toml").state.folder, JobId(shard.lower()))
 
 
 def _print_summary(view: ShardView) -> None:

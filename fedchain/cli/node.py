@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedchain.cli import nodelife, rotate
+from fedchain.cli import nodelife, rotate, token
 from fedchain.cli.guard import SETTINGS
 from fedchain.cli.logs import configure_logging
 from fedchain.cli.options import DEFAULT_DEPLOYMENT, DEFAULT_RPC, AsJson, DeploymentFile, NodeDirectory, Rpc
@@ -122,10 +122,12 @@ def run(
                     "address": node.address,
                     "endpoint": node.exchange.endpoint,
                     "control_socket": str(settings.control_socket),
+                    "api": None if node.api is None else node.api.url,
                 }
             )
         else:
-            note(f"node '{node.name}' ({node.address}) is ready; Ctrl-C stops it")
+            api = "" if node.api is None else f", its API is at {node.api.url}"
+            note(f"node '{node.name}' ({node.address}) is ready{api}; Ctrl-C stops it")
 
     run_node(
         settings,
@@ -139,3 +141,4 @@ def run(
 for command in (nodelife.status, nodelife.register, nodelife.doctor, nodelife.backup, nodelife.restore):
     app.command()(command)
 app.add_typer(rotate.app)
+app.add_typer(token.app)

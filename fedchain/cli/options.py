@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedchain.cli.output import note
-from fedchain.errors import ConfigError
+from fedchain.errors import ConfigError, UnknownJobError
 from fedchain.types import JobId
 
 if TYPE_CHECKING:
@@ -141,7 +141,8 @@ def known_job(consortium: Consortium, job: str) -> JobView:
     """A job that exists.
 
     Raises:
-        ConfigError: malformed id, or no such job in this consortium.
+        ConfigError: malformed id.
+        UnknownJobError: no such job in this consortium.
     """
     from fedchain.types import Phase
 
@@ -149,5 +150,5 @@ def known_job(consortium: Consortium, job: str) -> JobView:
     if view.phase is Phase.NONE:
         jobs = consortium.jobs()
         newest = f"the newest of its {len(jobs)} jobs is {jobs[-1]}" if jobs else "it has no job yet"
-        raise ConfigError(f"no job {job} in this consortium; {newest}")
+        raise UnknownJobError(f"no job {job} in this consortium; {newest}")
     return view

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedchain.cli.options import AsJson
-from fedchain.cli.output import gain_shares, note, print_json, print_pairs, size_text
+from fedchain.cli.output import note, print_json, print_pairs, size_text
+from fedchain.contribution.gain import gain_shares
 from fedchain.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from fedchain.data.assembly import assemble
 from fedchain.data.ids import sort_ids
+from fedchain.data.records import Records
 from fedchain.data.schema import Schema
 from fedchain.data.selection import Selection
 from fedchain.data.sql import Query
@@ -15,6 +19,8 @@ from fedchain.errors import ConfigError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 """Of Parquet files, in any case; all other files are CSV."""
+
+SourceKind = Literal["csv", "parquet", "query"]
 
 
 @dataclass(frozen=True)
@@ -43,18 +49,38 @@ class TableSource:
             ConfigError: a library is missing, or the query is no SELECT.
             DataError: as `fedchain.data.assembly.assemble`. The message may name values: it is for the table's owner.
         """
+        with self.records() as records:
+            table = assemble(records, selection, self.schema)
+        if isinstance(self.origin, Query):
+            return replace(table.take(sort_ids(table.ids)), blank_ids=table.blank_ids)
+        return table
+
+    @contextmanager
+    def records(self) -> Iterator[Records]:
+        """The opened source, for as long as the block lasts.
+
+        Raises:
+            ConfigError, DataError: as `read`.
+        """
         origin = self.origin
         if isinstance(origin, Query):
             with origin.records() as records:
-                table = assemble(records, selection, self.schema)
-            return replace(table.take(sort_ids(table.ids)), blank_ids=table.blank_ids)
-        if origin.suffix.lower() in PARQUET_SUFFIXES:
+                yield records
+        elif self.kind == "parquet":
             from fedchain.data.parquet import parquet_records
 
-            return assemble(parquet_records(origin), selection, self.schema)
-        from fedchain.data.csv import csv_records
+            yield parquet_records(origin)
+        else:
+            from fedchain.data.csv import csv_records
 
-        return assemble(csv_records(origin), selection, self.schema)
+            yield csv_records(origin)
+
+    @property
+    def kind(self) -> SourceKind:
+        """`parquet` or `csv`, by the file's suffix, or `query`."""
+        if isinstance(self.origin, Query):
+            return "query"
+        return "parquet" if self.origin.suffix.lower() in PARQUET_SUFFIXES else "csv"
 
 
 def table_file(folder: Path, name: str) -> Path:

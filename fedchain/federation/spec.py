@@ -282,6 +282,20 @@ class JobSpec(_Section):
         return cls._validate(raw, where)
 
     @classmethod
+    def from_json_text(cls, text: str, where: str = "job file") -> JobSpec:
+        """Validate a job file's content as JSON, canonical or not; `where` names it in errors.
+
+        Raises:
+            ConfigError: not JSON, unknown key, or a value out of range.
+        """
+        try:
+            require_shallow_json(text.encode())
+            raw = json.loads(text)
+        except (MessageError, ValueError) as error:
+            raise ConfigError(f"{where}: not JSON: {error}") from error
+        return cls._validate(raw, where)
+
+    @classmethod
     def _validate(cls, raw: Any, where: str) -> JobSpec:
         if not isinstance(raw, Mapping):
             raise ConfigError(f"{where}: expected a table at the top")

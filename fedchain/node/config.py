@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -156,6 +157,51 @@ class MetricsSection(_Section):
     host: _NonEmpty = "127.0.0.1"
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine alone; of names only `localhost` is known to be."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+class ApiSection(_Section):
+    """`[api]`: the HTTP API for the node's own people and their systems.
+
+    Attributes:
+        port: 0 for any free one, which the log names; default: there is no API.
+        host: address to listen on.
+        certificate, certificate_key: of HTTPS, PEM; the key's file has mode 0600. Default: plain HTTP.
+        plain_http_beyond_loopback: without a certificate, serve other addresses than this machine's loopback too:
+            tokens, scores and uploaded tables then cross the network for all to read.
+        max_upload_bytes: of an uploaded table.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    host: _NonEmpty = "127.0.0.1"
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    plain_http_beyond_loopback: Annotated[bool, Field(strict=True)] = False
+    max_upload_bytes: Annotated[int, Field(strict=True, ge=1024, le=2**36)] = 1 << 28
+
+    @model_validator(mode="after")
+    def _is_private(self) -> Self:
+        if (self.certificate is None) != (self.certificate_key is None):
+            raise ValueError("certificate and certificate_key go together; give both, or neither for plain HTTP")
+        if self.certificate is None and not self.plain_http_beyond_loopback and not is_loopback(self.host):
+            raise ValueError(
+                f"plain HTTP is for this machine alone, and host '{self.host}' is not its loopback; set certificate "
+                'and certificate_key, or host = "127.0.0.1" (plain_http_beyond_loopback = true lets everybody on '
+                "the way read tokens, scores and tables)"
+            )
+        return self
+
+    @property
+    def https(self) -> bool:
+        """Whether it is served over TLS."""
+        return self.certificate is not None
+
+
 class JobsSection(_Section):
     """`[jobs]`.
 
@@ -191,6 +237,7 @@ class NodeConfig(_Section):
     state: StateSection = StateSection()
     jobs: JobsSection = JobsSection()
     metrics: MetricsSection = MetricsSection()
+    api: ApiSection = ApiSection()
     _folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -267,7 +314,7 @@ def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
     def at(path: Path) -> Path:
         return base / path.expanduser()
 
-    socket, data = config.serve.control_socket, config.data
+    socket, data, api = config.serve.control_socket, config.data, config.api
     resolved = config.model_copy(
         update={
             "chain": config.chain.model_copy(update={"deployment": at(config.chain.deployment)}),
@@ -284,6 +331,12 @@ def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
                 }
             ),
             "serve": config.serve.model_copy(update={"control_socket": None if socket is None else at(socket)}),
+            "api": api.model_copy(
+                update={
+                    "certificate": None if api.certificate is None else at(api.certificate),
+                    "certificate_key": None if api.certificate_key is None else at(api.certificate_key),
+                }
+            ),
             "state": config.state.model_copy(update={"folder": at(config.state.folder)}),
         }
     )

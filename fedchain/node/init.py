@@ -67,6 +67,12 @@ accept = "all"
 [metrics]
 {metrics_port:<32} # Prometheus metrics at this port; default: none
 {metrics_host:<32} # who reaches them
+
+[api]
+# port = 8440                    # HTTP API for this party's own people; default: none. `fedchain node token create`
+# host = "127.0.0.1"             # others than this machine's loopback need a certificate, for HTTPS:
+# certificate = "api-certificate.pem"
+# certificate_key = "api-certificate.key"
 """
 
 

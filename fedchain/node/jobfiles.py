@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from fedchain.errors import ConfigError, ModelFormatError
+from fedchain.errors import ConfigError, ModelFormatError, UnknownJobError
 from fedchain.federation.party import JobOutcome
 from fedchain.federation.session import Session
 from fedchain.federation.spec import JobSpec
@@ -90,6 +90,22 @@ class JobFiles:
         except (OSError, ValueError) as error:
             raise ModelFormatError(f"{self.folder / REPORT}: cannot be read ({error})") from error
         return report
+
+
+def finished_shard(state_folder: Path, job_id: JobId) -> Shard:
+    """This party's own shard of a job that the node has finished.
+
+    Raises:
+        ConfigError: not a job id.
+        UnknownJobError: no finished job of this node; names some that are.
+        ModelFormatError: the file is missing or damaged.
+    """
+    files = JobFiles(state_folder, job_id)
+    if not files.complete:
+        finished = sorted(path.parent.name for path in (state_folder / "jobs").glob(f"0x*/{REPORT}"))
+        has = f"it has {', '.join(finished[:3])}" if finished else "it has none yet"
+        raise UnknownJobError(f"this node has no finished job {job_id}; {has}")
+    return Shard.load(files.folder / SHARD)
 
 
 def report_of(outcome: JobOutcome) -> dict[str, Any]:

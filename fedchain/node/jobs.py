@@ -83,6 +83,9 @@ class Jobs:
         address: its address.
         executor: for heavy local work.
         board: is told of progress.
+
+    Attributes:
+        table_lock: held while the node's table is read for a job; whoever replaces the table holds it, too.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._started: set[JobId] = set()
+        self.table_lock = threading.Lock()
 
     def on_job(self, event: JobProposed, inbox: Inbox) -> None:
         """A job was proposed: record it and start to work on it. Called in the subscriber's thread."""
@@ -125,6 +129,10 @@ class Jobs:
             else:
                 inbox = self._exchange.subscriber.resume(record.job_id, record.block)
                 self._start(record, inbox, resumed=record.status == "running")
+
+    def users_of_table(self) -> list[JobId]:
+        """Jobs that are not over here: after a restart they go on from the very table that they began with."""
+        return [record.job_id for record in self._exchange.state.jobs() if record.status == "running"]
 
     def join(self, seconds: float) -> None:
         """Wait for the jobs' threads, at most this long altogether."""
@@ -194,8 +202,9 @@ class Jobs:
             log.info("job goes on after a restart", job=record.job_id, name=spec.name)
         try:
             me = PartyId(self._config.name)
-            table = read_party_table(self._config.table, spec, me)
-            _require_same(table, journal)
+            with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it
+                table = read_party_table(self._config.table, spec, me)
+                _require_same(table, journal)
             checkpoint = find_checkpoint(self._config.state.folder, spec)
             checkpoint_of(spec, me, table, checkpoint)
             dlog = None

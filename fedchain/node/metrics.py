@@ -72,9 +72,19 @@ class Metrics:
             "fedchain_rounds", "Rounds begun in this node's jobs, each attempt counted.", registry=self.registry
         )
         self._rollbacks = Counter("fedchain_rollbacks", "Rounds that were tried again.", registry=self.registry)
+        self._http_requests = Counter(
+            "fedchain_http_requests",
+            "Requests that the HTTP API has answered, by method, route and status; other and none for unknown routes.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
         self.registry.register(_Readings(exchange))
         exchange.waits.listen(self._on_wait)
         exchange.directory.listen(self._on_event)
+
+    def on_http_request(self, method: str, route: str, status: int) -> None:
+        """Count a request that the HTTP API has answered; method and route are among known ones."""
+        self._http_requests.labels(method, route, str(status)).inc()
 
     def _on_wait(self, wait: Wait, seconds: float, arrived: bool) -> None:
         self._wait_seconds.labels(wait.about).observe(seconds)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _QUEUE_LENGTH = 4096
 Line = dict[str, Any]
+Listener = Callable[["Line | None"], None]
 
 
 class ProgressBoard:
@@ -24,6 +25,7 @@ class ProgressBoard:
         self._lock = threading.Lock()
         self._newest: dict[tuple[str, ...], Line] = {}
         self._watchers: list[queue.Queue[Line | None]] = []
+        self._listeners: list[Listener] = []
         self._closed = False
 
     def post(self, event: str, **fields: Any) -> None:
@@ -31,16 +33,14 @@ class ProgressBoard:
         line = {"event": event, **fields}
         with self._lock:
             self._newest[_subject(line)] = line
-            for watcher in self._watchers:
-                _offer(watcher, line)
+            self._pass_on(line)
 
     def retire(self, event: str, **fields: Any) -> None:
         """Post the last line of a subject; it is in the snapshot no more."""
         line = {"event": event, **fields}
         with self._lock:
             self._newest.pop(_subject(line), None)
-            for watcher in self._watchers:
-                _offer(watcher, line)
+            self._pass_on(line)
 
     def snapshot(self) -> list[Line]:
         """The newest line of each subject, oldest subject first."""
@@ -83,8 +83,37 @@ class ProgressBoard:
         """End all watches."""
         with self._lock:
             self._closed = True
-            for watcher in self._watchers:
-                _offer(watcher, None)
+            self._pass_on(None)
+
+    def attach(self, listener: Listener) -> list[Line]:
+        """The snapshot; `listener` is called with each later line, and with None when the board is closed, or now if it
+        is. It is called in the thread of whoever posts, and must return at once.
+        """
+        with self._lock:
+            if self._closed:
+                listener(None)
+            else:
+                self._listeners.append(listener)
+            return list(self._newest.values())
+
+    def detach(self, listener: Listener) -> None:
+        """Call it no more."""
+        with self._lock:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+    def dismiss(self) -> None:
+        """Tell all listeners that nothing more comes; watchers go on."""
+        with self._lock:
+            for listener in self._listeners:
+                listener(None)
+            self._listeners.clear()
+
+    def _pass_on(self, line: Line | None) -> None:
+        for watcher in self._watchers:
+            _offer(watcher, line)
+        for listener in self._listeners:
+            listener(line)
 
 
 def to_json(line: Line) -> bytes:

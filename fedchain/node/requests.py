@@ -145,6 +145,11 @@ class Requests:
             self._show(job_id, request_id, status)
         return request_id, asked, scores[back.reshape(-1)]
 
+    def forget_tables(self) -> None:
+        """The node's table was replaced: requests are answered from the new one."""
+        with self._lock:
+            self._finished.clear()
+
     def close(self) -> None:
         """Take no more requests."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from fedchain.chain import ChainClient, Consortium, Deployment, Sender
 from fedchain.compute.executor import Executor
-from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, TransactionError
+from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, TransactionError, UnknownJobError
 from fedchain.exchange import Exchange, Identity, Retention
 from fedchain.exchange.channel import shorten
 from fedchain.federation.spec import JobSpec
@@ -26,12 +27,16 @@ from fedchain.node.jobs import Jobs, policy_of
 from fedchain.node.keystore import open_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
+from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests
 from fedchain.node.rotation import Rotation
 from fedchain.node.rotator import Rotator
 from fedchain.node.waiting import WaitBoard
 from fedchain.types import JobId, PartyId
+
+if TYPE_CHECKING:
+    from fedchain.node.api.server import ApiServer
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +58,7 @@ class Node:
         exchange: its traffic.
         board: its progress.
         metrics: serves them, None where `[metrics] port` is not set.
+        api: serves the HTTP API, None where `[api] port` is not set.
 
     Raises:
         ConfigError: keystore, passphrase, certificate, deployment file, port or socket; names file and key.
@@ -65,6 +71,7 @@ class Node:
         self.name = PartyId(config.name)
         self.board = ProgressBoard()
         self.metrics: MetricsServer | None = None
+        self.api: ApiServer | None = None
         self._config = config
         self._stop = stop
         self._ready = threading.Event()
@@ -104,9 +111,13 @@ class Node:
             metrics = Metrics(self.exchange, address=self.address)
             if config.metrics.port is not None:
                 self.metrics = MetricsServer(metrics, config.metrics)
+            if config.api.port is not None:
+                self.api = self._open_api(metrics)
             self._control = ControlServer(self, socket)
             self._wait_board = WaitBoard(self.exchange.waits, self.board, self.name)
         except BaseException:
+            if self.api is not None:
+                self.api.close()
             if self.metrics is not None:
                 self.metrics.close()
             self.exchange.close()
@@ -161,6 +172,8 @@ class Node:
         self._show("stopping", ready=False)
         self._rotator.close()
         self.exchange.interrupt(StoppingError("this node is stopping"))
+        if self.api is not None:
+            self.api.close()
         self._requests.close()
         self._jobs.join(_STOP_SECONDS)
         self._wait_board.close()
@@ -191,7 +204,10 @@ class Node:
             CheckpointError: it continues a model of which this node has no shard.
             NotAccreditedError: this or another party of it is not accredited.
         """
-        spec = JobSpec.from_toml_text(spec_toml, where)
+        return self.propose(JobSpec.from_toml_text(spec_toml, where), where)
+
+    def propose(self, spec: JobSpec, where: str) -> JobId:
+        """As `submit`, of a job file that was read already."""
         if self.name not in spec.names:
             raise ConfigError(f"{where}: this node is '{self.name}', the job names {', '.join(spec.names)}")
         find_checkpoint(self._config.state.folder, spec)
@@ -217,12 +233,12 @@ class Node:
         """Abort a job that has not ended; the reason becomes public on the chain.
 
         Raises:
-            ConfigError: not a job of this node.
+            UnknownJobError: not a job of this node.
             TransactionError: it has ended.
         """
         self._wait_ready()
         if self.exchange.state.job(job_id) is None:
-            raise ConfigError(f"job {job_id} is unknown to this node")
+            raise UnknownJobError(f"job {job_id} is unknown to this node")
         self.exchange.consortium.abort(job_id, shorten(reason))
 
     def predict(
@@ -247,9 +263,26 @@ class Node:
         """Status lines; see `ProgressBoard.watch`."""
         return self.board.watch(follow=follow, job_id=job_id)
 
+    def is_ready(self) -> bool:
+        """Whether this node takes jobs."""
+        return self._ready.is_set() and not self._stop.is_set() and self.failure is None
+
     def shut_down(self) -> None:
         """Stop the node soon."""
         self._stop.set()
+
+    def _open_api(self, metrics: Metrics) -> ApiServer:
+        from fedchain.node.api.node_backend import NodeBackend  # FastAPI is loaded by nodes that serve the API alone
+        from fedchain.node.api.server import ApiServer
+
+        table = OwnTable(
+            self._config,
+            lock=self._jobs.table_lock,
+            users=self._jobs.users_of_table,
+            on_replaced=self._requests.forget_tables,
+        )
+        backend = NodeBackend(self, self._config, table)
+        return ApiServer(backend, self._config, on_request=metrics.on_http_request)
 
     def _wait_ready(self) -> None:
         if not self._ready.wait(_READY_SECONDS):

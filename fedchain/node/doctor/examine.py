@@ -11,6 +11,7 @@ from fedchain.errors import ChainError, ConfigError
 from fedchain.exchange import Identity
 from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.doctor import chain, files, peers
+from fedchain.node.doctor.api import check_api
 from fedchain.node.doctor.finding import Finding, Level, failed, ok
 
 
@@ -67,6 +68,8 @@ def examine(
         files.check_data(config, id_column=id_column, columns=columns),
         files.check_disk(config),
     ]
+    if config.api.port is not None:
+        findings.append(check_api(config))
     recorded, deployment = chain.check_deployment(config)
     findings.append(recorded)
     if deployment is not None:

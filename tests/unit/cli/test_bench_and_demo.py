@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fedchain.cli.output import gain_shares
+from fedchain.contribution.gain import gain_shares
 
 from .conftest import Case, Invoke, assert_one_line
 

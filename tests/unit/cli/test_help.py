@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from fedchain.cli.main import app
 
-HEAVY = ("web3", "eth_account", "grpc", "numpy", "pydantic", "sklearn", "xgboost", "coincurve")
+HEAVY = ("web3", "eth_account", "grpc", "numpy", "pydantic", "sklearn", "xgboost", "coincurve", "fastapi", "uvicorn")
 
 
 def walk(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchain.cli.shardview import ShardView
 from fedchain.data.csv import read_table
 from fedchain.errors import ModelFormatError
 from fedchain.model.shard import OwnSplit, Shard, Tree, TreeShape
+from fedchain.model.shardview import ShardView
 
 from .conftest import Case, Invoke, assert_one_line
 

@@ -1,4 +1,4 @@
-"""What a party's shard says, in the words and units of its own table, for `fedchain model show`.
+"""What a party's shard says, in the words and units of its own table, for `fedchain model show` and the HTTP API.
 
 Reads one shard and nothing else: other parties' features, thresholds and values are not in it.
 """
@@ -122,7 +122,7 @@ class ShardView:
             ConfigError: there is none.
         """
         if not 1 <= number <= len(self.shard.trees):
-            raise ConfigError(f"--tree {number}: the model has trees 1 to {len(self.shard.trees)}")
+            raise ConfigError(f"tree {number}: the model has trees 1 to {len(self.shard.trees)}")
         return self.shard.trees[number - 1]
 
     def nodes(self, number: int) -> Iterator[Node]:

@@ -1,4 +1,4 @@
-"""What the chain alone says about a job, for `fedchain job status` and `watch`."""
+"""What the chain alone says about a job, for `fedchain job status` and `watch`, and for the HTTP API."""
 
 from __future__ import annotations
 

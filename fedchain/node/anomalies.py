@@ -1,0 +1,70 @@
+"""What the chain holds against anybody in a job: rejected uplinks, strikes, suspensions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fedchain.chain import Consortium, ParticipantReinstated, ParticipantSuspended, StrikeRecorded, UplinkJudged
+from fedchain.exchange.slot import describe
+from fedchain.node.audit.story import read_story
+from fedchain.types import JobId, Reason
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """One entry, as the chain has it; whether it was somebody's fault is the audit's to say.
+
+    Attributes:
+        what: kind of entry.
+        party: name of whom it is about; the address where the registry has no name.
+        reason: of an uplink or a strike the reason code's name, of a suspension its text, else empty.
+        detail: of an uplink what it was; of a strike how many there are.
+        block: number.
+        transaction: hash, hex with 0x.
+    """
+
+    what: Literal["rejected_uplink", "strike", "suspended", "reinstated"]
+    party: str
+    reason: str
+    detail: str
+    block: int
+    transaction: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dict(vars(self))
+
+
+def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
+    """All of a job that exists, in the order of the chain.
+
+    Raises:
+        ConfigError: no block holds the proposal.
+        ChainUnreachableError: the chain's node does not answer.
+    """
+    story = read_story(consortium, job_id)
+    names: dict[str, str] = {}
+
+    def name_of(address: str) -> str:
+        if address not in names:
+            names[address] = consortium.participant(address).name or address
+        return names[address]
+
+    found = []
+    for event in story.events:
+        what: tuple[Literal["rejected_uplink", "strike", "suspended", "reinstated"], str, str, str]
+        if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
+            what = "rejected_uplink", event.sender, Reason(event.reason).name, describe(event.envelope)
+        elif isinstance(event, StrikeRecorded):
+            what = "strike", event.party, Reason(event.reason).name, f"{event.strikes} in all"
+        elif isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:
+            what = "suspended", event.party, event.reason, ""
+        elif isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
+            what = "reinstated", event.party, "", ""
+        else:
+            continue
+        kind, party, reason, detail = what
+        transaction = "0x" + event.transaction_hash.hex()
+        found.append(Anomaly(kind, name_of(party), reason, detail, event.block_number, transaction))
+    return found

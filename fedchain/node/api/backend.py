@@ -1,0 +1,92 @@
+"""What the API asks of the node that it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.data.description import TableDescription
+from fedchain.exchange.records import JobRecord, RequestRecord
+from fedchain.federation.spec import JobSpec
+from fedchain.node.anomalies import Anomaly
+from fedchain.node.progress import ProgressBoard
+from fedchain.types import JobId
+
+
+class Backend(Protocol):
+    """A node, as its API sees it. Methods raise what `fedchain.errors` has, and may wait for the chain.
+
+    Attributes:
+        name: of the node.
+        board: its progress.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of the node."""
+
+    @property
+    def board(self) -> ProgressBoard:
+        """Its progress."""
+
+    def is_ready(self) -> bool:
+        """Whether it takes jobs."""
+
+    def status(self) -> dict[str, Any]:
+        """Name, address, endpoint, certificate, chain and how far it has read it."""
+
+    def participants(self) -> list[dict[str, Any]]:
+        """The registry."""
+
+    def jobs(self) -> list[JobRecord]:
+        """Jobs of this node in the order of their proposals."""
+
+    def job(self, job_id: JobId) -> JobRecord | None:
+        """One of them."""
+
+    def name_of(self, address: str) -> str:
+        """A participant's name, its address where there is none."""
+
+    def job_state(self, job_id: JobId) -> dict[str, Any]:
+        """What the contracts hold of a job; `UnknownJobError` where there is none."""
+
+    def submit(self, spec: JobSpec) -> JobId:
+        """Propose a job."""
+
+    def abort(self, job_id: JobId, reason: str) -> None:
+        """Abort a job of this node."""
+
+    def contributions(self, job_id: JobId) -> dict[str, Any]:
+        """The recorded shares."""
+
+    def audit(self, job_id: JobId, *, with_own_files: bool) -> dict[str, Any]:
+        """Audit a job, with this node's own payload files and outcome where asked for."""
+
+    def anomalies(self, job_id: JobId) -> list[Anomaly]:
+        """What the chain holds against anybody in a job."""
+
+    def model(self, job_id: JobId, tree: int | None) -> dict[str, Any]:
+        """This node's own shard, as `fedchain model show --json`."""
+
+    def requests(self, job_id: JobId) -> list[RequestRecord]:
+        """Requests for scores of a job of this node."""
+
+    def predict(
+        self, job_id: JobId, positions: NDArray[np.int64] | None
+    ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
+        """Ask for scores; None: of the held-out rows."""
+
+    def describe_table(self) -> TableDescription:
+        """What the node's table looks like."""
+
+    def table_kind(self) -> str:
+        """`csv`, `parquet` or `query`."""
+
+    def new_table_file(self) -> Path:
+        """An empty file for another table; `TableInUseError` where it may not be replaced."""
+
+    def replace_table(self, part: Path, id_column: str | None) -> TableDescription:
+        """Let a complete file be the table."""

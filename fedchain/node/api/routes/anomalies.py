@@ -1,0 +1,44 @@
+"""What the chain holds against anybody in a job."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fedchain.node.api.asked import Document, JobPath, TheBounds, TheNode
+from fedchain.node.api.endpoint import ALL, Endpoint
+from fedchain.types import JobId
+
+
+class Anomaly(Document):
+    """One entry.
+
+    Attributes:
+        what: kind of entry.
+        party: name of whom it is about; the address where the registry has no name.
+        reason: of an uplink or a strike the reason code, of a suspension its text.
+        detail: of an uplink what it was; of a strike how many there are.
+    """
+
+    what: Literal["rejected_uplink", "strike", "suspended", "reinstated"]
+    party: str
+    reason: str
+    detail: str
+    block: int
+    transaction: str
+
+
+class Anomalies(Document):
+    """All of a job, in the order of the chain. Whose fault an entry is, the audit says."""
+
+    job_id: str
+    anomalies: list[Anomaly]
+
+
+def anomalies(node: TheNode, bounds: TheBounds, job_id: JobPath) -> Anomalies:
+    """Rejected uplinks, strikes and suspensions of a job's parties, from the chain."""
+    with bounds.auditing.one():
+        found = [one.as_dict() for one in node.anomalies(JobId(job_id))]
+    return Anomalies.model_validate({"job_id": job_id, "anomalies": found})
+
+
+ENDPOINTS = (Endpoint("GET", "/v1/jobs/{job_id}/anomalies", anomalies, ALL, "anomalies"),)

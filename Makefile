@@ -57,7 +57,7 @@ CHECK_NODE = \
 	fi; \
 	if [ -z "$$found" ] && ! npm --version >/dev/null 2>&1; then found='npm is not on PATH'; fi; \
 	if [ -n "$$found" ]; then \
-		echo "error: make test and make tools need Node.js >= $(OLDEST_NODE) with npm, but $$found:" \
+		echo "error: Node.js >= $(OLDEST_NODE) with npm is needed for make test, tools, docs and audit, but $$found:" \
 			'install it (https://nodejs.org), or run make test-python, which needs none' >&2; \
 		exit 1; \
 	fi
@@ -117,6 +117,19 @@ fmt: venv-test ## format Python, and Solidity where `make tools` has run
 	$(BIN)/ruff format .
 	@if [ -f $(NODE_MODULES) ]; then contracts/script/forge.sh fmt; fi
 
+.PHONY: docs
+docs: check-node venv-docs tools ## the documentation as a site, in build/docs; needs Node
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean --strict
+	@echo 'build/docs/index.html'
+
+.PHONY: docs-serve
+docs-serve: check-node venv-docs tools ## the same at http://127.0.0.1:8000, built anew when a page changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8000
+
+.PHONY: audit
+audit: check-node venv-test tools .venv/.installed-audit ## known vulnerabilities in what fedchain installs; asks the advisory databases
+	@$(RUN_PYTHON) script/audit.py
+
 .PHONY: contracts
 contracts: venv-test tools ## compile the contracts into fedchain/chain/artifacts/
 	$(RUN_PYTHON) contracts/script/compile.py
@@ -131,8 +144,11 @@ venv: .venv/.installed ## .venv with fedchain in it
 .PHONY: venv-test
 venv-test: .venv/.installed-test
 
+.PHONY: venv-docs
+venv-docs: .venv/.installed-docs
+
 .PHONY: tools
-tools: $(NODE_MODULES) ## the npm side: solc, forge, anvil, Ganache, solhint; needs Node
+tools: $(NODE_MODULES) ## the npm side: solc, forge, anvil, Ganache, solhint, Mermaid; needs Node
 
 .PHONY: check-node
 check-node:
@@ -140,7 +156,7 @@ check-node:
 
 .PHONY: clean
 clean: ## remove all that make has made, .venv and node_modules included
-	rm -rf .venv node_modules contracts/out contracts/cache demo-report.json
+	rm -rf .venv node_modules build contracts/out contracts/cache demo-report.json
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find fedchain tests contracts -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -162,6 +178,15 @@ which-python:
 .venv/.installed-test: .venv/.installed
 	@echo 'installing what tests need into .venv'
 	@$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+.venv/.installed-docs: .venv/.installed
+	@echo 'installing what the documentation needs into .venv'
+	@$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
+
+.venv/.installed-audit: .venv/.installed
+	@$(PIP_INSTALL) --editable '.[audit]'
 	@touch $@
 
 $(NODE_MODULES): package.json package-lock.json

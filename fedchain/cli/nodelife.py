@@ -69,7 +69,7 @@ def register(
 ) -> None:
     """Enter a node's name, endpoint and certificate in the registry, and say whether it is accredited.
 
-    They are public from then on. Needs a fixed [serve] endpoint or port. Run again, it changes nothing.
+    They are public from then on. Needs a fixed \\[serve] endpoint or port. Run again, it changes nothing.
 
     Example: fedchain node register nodes/operator --wait
     """

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 _WIDE = 200
@@ -38,12 +39,12 @@ def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
         table.add_row(escape(name), escape(str(value)))
-    console(stderr=False).print(table)
+    _print_under(title, table)
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -51,12 +52,20 @@ def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(escape(column), overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(value)) for value in row))
-    console(stderr=False).print(table)
+    _print_under(title, table)
+
+
+def _print_under(title: str, table: Table) -> None:
+    """A table below its title; rich's own titles are wrapped to the width of the table."""
+    out = console(stderr=False)
+    if title:
+        out.print(title, style="italic", markup=False, soft_wrap=True)
+    out.print(table)
 
 
 def short(text: str | None, length: int = 12) -> str:

@@ -54,7 +54,7 @@ def simulate(
 ) -> None:
     """Run a job with all parties in this process, without a chain.
 
-    The parties' code is the nodes' code: same tables, same job, same model digest. A job with [warm_start] needs
+    The parties' code is the nodes' code: same tables, same job, same model digest. A job with \\[warm_start] needs
     --checkpoint.
 
     Example: fedchain simulate nodes/examples/telco/job.toml --data data/telco --json

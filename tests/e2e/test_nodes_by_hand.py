@@ -1,4 +1,7 @@
-"""Nodes started by hand in separate folders, each with its own CSV only, over a chain process."""
+"""Nodes started by hand in separate folders, each with its own CSV only, over a chain process, and what goes wrong.
+
+A job in which all goes well is the tutorial's: `test_pages.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 from fedchain.chain import ChainClient, Consortium, Deployment, UplinkJudged
 from fedchain.data.builtin import BUILTIN_PARTIES, write_breast_cancer
 from fedchain.types import Kind, Reason
-from tests.e2e.federation import HandmadeFederation, run, run_json, wait_for
+from tests.e2e.federation import HandmadeFederation, run, wait_for
 
 PARTIES = tuple(BUILTIN_PARTIES)
 JOB = """
@@ -75,35 +78,6 @@ def _uplinks(federation: HandmadeFederation, job: str) -> list[UplinkJudged]:
     return [one for one in events if isinstance(one, UplinkJudged) and one.job_id == job]
 
 
-def test_nodes_by_hand_reach_the_digest_of_a_simulation_and_serve_scores(federation: HandmadeFederation) -> None:
-    folder = federation.folder
-    job_file = _job(folder, "sound")
-    job = federation.submit(job_file)
-    run(*federation.chain_command("job", "watch", job), cwd=folder)
-    status = federation.status(job)
-    tables = [f"--table={party}={folder / party / 'table.csv'}" for party in PARTIES]
-    simulated = run_json("simulate", str(job_file), *tables, cwd=folder)
-
-    assert status["phase"] == "completed"
-    assert status["model_digest"] == simulated["model_digest"]
-    assert {one.envelope.kind for one in _uplinks(federation, job)} >= set(Kind) - {
-        Kind.PREDICT_REQUEST,
-        Kind.PREDICT_ANSWER,
-    }
-    run("predict", job, "--node", "operator/node", "--rows", "holdout", "--out", "held.csv", cwd=folder)
-    with (folder / "held.csv").open() as file:
-        held_out = {int(row["position"]): float(row["score"]) for row in csv.DictReader(file)}
-    some = sorted(held_out)[:5]
-    asked = ",".join(str(position) for position in some)
-    run("predict", job, "--node", "partner_a/node", "--rows", asked, "--out", "some.csv", cwd=folder)
-    with (folder / "some.csv").open() as file:
-        assert {int(row["position"]): float(row["score"]) for row in csv.DictReader(file)} == {
-            position: held_out[position] for position in some
-        }
-    contributions = run_json(*federation.chain_command("contributions", job), cwd=folder)
-    assert set(PARTIES) <= {str(one) for one in _strings(contributions)}
-
-
 def test_when_the_contract_rejects_a_sound_histogram_nobody_grows_the_node(federation: HandmadeFederation) -> None:
     # the gradients of 390 rows fit into 128 KiB, the histogram of partner_b's 80 columns does not
     job = federation.submit(_job(federation.folder, "narrow", bins=32, limit=128 * 1024))
@@ -130,11 +104,3 @@ def test_with_one_partner_stopped_no_tree_completes(federation: HandmadeFederati
     assert max(finished, default=0) <= begun
     assert len(finished) < 200
     assert "partner_b" in federation.log("operator")
-
-
-def _strings(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [text for key, one in value.items() for text in [str(key), *_strings(one)]]
-    if isinstance(value, list):
-        return [text for one in value for text in _strings(one)]
-    return [str(value)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +45,14 @@ def test_every_option_of_every_command_has_a_help_text(path: tuple[str, ...]) ->
             assert parameter.help, f"{' '.join(path)} {parameter.name}"
 
 
+@pytest.mark.parametrize("path", TREE, ids=" ".join)
+def test_no_name_in_brackets_is_taken_for_markup(path: tuple[str, ...]) -> None:
+    texts = [TREE[path].help or "", *(getattr(parameter, "help", None) or "" for parameter in TREE[path].params)]
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*path, "--help"]).stdout
+    for name in re.findall(r"\[(\w+)\]", "\n".join(texts)):
+        assert f"[{name}]" in shown
+
+
 def test_all_commands_of_the_manual_are_there() -> None:
     wanted = (
         "demo", "simulate", "chain start", "deploy", "steward accredit", "steward suspend", "steward reinstate",
@@ -71,7 +80,6 @@ def test_version_is_the_package_s() -> None:
 
 
 def test_examples_of_all_commands_parse() -> None:
-    import re
     import shlex
 
     from typer.models import OptionInfo

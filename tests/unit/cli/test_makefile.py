@@ -133,7 +133,7 @@ def node(path: Path, version: str) -> None:
     script(path, "npm", ["echo 10.0.0"])
 
 
-@pytest.mark.parametrize("target", ["test", "tools"])
+@pytest.mark.parametrize("target", ["test", "tools", "docs", "docs-serve", "audit"])
 def test_a_missing_node_is_one_line_before_anything_is_installed(make: Make, path: Path, target: str) -> None:
     python(path, "python3", has_ensurepip=False)
     line = complaint(make(target))
@@ -171,7 +171,8 @@ def test_tools_run_npm_ci_once(make: Make, path: Path, project: Path) -> None:
 
 def test_the_default_goal_lists_the_targets(make: Make) -> None:
     listed = make().stdout
-    for target in ("demo", "test", "test-python", "tools", "lint", "fmt", "contracts", "soak", "clean", "venv", "help"):
+    targets = "demo test test-python tools lint fmt contracts docs docs-serve audit soak clean venv help"
+    for target in targets.split():
         assert f"\n  {target} " in listed
 
 

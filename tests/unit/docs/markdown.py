@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+OUTER = ("README.md", "CHANGELOG.md", "SECURITY.md", "nodes/README.md", "contracts/README.md")
+PAGES = sorted([*(ROOT / name for name in OUTER), *(ROOT / "docs").rglob("*.md")])
 
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)

@@ -11,6 +11,7 @@ import typer
 from fedchain import errors
 from fedchain.cli.guard import EXIT_INTERNAL, EXIT_INTERRUPTED
 from fedchain.cli.main import app
+from tests.unit.docs.blocks import blocks_of
 from tests.unit.docs.markdown import PAGES, ROOT, anchors, links, name_of, prose, section, table
 
 CLI = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
@@ -67,7 +68,9 @@ def test_files_named_in_code_spans_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
-    for line in re.findall(r"(?:`|\n {4,}|\$\()(?:\.venv/bin/)?fedchain ([^`\n)]+)", read(page)):
+    typed = "\n".join(command.text for block in blocks_of(page) for command in block.commands)
+    spans = re.findall(r"`(?:\.venv/bin/)?fedchain ([^`\n)]+)", prose(read(page)))
+    for line in [*spans, *re.findall(r"(?:^|\$\(|[;&] *)(?:\.venv/bin/)?fedchain ([^\n)#]+)", typed, re.MULTILINE)]:
         words = line.split()
         if not re.fullmatch(r"[a-z]+", words[0]):
             continue  # COMMAND, an option: the root's own usage
@@ -80,7 +83,7 @@ def test_commands_in_the_text_exist_with_their_options(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_make_targets_in_the_text_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for target in re.findall(r"(?:`|\n {4,})make ([a-z-]+)", read(page)):
+    for target in re.findall(r"(?:`|\n *)make ([a-z-]+)(?=[`\n ])", read(page)):
         assert target in targets, f"make {target}"
 
 

@@ -76,7 +76,7 @@ def passphrase(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Encrypt the node's keystore under a new passphrase, and write that into [keys] passphrase_file.
+    """Encrypt the node's keystore under a new passphrase, and write that into \\[keys] passphrase_file.
 
     The key, and so the account, stays the same: a running node goes on. Old copies of the keystore, in backups too,
     open with the old passphrase on. The passphrase is never printed.

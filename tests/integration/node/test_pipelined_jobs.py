@@ -139,7 +139,7 @@ def assert_fresh_masks(job: WholeJob) -> None:
 def test_a_rejected_commitment_rolls_its_round_back_and_the_model_is_the_same(
     make_job: MakeJob, mode: str, round: int
 ) -> None:
-    job = make_job(**MODES[mode])
+    job = make_job(**MODES[mode], deadline=6.0)  # for which the others wait
     culprit = job.members[round if mode == "layered" else 1]  # in layered mode the one that takes part in that round
     culprit.prepare = altering_commitments(lambda r, a: (r, a) == (round, 0), without_digest)
     assert job.complete(90) == job.simulated()
@@ -352,7 +352,7 @@ def test_a_party_that_restarts_in_a_pipelined_round_goes_on(make_job: MakeJob, p
 
 @pytest.mark.parametrize("index", few([0, 1, 2], 1))
 def test_a_party_that_restarts_while_a_round_is_rolled_back_starts_over(make_job: MakeJob, index: int) -> None:
-    job = make_job(**LAYERED)
+    job = make_job(**LAYERED, deadline=10.0)  # for which the others wait
     culprit, mortal = job.members[1], job.members[index]
     alter = altering_commitments(lambda r, a: (r, a) == (1, 0), without_digest)
     die = dying("_close", 1, after=True) if index == 2 else dying("start_over", 1, after=False)

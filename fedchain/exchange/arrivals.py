@@ -115,7 +115,8 @@ class Arrivals:
         return arrival.fetch.done(), arrival
 
     def take(self, slot: Slot, arrival: Arrival) -> bytes | None:
-        """The payload, if it is here; one that came directly lies on the disk, too, and goes from memory."""
+        """The payload, if it is here; one that came directly goes from memory: it lies on the disk,
+        or its sender serves it."""
         self._taken[slot] = arrival.digest
         payload, arrival.is_taken = arrival.payload, True
         if arrival.is_direct:

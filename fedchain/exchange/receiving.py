@@ -18,7 +18,7 @@ from fedchain.exchange.records import Delivery
 from fedchain.exchange.slot import describe, slot_of
 from fedchain.exchange.state import NodeState
 from fedchain.messages import Envelope
-from fedchain.types import SCHEMA_VERSION, JobId, Kind, Phase
+from fedchain.types import INLINE_LIMIT, SCHEMA_VERSION, JobId, Kind, Phase
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +100,8 @@ class Receiver:
                 raise
             with self._lock:
                 if inbox.takes(envelope.round, envelope.attempt):  # else the job has closed that round meanwhile
-                    self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
+                    if envelope.size <= INLINE_LIMIT:  # a large one its sender serves: it is fetched after a restart
+                        self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
                     self._state.remember_delivery(delivery)
 
     def bring_back(self, inbox: Inbox) -> None:
@@ -109,7 +110,7 @@ class Receiver:
             envelope = Envelope.from_bytes(delivery.envelope)
             if envelope.attempt < inbox.attempt:
                 continue  # of an attempt that was overtaken
-            payload = self._incoming.received(envelope.digest)  # None after a power failure: its sender still has it
+            payload = self._incoming.received(envelope.digest)  # None for a large one: its sender still has it
             try:
                 inbox.deliver_directly(delivery.sender, envelope, payload)
             except ProtocolViolationError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import DeadlineError, ProtocolViolationError
 from fedchain.exchange import Access
 from fedchain.messages import Envelope
@@ -97,16 +98,20 @@ def test_two_digests_in_one_slot_are_found_again_and_the_rest_is_brought_back(no
         node.take(GAMMA, last)
 
 
-def test_a_large_payload_is_brought_back_whole(tmp_path: Path, opened: list[Node]) -> None:
+def test_a_large_payload_is_not_kept_but_fetched_again(tmp_path: Path, opened: list[Node]) -> None:
     node = Node(tmp_path)
     opened.append(node)
     node.begins(1)
     node.inbox.max_payload_bytes = 2**20
     payload = bytes(range(256)) * (INLINE_LIMIT // 256 + 1)
     node.comes(BETA, envelope(payload), payload)
+    assert node.take(BETA, envelope(payload)) == payload
+    assert node.incoming.received(payload_digest(payload)) is None
     node.start()
     node.receiver.bring_back(node.inbox)
+    node.fetches.served[payload_digest(payload)] = payload
     assert node.take(BETA, envelope(payload)) == payload
+    assert node.fetches.asked == [(BETA, payload_digest(payload))]
 
 
 # -- what is dropped ---------------------------------------------------------------------------------------------------

@@ -90,14 +90,14 @@ demo: venv ## the whole job on this machine: [DATA=dir] [JOB=file] [CHAIN=embedd
 
 .PHONY: test
 test: check-node venv-test tools lint ## everything: lint, pytest, contracts; needs Node
-	$(BIN)/pytest -n $(WORKERS) -m 'not soak'
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not soak'
 	contracts/script/forge.sh test
 	node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol'
 	contracts/script/forge.sh fmt --check
 
 .PHONY: test-python
 test-python: venv-test lint ## lint and pytest without Node: tests that need it are skipped
-	$(BIN)/pytest -n $(WORKERS) -m 'not soak'
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not soak'
 
 .PHONY: soak
 soak: venv-test ## the tests that run for minutes

@@ -16,12 +16,11 @@ NEVER = {
     "README.md": {"it needs the tables of the telecom case"},
     "contracts/README.md": {"it needs Node; make test runs these"},
     "docs/explanation/exchange-cost.md": {"it takes minutes and a quiet machine"},
-    "docs/how-to/api.md": {"it needs a node with an HTTP API; a test of real nodes sends the same requests"},
     "docs/how-to/backup.md": {"the tutorial's node still runs, and two copies of one node must not"},
     "docs/how-to/besu.md": {"it needs Hyperledger Besu"},
     "docs/how-to/data.md": {"it would install packages into the environment of the tests"},
     "docs/how-to/docker.md": {"it needs a Docker engine; make test-docker does the same"},
-    "docs/reference/api.md": {"it needs a node with an HTTP API; a test of real nodes sends the same requests"},
+    "docs/reference/api.md": {"the how-to has the same requests in the order of a job"},
     "docs/tutorial.md": {"the tests run in a clone already"},
 }
 """What is not run, and why; `tests/e2e/test_pages.py` runs all else."""

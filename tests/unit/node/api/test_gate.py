@@ -157,7 +157,7 @@ def test_the_log_has_a_line_for_each_request_and_never_its_token(client: Client,
     assert (first["route"], first["status"], first["role"], first["login"]) == ("/v1/jobs", 200, "viewer", viewer.id)
     assert (second["status"], second["role"]) == (401, None)
     assert first["request_id"] != second["request_id"]
-    assert secret.rpartition("_")[2] not in str(lines)
+    assert secret.split("_", 2)[2] not in str(lines)
 
 
 def test_a_typed_error_becomes_its_status_and_its_one_line(client: Client, puppet: Puppet, as_: As) -> None:

@@ -117,8 +117,8 @@ class Account:
         """
         if not passphrase:
             raise ConfigError(f"keystore {path}: an empty passphrase protects nothing; give one")
-        found = "0x" + str(json.loads(path.read_text())["address"]).lower().removeprefix("0x")
-        if found != self.address.lower():
+        found = keystore_address(path)
+        if found != self.address:
             raise ConfigError(f"keystore {path}: is the one of {found}, not of {self.address}")
         encrypted = self._encrypted(passphrase, iterations)
         if bytes(EthAccount.decrypt(json.loads(encrypted), passphrase)) != bytes(self._local.key):

@@ -49,13 +49,16 @@ def leaf_hash(chunk: bytes | memoryview) -> bytes:
     return _leaf(chunk)
 
 
-def leaf_hashes(data: bytes) -> list[bytes]:
+def leaf_hashes(data: bytes | memoryview) -> list[bytes]:
     """The leaves of a payload of at least one byte, in order.
 
     Raises:
         ValueError: the payload is empty.
     """
-    return _levels(data)[0]
+    if not data:
+        raise ValueError("an empty payload has no digest")
+    view = memoryview(data)
+    return [_leaf(view[i : i + CHUNK_BYTES]) for i in range(0, len(view), CHUNK_BYTES)]
 
 
 def root_of(leaves: Sequence[bytes]) -> Digest:
@@ -139,10 +142,7 @@ def check_payload(data: bytes, digest: bytes, what: str) -> None:
 
 def _levels(data: bytes) -> list[list[bytes]]:
     """All levels, leaves first; the last holds the root."""
-    if not data:
-        raise ValueError("an empty payload has no digest")
-    view = memoryview(data)
-    return _above([_leaf(view[i : i + CHUNK_BYTES]) for i in range(0, len(view), CHUNK_BYTES)])
+    return _above(leaf_hashes(data))
 
 
 def _above(leaves: list[bytes]) -> list[list[bytes]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 
-from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hash
+from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hashes
 from fedchain.errors import FedchainError, MessageError
 from fedchain.exchange.gate import Admission, Gate
 from fedchain.exchange.wire import DeliveryHead, PayloadRun, decode_wire
@@ -112,19 +112,16 @@ class _TooLarge(Exception):
 def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> tuple[bytes, list[bytes]]:
     """The payload and the hashes of its chunks, which are computed while the rest is on its way."""
     size = head.size
-    runs, leaves, held = [head.payload], _leaves(head.payload), len(head.payload)
+    runs, held = [head.payload], len(head.payload)
+    leaves = leaf_hashes(head.payload) if held else []
     for raw in requests:
         run = decode_wire(raw, PayloadRun)
         if run.first != len(leaves) or held % CHUNK_BYTES or held + len(run.data) > size:
             raise MessageError(f"runs of the payload out of order, or more than its {size} bytes")
         runs.append(run.data)
-        leaves += _leaves(run.data)
+        leaves += leaf_hashes(run.data)
         held += len(run.data)
         call.progress()
     if held != size:
         raise MessageError(f"the payload ended after {held} of {size} bytes")
     return b"".join(runs), leaves
-
-
-def _leaves(run: memoryview) -> list[bytes]:
-    return [leaf_hash(run[start : start + CHUNK_BYTES]) for start in range(0, len(run), CHUNK_BYTES)]

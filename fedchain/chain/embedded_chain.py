@@ -166,7 +166,7 @@ class EmbeddedChain:
             return digest
 
     def increase_time(self, seconds: int) -> int:
-        """Move the clock of all later blocks ahead, so that a deadline need not be waited for.
+        """Move the clock of all later blocks ahead of the next one's time, so that a deadline need not be waited for.
 
         Nothing is kept of it: a chain that is started again from its file goes on a second per block until the
         machine's clock has caught up.
@@ -175,7 +175,7 @@ class EmbeddedChain:
             seconds: 0 to `MAX_TIME_STEP_SECONDS`.
 
         Returns:
-            By how many seconds the clock is ahead now.
+            By how many seconds the clock is ahead of the machine's now.
 
         Raises:
             RefusedError: out of range.
@@ -183,7 +183,8 @@ class EmbeddedChain:
         if not 0 <= seconds <= MAX_TIME_STEP_SECONDS:
             raise RefusedError(f"the clock goes 0 to {MAX_TIME_STEP_SECONDS} seconds ahead, not {seconds}")
         with self._lock:
-            self._seconds_ahead += seconds
+            # blocks that follow each other within a second have made the chain's time run ahead by itself
+            self._seconds_ahead = self._next_timestamp() + seconds - int(time.time())
             return self._seconds_ahead
 
     def _next_timestamp(self) -> int:

@@ -35,6 +35,19 @@ NAMES = (
 DELAY_SECONDS = 3600
 """What a change of the directory waits."""
 
+_DAY = 86_400
+POLICY: dict[str, object] = {
+    "maxPayloadBytes": 1 << 20,
+    "maxRounds": 100,
+    "maxStatisticE6": 10_000_000,
+    "pipelined": False,
+    "phaseSeconds": _DAY,
+    "roundSeconds": _DAY,
+    "maxUplinksPerRound": 1000,
+    "endsOnSuspension": False,
+}
+"""Of a job, without the version of the anomaly policy."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -107,6 +120,10 @@ class Deployed:
                 for parameter in entry["inputs"]:
                     interface = parameter.get("internalType", "").removeprefix("contract I")
                     yield self.addresses.get(interface) or given[parameter["name"].strip("_")]
+
+    def enter(self, account: Account) -> None:
+        """Another account is to call."""
+        self._senders[account.address] = Sender(self.client, account)
 
     def send(self, account: Account, contract: str, method: str, *arguments: object, gas: int | None = None) -> Done:
         """Send a transaction and wait for it.

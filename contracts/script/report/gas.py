@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contracts.script.report.deployed import Deployed, Done
+from contracts.script.report.deployed import POLICY, Deployed, Done
+from contracts.script.report.uplinks import envelope_of, leaf_of, reasons
 from contracts.script.report.workspace import ReportError
 from fedchain.chain import Account, ChainClient, dev_accounts, start_dev_chain
 from fedchain.errors import ChainError, ConfigError
@@ -22,20 +23,7 @@ INLINE_BYTES = 1024
 BY_REFERENCE_BYTES = 1_000_000
 CERTIFICATE_BYTES = 500
 """About a self-signed certificate's."""
-DAY = 86_400
-GRADIENTS, HISTOGRAM = 2, 3
-NOBODY = "0x" + "00" * 20
-
-POLICY: dict[str, object] = {
-    "maxPayloadBytes": 1 << 20,
-    "maxRounds": 100,
-    "maxStatisticE6": 10_000_000,
-    "pipelined": False,
-    "phaseSeconds": DAY,
-    "roundSeconds": DAY,
-    "maxUplinksPerRound": 1000,
-    "endsOnSuspension": False,
-}
+HISTOGRAM = 3
 
 
 @dataclass(frozen=True)
@@ -104,34 +92,29 @@ class Measurement:
         self.further["first uplink of a job, by reference"] = self._uplink(passive, job).gas
         self.further["first uplink of another party in the round, by reference"] = self._uplink(other, job).gas
         self._uplink(passive, job)
-        done = self._uplink(passive, job)
-        self.figures["gas_uplink_by_reference"] = done.gas
-        self.hashes["gas_uplink_by_reference"] = done.tx_hash
-        payload = _noise(INLINE_BYTES)
-        done = self._uplink(passive, job, payload)
-        self.figures["gas_uplink_inline_1kb"] = done.gas
-        self.hashes["gas_uplink_inline_1kb"] = done.tx_hash
+        self._keep("gas_uplink_by_reference", self._uplink(passive, job))
+        self._keep("gas_uplink_inline_1kb", self._uplink(passive, job, _noise(INLINE_BYTES)))
         self.further["uplink of 1 byte inline"] = self._uplink(passive, job, b"x").gas
-        self.further["the same uplink again"] = self._again.gas
 
     def _batches(self, job: bytes) -> None:
         passive = self.parties[1]
         self.further["first batch of a party in the round, 1 leaf"] = self._batch(passive, job, 1).gas
         done = self._batch(passive, job, LEAVES)
-        self.figures["gas_batch_leaf"] = round(done.gas / LEAVES)
-        self.hashes["gas_batch_leaf"] = done.tx_hash
+        self._keep("gas_batch_leaf", done, LEAVES)
         self.further[f"batch of {LEAVES}"] = done.gas
         self.further["batch of 1"] = self._batch(passive, job, 1).gas
         self.further["batch of 256"] = self._batch(passive, job, 256).gas
 
     def _rejected(self, job: bytes) -> None:
         other = self.parties[2]
-        for name in ("first rejected uplink of a party in a job", "gas_rejected_uplink"):
-            done = self._uplink(other, job, attempt=1, accepted=False)
-            if name.startswith("gas"):
-                self.figures[name], self.hashes[name] = done.gas, done.tx_hash
-            else:
-                self.further[name] = done.gas
+        self.further["first rejected uplink of a party"] = self._reject(other, job).gas
+        self._keep("gas_rejected_uplink", self._reject(other, job))
+        self.further["third rejected uplink of a party, which suspends it"] = self._reject(other, job).gas
+        self.further["rejected uplink of a suspended party"] = self._reject(other, job).gas
+
+    def _keep(self, figure: str, done: Done, among: int = 1) -> None:
+        self.figures[figure] = round(done.gas / among)
+        self.hashes[figure] = done.tx_hash
 
     def _register(self, party: Account, name: str) -> Done:
         return self.deployed.send(
@@ -159,42 +142,38 @@ class Measurement:
         self.further["beginning of a round"] = self.deployed.send(active, "JobManager", "beginRound", job, 1).gas
         return job
 
-    def _envelope(self, job: bytes, payload: bytes, attempt: int) -> dict[str, Any]:
+    def _envelope(self, job: bytes, payload: bytes, attempt: int = 0) -> dict[str, Any]:
         self._step += 1
-        leaf = hashlib.sha256(b"\0" + payload).digest() if payload else _noise(32, b"%d" % self._step)
-        return {
-            "jobId": job,
-            "round": 1,
-            "attempt": attempt,
-            "step": self._step,
-            "kind": HISTOGRAM,
-            "recipient": self.parties[0].address,
-            "schema": 1,
-            "digest": leaf,
-            "size": len(payload) or BY_REFERENCE_BYTES,
-            "statisticE6": 0,
-        }
+        one = envelope_of(job, 1, HISTOGRAM, payload, attempt=attempt, step=self._step)
+        one["recipient"] = self.parties[0].address
+        if not payload:
+            one["size"], one["digest"] = BY_REFERENCE_BYTES, _noise(32, b"%d" % self._step)
+        return one
 
-    def _uplink(
-        self, party: Account, job: bytes, payload: bytes = b"", *, attempt: int = 0, accepted: bool = True
-    ) -> Done:
-        envelope = self._envelope(job, payload, attempt)
+    def _uplink(self, party: Account, job: bytes, payload: bytes = b"") -> Done:
+        envelope = self._envelope(job, payload)
         done = self.deployed.send(party, "UplinkLedger", "submit", envelope, payload)
-        if (done.only("UplinkJudged")["reason"] == 0) != accepted:
-            raise ReportError(f"gas: an uplink got reason {done.only('UplinkJudged')['reason']}")
-        if accepted:
-            self._again = self.deployed.send(party, "UplinkLedger", "submit", envelope, payload)
+        _require(done, accepted=True)
+        again = self.deployed.send(party, "UplinkLedger", "submit", envelope, payload)
+        self.further[f"the same uplink again, {len(payload):,} bytes inline"] = again.gas
+        return done
+
+    def _reject(self, party: Account, job: bytes) -> Done:
+        done = self.deployed.send(party, "UplinkLedger", "submit", self._envelope(job, b"", attempt=1), b"")
+        _require(done, accepted=False)
         return done
 
     def _batch(self, party: Account, job: bytes, count: int) -> Done:
-        leaves = []
-        for _ in range(count):
-            one = self._envelope(job, b"", 0)
-            leaves.append({name: one[name] for name in ("step", "kind", "recipient", "digest", "size")})
+        leaves = [leaf_of(self._envelope(job, b"")) for _ in range(count)]
         done = self.deployed.send(party, "UplinkLedger", "submitBatch", job, 1, 0, 1, leaves)
-        if any(judged["reason"] for judged in done.all("UplinkJudged")):
-            raise ReportError("gas: a leaf of a batch was rejected")
+        _require(done, accepted=True)
         return done
+
+
+def _require(done: Done, *, accepted: bool) -> None:
+    found = reasons(done)
+    if not found or any((reason == 0) != accepted for reason in found):
+        raise ReportError(f"gas: uplinks got the reasons {sorted(set(found))}, {'0' if accepted else 'none 0'} is due")
 
 
 def _noise(size: int, seed: bytes = b"") -> bytes:

@@ -209,6 +209,7 @@ contract StewardsTest is Membership {
     }
 
     function testFuzz_change_takesExactlyTheSetsWithinBounds(address[] memory accounts, uint32 threshold) public {
+        threshold %= 40; // the whole range would almost never be within reach
         bool valid = accounts.length > 0 && accounts.length <= 32 && threshold > 0 && threshold <= accounts.length;
         bool distinct = true;
         for (uint256 i = 0; i < accounts.length; ++i) {

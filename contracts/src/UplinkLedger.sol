@@ -149,7 +149,7 @@ contract UplinkLedger is IUplinkLedger {
             ++_counts[envelope.jobId].rejected;
             emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, "");
             if (!suspended && !_isOvertaken(envelope, job, reason)) {
-                registry.strike(msg.sender, envelope.jobId, uint8(reason));
+                registry.strike(msg.sender, envelope.jobId, job.round, uint8(reason));
             }
         }
     }

@@ -42,7 +42,7 @@ contract JobManagerTest is Deployed {
     function test_propose_reverts_whenPartyIsNotAccredited() public {
         address eve = address(0xE7E);
         vm.prank(eve);
-        registry.register("eve", "localhost:1", _certificate(eve));
+        registry.register("eve", "localhost:1", _certificate(eve), "key");
         roster = [ALICE, eve];
         vm.expectRevert(abi.encodeWithSelector(IJobManager.PartyNotAccredited.selector, eve));
         _propose();

@@ -48,7 +48,7 @@ contract UplinkReasonsTest is Deployed {
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
         vm.prank(eve);
-        registry.register("eve", "localhost:2", _certificate(eve));
+        registry.register("eve", "localhost:2", _certificate(eve), "key");
         vm.prank(eve);
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);

@@ -6,6 +6,7 @@ import {InferenceRouter} from "../../src/InferenceRouter.sol";
 import {JobManager} from "../../src/JobManager.sol";
 import {Kinds} from "../../src/Kinds.sol";
 import {ParticipantRegistry} from "../../src/ParticipantRegistry.sol";
+import {Stewards} from "../../src/Stewards.sol";
 import {UplinkLedger} from "../../src/UplinkLedger.sol";
 import {IJobManager} from "../../src/interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "../../src/interfaces/IParticipantRegistry.sol";
@@ -35,12 +36,12 @@ abstract contract Deployed is TestBase {
     function setUp() public virtual {
         address[] memory stewards = new address[](1);
         stewards[0] = STEWARD;
-        registry = new ParticipantRegistry(stewards);
+        registry = new ParticipantRegistry(new Stewards(stewards, 1));
         jobs = new JobManager(registry);
         ledger = new UplinkLedger(registry, jobs);
         router = new InferenceRouter(registry, jobs);
         contributions = new ContributionLedger(jobs, ledger);
-        registry.grantRole(registry.LEDGER_ROLE(), address(ledger));
+        registry.setGate(address(ledger));
         jobs.setLedger(address(ledger));
         ledger.setRouter(address(router));
         _join(ALICE, "alice");
@@ -52,7 +53,7 @@ abstract contract Deployed is TestBase {
 
     function _join(address party, string memory name) internal {
         vm.prank(party);
-        registry.register(name, "localhost:1", _certificate(party));
+        registry.register(name, "localhost:1", _certificate(party), keccak256(abi.encode(party)));
         vm.prank(STEWARD);
         registry.accredit(party);
     }
@@ -147,7 +148,7 @@ abstract contract Deployed is TestBase {
     }
 
     function _strikes(address party) internal view returns (uint32 strikes) {
-        (,,, strikes,) = registry.participantOf(party);
+        return registry.participantOf(party).strikes;
     }
 
     function assertReason(IUplinkLedger.Reason found, IUplinkLedger.Reason expected, string memory what) internal pure {

@@ -40,4 +40,10 @@ library Kinds {
             || kind == PREDICT_REQUEST;
         return isActive || !activeOnly;
     }
+
+    /// @notice Whether uplinks of `kind` declare a statistic: those alone whose payload is plain, so that others can check
+    /// it.
+    function declaresStatistic(uint8 kind) internal pure returns (bool) {
+        return kind == CONTRIBUTION;
+    }
 }

@@ -46,4 +46,9 @@ library Kinds {
     function declaresStatistic(uint8 kind) internal pure returns (bool) {
         return kind == CONTRIBUTION;
     }
+
+    /// @notice Whether an accepted uplink of `kind` changes more than its own record.
+    function setsInMotion(uint8 kind) internal pure returns (bool) {
+        return kind == SHARD_DIGEST || kind == CONTRIBUTION;
+    }
 }

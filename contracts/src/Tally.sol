@@ -31,11 +31,13 @@ function at(Tally tally, uint32 round, uint16 attempt) pure returns (Tally) {
     return Tally.wrap(((word >> ACCEPTED_AT) << ACCEPTED_AT) | (inForce << ATTEMPT_AT));
 }
 
-/// @dev One more accepted uplink of the party at roster position `index`, 0..7.
-function withAccepted(Tally tally, uint8 index) pure returns (Tally) {
+/// @dev `more` accepted uplinks of the party at roster position `index`, 0..7 unless there are none.
+function withAccepted(Tally tally, uint8 index, uint256 more) pure returns (Tally) {
+    if (more == 0) return tally;
     uint256 word = Tally.unwrap(tally) | (1 << (ACCEPTED_MASK_AT + index));
-    if (uint16(word >> (COUNTER_BITS * index)) != type(uint16).max) word += 1 << (COUNTER_BITS * index);
-    if (uint32(word >> ACCEPTED_AT) != type(uint32).max) word += 1 << ACCEPTED_AT;
+    uint256 counterAt = COUNTER_BITS * index;
+    word += _least(more, type(uint16).max - uint16(word >> counterAt)) << counterAt;
+    word += _least(more, type(uint32).max - uint32(word >> ACCEPTED_AT)) << ACCEPTED_AT;
     return Tally.wrap(word);
 }
 
@@ -65,6 +67,10 @@ function masks(Tally tally) pure returns (uint8 accepted, uint8 rejected) {
 /// @dev How many uplinks of the party at roster position `index`, 0..7, were accepted in the round.
 function uplinksOf(Tally tally, uint8 index) pure returns (uint16) {
     return uint16(Tally.unwrap(tally) >> (COUNTER_BITS * index));
+}
+
+function _least(uint256 a, uint256 b) pure returns (uint256) {
+    return a < b ? a : b;
 }
 
 // forge-lint: disable-end(unsafe-typecast, incorrect-shift)

@@ -22,9 +22,34 @@ contract UplinkLedger is IUplinkLedger {
     uint256 private constant SHARD_DIGEST_BYTES = 32;
     uint256 private constant MAX_LEAVES = 256;
 
+    /// @dev Of a leaf's first word: recipient and kind.
+    uint256 private constant RECIPIENT_AND_KIND = ~uint256(type(uint96).max) | type(uint8).max;
+
     struct Contribution {
         bytes32 jobId;
         address party;
+    }
+
+    /// @dev What the uplinks of one call share, so that each leaf of a batch pays for its own alone.
+    /// @param job as the job manager has it.
+    /// @param status the sender's standing.
+    /// @param tally the job's, but for what was accepted since it was stored.
+    /// @param accepted how many that is.
+    /// @param room how many uplinks of the sender are accepted in this round and attempt, beyond those in `tally`.
+    /// @param last the last rule: DeadlineMissed or Accepted.
+    /// @param placed the first rule that uplinks of the kind and to the recipient at hand break, whatever their content.
+    /// @param leastByReference from which size on they may be sent without payload.
+    /// @param roster the job's, empty until it is needed.
+    struct Session {
+        IJobManager.JobContext job;
+        IParticipantRegistry.Status status;
+        Tally tally;
+        uint256 accepted;
+        uint256 room;
+        Reason last;
+        Reason placed;
+        uint256 leastByReference;
+        address[] roster;
     }
 
     /// @notice Who is accredited.
@@ -67,9 +92,14 @@ contract UplinkLedger is IUplinkLedger {
         external
         returns (bytes32 uplinkId, Reason reason)
     {
-        (address party, IParticipantRegistry.Status status) = _identify();
+        Session memory session;
+        address party;
+        (party, session.status) = _identify();
         Uplinks.Uplink memory uplink = Uplinks.sentBy(party, envelope);
-        return _submit(uplink, payload, jobs.contextOf(uplink.jobId, party, uplink.recipient), status);
+        _open(session, uplink);
+        _turnTo(session, uplink);
+        (uplinkId, reason) = _submit(uplink, payload, session);
+        if (session.accepted != 0) _settle(session, uplink.jobId);
     }
 
     /// @inheritdoc IUplinkLedger
@@ -77,29 +107,45 @@ contract UplinkLedger is IUplinkLedger {
         external
         returns (bytes32[] memory uplinkIds, Reason[] memory reasons)
     {
-        uint256 count = leaves.length;
-        if (count == 0 || count > MAX_LEAVES) revert BatchSizeInvalid(count, MAX_LEAVES);
-        uplinkIds = new bytes32[](count);
-        reasons = new Reason[](count);
+        if (leaves.length == 0 || leaves.length > MAX_LEAVES) {
+            revert BatchSizeInvalid(leaves.length, MAX_LEAVES);
+        }
+        uint256[2] memory head; // lies before the two arrays, so that all three are what is returned
+        uplinkIds = new bytes32[](leaves.length);
+        reasons = new Reason[](leaves.length);
+        Session memory session;
         Uplinks.Uplink memory uplink;
-        IParticipantRegistry.Status status;
-        (uplink.party, status) = _identify();
+        (uplink.party, session.status) = _identify();
         uplink.chainId = block.chainid;
         uplink.ledger = address(this);
         uplink.jobId = jobId;
         uplink.round = round;
         uplink.attempt = attempt;
         uplink.schema = schema;
+        uint256 place = leaves[0].place;
+        uplink.setLeaf(place, leaves[0].digest);
         // no leaf changes the job: shard digests are never by reference
-        IJobManager.JobContext memory job = jobs.contextOf(jobId, uplink.party, address(0));
-        address[] memory roster = jobs.rosterOf(jobId);
-        for (uint256 i = 0; i < count; ++i) {
+        _open(session, uplink);
+        _turnTo(session, uplink);
+        for (uint256 i = 0; i < leaves.length; ++i) {
             Leaf calldata leaf = leaves[i];
-            _place(uplink, leaf.place);
-            uplink.digest = leaf.digest;
-            job.recipientIndex = _indexOf(uplink.recipient, roster);
-            (uplinkIds[i], reasons[i]) = _submit(uplink, msg.data[:0], job, status);
-            if (reasons[i] != Reason.Accepted) status = registry.statusOf(uplink.party); // perhaps suspended now
+            uint256 next = leaf.place;
+            uplink.setLeaf(next, leaf.digest);
+            // most leaves of a batch are of one kind and to one recipient
+            if ((place ^ next) & RECIPIENT_AND_KIND != 0) {
+                _seekRecipient(session, uplink);
+                _turnTo(session, uplink);
+            }
+            place = next;
+            (uplinkIds[i], reasons[i]) = _submit(uplink, msg.data[:0], session);
+        }
+        if (session.accepted != 0) _settle(session, jobId);
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let size := add(32, mul(32, mload(uplinkIds)))
+            mstore(head, 64)
+            mstore(add(head, 32), add(64, size))
+            return(head, add(64, mul(2, size)))
         }
     }
 
@@ -169,14 +215,35 @@ contract UplinkLedger is IUplinkLedger {
         if (status < IParticipantRegistry.Status.Accredited) revert CallerNotAccredited(msg.sender);
     }
 
-    /// @dev Takes a leaf's first word apart; see {Leaf}.
-    function _place(Uplinks.Uplink memory uplink, uint256 place) private pure {
-        // forge-lint: disable-start(unsafe-typecast)
-        uplink.recipient = address(uint160(place >> 96));
-        uplink.step = uint32(place >> 64);
-        uplink.size = uint56(place >> 8);
-        uplink.kind = uint8(place);
-        // forge-lint: disable-end(unsafe-typecast)
+    function _open(Session memory session, Uplinks.Uplink memory uplink) private view {
+        IJobManager.JobContext memory job = jobs.contextOf(uplink.jobId, uplink.party, uplink.recipient);
+        session.job = job;
+        Tally tally = _tallies[uplink.jobId].at(job.round, job.attempt);
+        session.tally = tally;
+        session.room = type(uint256).max;
+        if (job.senderIndex != type(uint8).max && job.phase != IJobManager.Phase.Completed) {
+            uint16 uplinks = tally.uplinksOf(job.senderIndex);
+            session.room = uplinks < job.maxUplinksPerRound ? job.maxUplinksPerRound - uplinks : 0;
+        }
+        // rounds take minutes: what a block's proposer can move its time by does not matter
+        // forge-lint: disable-next-line(block-timestamp)
+        bool isLate = job.phase == IJobManager.Phase.Training && block.timestamp > job.deadline;
+        if (isLate) session.last = Reason.DeadlineMissed;
+    }
+
+    /// @dev Judges what depends on the uplink's kind and recipient alone.
+    function _turnTo(Session memory session, Uplinks.Uplink memory uplink) private view {
+        session.placed = _judgePlace(uplink, session.job);
+        session.leastByReference = _leastByReference(uplink.kind, session.job);
+    }
+
+    /// @dev Stores the tally, with what was accepted since: at last, and before anything that may read it is called.
+    function _settle(Session memory session, bytes32 jobId) private {
+        Tally tally = session.tally.withAccepted(session.job.senderIndex, session.accepted);
+        _tallies[jobId] = tally;
+        session.tally = tally;
+        if (session.room != type(uint256).max) session.room -= session.accepted;
+        session.accepted = 0;
     }
 
     /// @dev Whether a slot's word is that of the uplink.
@@ -184,53 +251,49 @@ contract UplinkLedger is IUplinkLedger {
         return word >> 64 == uint256(uplinkId) >> 64;
     }
 
-    /// @dev As in {IJobManager-JobContext}: type(uint8).max if not on the roster, as the zero address never is.
-    function _indexOf(address party, address[] memory roster) private pure returns (uint8) {
+    /// @dev The recipient's index as in {IJobManager-JobContext}: type(uint8).max if not on the roster, as zero never is.
+    function _seekRecipient(Session memory session, Uplinks.Uplink memory uplink) private view {
+        if (session.roster.length == 0) session.roster = jobs.rosterOf(uplink.jobId);
+        address[] memory roster = session.roster;
+        session.job.recipientIndex = type(uint8).max;
         for (uint256 i = 0; i < roster.length; ++i) {
             // forge-lint: disable-next-line(unsafe-typecast)
-            if (roster[i] == party) return uint8(i); // at most 8
+            if (roster[i] == uplink.recipient) session.job.recipientIndex = uint8(i); // at most 8
         }
-        return type(uint8).max;
     }
 
-    function _submit(
-        Uplinks.Uplink memory uplink,
-        bytes calldata payload,
-        IJobManager.JobContext memory job,
-        IParticipantRegistry.Status status
-    ) private returns (bytes32 uplinkId, Reason reason) {
+    function _submit(Uplinks.Uplink memory uplink, bytes calldata payload, Session memory session)
+        private
+        returns (bytes32 uplinkId, Reason reason)
+    {
         uplinkId = uplink.idOf();
         bytes32 slot = uplink.slotOf();
         uint256 taken = _accepted[slot];
         if (_isSame(taken, uplinkId)) return (uplinkId, Reason.Accepted);
 
-        Tally tally = _tallies[uplink.jobId].at(job.round, job.attempt);
-        reason = status == IParticipantRegistry.Status.Accredited
-            ? _judge(uplink, payload, job, taken != 0, tally)
-            : Reason.SenderSuspended;
-        if (reason == Reason.Accepted) {
-            _accepted[slot] = ((uint256(uplinkId) >> 64) << 64) | block.number;
-            _tallies[uplink.jobId] = tally.withAccepted(job.senderIndex);
-            emit UplinkJudged(
-                uplink.jobId, uplink.party, uplinkId, uplink.placeOf(), uplink.measureOf(), uplink.digest, payload
-            );
-            _act(uplinkId, uplink, payload, job.round);
-        } else {
-            _rejected[uplinkId] = (block.number << 8) | uint8(reason);
-            _tallies[uplink.jobId] = tally.withRejected(job.senderIndex);
-            emit UplinkJudged(
-                uplink.jobId,
-                uplink.party,
-                uplinkId,
-                uplink.placeOf() | uint8(reason),
-                uplink.measureOf(),
-                uplink.digest,
-                ""
-            );
-            if (!_isOvertaken(uplink, job, reason)) {
-                Reports.report(anomalies, uplink.party, uplink.jobId, job.round, uint8(reason), uplinkId);
-            }
+        if (session.status != IParticipantRegistry.Status.Accredited) reason = Reason.SenderSuspended;
+        else if (session.placed != Reason.Accepted) reason = session.placed;
+        else reason = _judgeContent(uplink, payload, session, taken != 0);
+        if (reason != Reason.Accepted) {
+            _reject(uplink, uplinkId, reason, session);
+            return (uplinkId, reason);
         }
+        _accepted[slot] = ((uint256(uplinkId) >> 64) << 64) | block.number;
+        unchecked {
+            ++session.accepted;
+        }
+        uplink.publish(uplinkId, Reason.Accepted, payload);
+        if (Kinds.setsInMotion(uplink.kind)) _act(uplink, uplinkId, payload, session);
+    }
+
+    function _reject(Uplinks.Uplink memory uplink, bytes32 uplinkId, Reason reason, Session memory session) private {
+        _rejected[uplinkId] = (block.number << 8) | uint8(reason);
+        session.tally = session.tally.withRejected(session.job.senderIndex);
+        _settle(session, uplink.jobId);
+        uplink.publish(uplinkId, reason, msg.data[:0]);
+        if (_isOvertaken(uplink, session.job, reason)) return;
+        Reports.report(anomalies, uplink.party, uplink.jobId, session.job.round, uint8(reason), uplinkId);
+        session.status = registry.statusOf(uplink.party); // perhaps suspended now
     }
 
     /// @dev While an uplink is on its way others may abort or expire the job, close the inference request, or in a pipelined
@@ -250,27 +313,27 @@ contract UplinkLedger is IUplinkLedger {
     }
 
     /// @dev What an accepted uplink sets in motion beyond its own record.
-    function _act(bytes32 uplinkId, Uplinks.Uplink memory uplink, bytes calldata payload, uint32 round) private {
+    function _act(Uplinks.Uplink memory uplink, bytes32 uplinkId, bytes calldata payload, Session memory session)
+        private
+    {
+        _settle(session, uplink.jobId);
         if (uplink.kind == Kinds.SHARD_DIGEST) {
             bytes32 digest = bytes32(payload[payload.length - SHARD_DIGEST_BYTES:]);
             jobs.recordShard(uplink.jobId, uplink.party, digest);
-        } else if (uplink.kind == Kinds.CONTRIBUTION) {
+        } else {
             _contributions[uplinkId] = Contribution(uplink.jobId, uplink.party);
-        }
-        if (Kinds.declaresStatistic(uplink.kind)) {
-            Reports.observe(anomalies, uplink.party, uplink.jobId, round, uplink.kind, uplinkId, uplink.statisticE6);
+            Reports.observe(
+                anomalies, uplink.party, uplink.jobId, session.job.round, uplink.kind, uplinkId, uplink.statisticE6
+            );
         }
     }
 
-    /// @dev The rules, in the order of {Reason}. `isTaken_`: another uplink has the slot; `tally` is the job's, with the
-    /// counters of the round and attempt in force.
-    function _judge(
-        Uplinks.Uplink memory uplink,
-        bytes calldata payload,
-        IJobManager.JobContext memory job,
-        bool isTaken_,
-        Tally tally
-    ) private view returns (Reason) {
+    /// @dev The first rules, in the order of {Reason}: those on where the uplink belongs.
+    function _judgePlace(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job)
+        private
+        view
+        returns (Reason)
+    {
         if (job.phase == IJobManager.Phase.None) return Reason.UnknownJob;
         if (job.senderIndex == type(uint8).max) return Reason.NotOnRoster;
         if (Kinds.isKnown(uplink.kind) && !Kinds.belongsTo(uplink.kind, job.phase)) return Reason.WrongPhase;
@@ -281,18 +344,24 @@ contract UplinkLedger is IUplinkLedger {
             return Reason.RecipientNotOnRoster;
         }
         if (uplink.schema != SCHEMA) return Reason.SchemaUnsupported;
-        if (!_isSize(uplink, payload.length, job)) return Reason.SizeOutOfBounds;
+        return Reason.Accepted;
+    }
+
+    /// @dev The others, in the order of {Reason}; `isTaken_`: another uplink has the slot.
+    function _judgeContent(Uplinks.Uplink memory uplink, bytes calldata payload, Session memory session, bool isTaken_)
+        private
+        view
+        returns (Reason)
+    {
+        if (!_isSize(uplink, payload.length, session)) return Reason.SizeOutOfBounds;
         if (!_isDigest(uplink, payload)) return Reason.DigestMismatch;
         if (isTaken_) return Reason.SlotTaken;
-        if (uplink.kind == Kinds.SHARD_DIGEST && job.senderHasShard) return Reason.SlotTaken;
-        if (!_isStatistic(uplink, job.maxStatisticE6)) return Reason.StatisticOutOfPolicy;
-        if (job.phase != IJobManager.Phase.Completed && tally.uplinksOf(job.senderIndex) >= job.maxUplinksPerRound) {
-            return Reason.RateExceeded;
+        if (uplink.kind == Kinds.SHARD_DIGEST && session.job.senderHasShard) return Reason.SlotTaken;
+        if (uplink.statisticE6 != 0 && !_isStatistic(uplink, session.job.maxStatisticE6)) {
+            return Reason.StatisticOutOfPolicy;
         }
-        // rounds take minutes: what a block's proposer can move its time by does not matter
-        // forge-lint: disable-next-line(block-timestamp)
-        if (job.phase == IJobManager.Phase.Training && block.timestamp > job.deadline) return Reason.DeadlineMissed;
-        return Reason.Accepted;
+        if (session.accepted >= session.room) return Reason.RateExceeded;
+        return session.last;
     }
 
     function _isRound(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job) private view returns (bool) {
@@ -317,20 +386,19 @@ contract UplinkLedger is IUplinkLedger {
         return requester == uplink.party;
     }
 
-    /// @dev Inline up to the limit, by reference above it; in the training of a pipelined job by reference at any size,
-    /// too. A shard_digest must be inline and hold at least its 32 bytes.
-    function _isSize(Uplinks.Uplink memory uplink, uint256 length, IJobManager.JobContext memory job)
-        private
-        pure
-        returns (bool)
-    {
+    /// @dev Inline up to the limit; without payload from a least size on. A shard_digest holds at least its 32 bytes.
+    function _isSize(Uplinks.Uplink memory uplink, uint256 length, Session memory session) private pure returns (bool) {
         uint256 size = uplink.size;
-        if (size == 0 || size > job.maxPayloadBytes) return false;
-        bool isInline = length == size && size <= PayloadDigest.INLINE_LIMIT;
-        if (uplink.kind == Kinds.SHARD_DIGEST) return isInline && size >= SHARD_DIGEST_BYTES;
-        if (isInline) return true;
-        bool mayStay = size > PayloadDigest.INLINE_LIMIT || (job.pipelined && job.phase == IJobManager.Phase.Training);
-        return length == 0 && mayStay;
+        if (size > session.job.maxPayloadBytes) return false;
+        if (length == 0) return size >= session.leastByReference;
+        if (length != size || size > PayloadDigest.INLINE_LIMIT) return false;
+        return uplink.kind != Kinds.SHARD_DIGEST || size >= SHARD_DIGEST_BYTES;
+    }
+
+    /// @dev Above the inline limit; in the training of a pipelined job at any size. A shard_digest is always inline.
+    function _leastByReference(uint8 kind, IJobManager.JobContext memory job) private pure returns (uint256) {
+        if (kind == Kinds.SHARD_DIGEST) return type(uint256).max;
+        return job.pipelined && job.phase == IJobManager.Phase.Training ? 1 : PayloadDigest.INLINE_LIMIT + 1;
     }
 
     /// @dev A digest of zero is refused: no payload has it.
@@ -339,7 +407,7 @@ contract UplinkLedger is IUplinkLedger {
         return PayloadDigest.rootOf(payload) == uplink.digest;
     }
 
-    function _isStatistic(Uplinks.Uplink memory uplink, uint256 max) private pure returns (bool) {
-        return Kinds.declaresStatistic(uplink.kind) ? uplink.statisticE6 <= max : uplink.statisticE6 == 0;
+    function _isStatistic(Uplinks.Uplink memory uplink, uint64 max) private pure returns (bool) {
+        return Kinds.declaresStatistic(uplink.kind) && uplink.statisticE6 <= max;
     }
 }

@@ -59,15 +59,44 @@ library Uplinks {
         return _hash(uplink, SLOT_FROM, SLOT_WORDS);
     }
 
-    /// @notice The event's first word, but for the reason in its lowest byte.
-    function placeOf(Uplink memory uplink) internal pure returns (uint256) {
-        return uint256(uint160(uplink.recipient)) << 96 | uint256(uplink.step) << 64 | uint256(uplink.round) << 32
-            | uint256(uplink.attempt) << 16 | uint256(uplink.kind) << 8;
+    /// @notice Takes the fields of a leaf, and no statistic; see {IUplinkLedger-Leaf}.
+    function setLeaf(Uplink memory uplink, uint256 place, bytes32 digest) internal pure {
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            mstore(add(uplink, 192), and(shr(64, place), 0xffffffff)) // step
+            mstore(add(uplink, 224), and(place, 0xff)) // kind
+            mstore(add(uplink, 256), shr(96, place)) // recipient
+            mstore(add(uplink, 320), digest)
+            mstore(add(uplink, 352), and(shr(8, place), 0xffffffffffffff)) // size
+        }
     }
 
-    /// @notice The event's second word.
-    function measureOf(Uplink memory uplink) internal pure returns (uint256) {
-        return uint256(uplink.schema) << 128 | uint256(uplink.size) << 64 | uplink.statisticE6;
+    /// @notice Emits {IUplinkLedger-UplinkJudged}.
+    /// @dev What `emit` does, at a third of its cost: no second copy of the payload, no cleaning of what is clean.
+    function publish(Uplink memory uplink, bytes32 id, IUplinkLedger.Reason reason, bytes calldata payload) internal {
+        bytes32 signature = IUplinkLedger.UplinkJudged.selector;
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let place := shl(96, mload(add(uplink, 256))) // recipient
+            place := or(place, shl(64, mload(add(uplink, 192)))) // step
+            place := or(place, shl(32, mload(add(uplink, 128)))) // round
+            place := or(place, shl(16, mload(add(uplink, 160)))) // attempt
+            place := or(place, shl(8, mload(add(uplink, 224)))) // kind
+            let measure := shl(128, mload(add(uplink, 288))) // schema
+            measure := or(measure, shl(64, mload(add(uplink, 352)))) // size
+            let data := mload(0x40)
+            mstore(data, or(place, reason))
+            mstore(add(data, 32), or(measure, mload(add(uplink, 384)))) // statisticE6
+            mstore(add(data, 64), mload(add(uplink, 320))) // digest
+            mstore(add(data, 96), 128)
+            mstore(add(data, 128), payload.length)
+            let size := and(add(payload.length, 31), not(31))
+            if size {
+                mstore(add(add(data, 128), size), 0) // pads the last word
+                calldatacopy(add(data, 160), payload.offset, payload.length)
+            }
+            log4(data, add(size, 160), signature, mload(add(uplink, 96)), mload(add(uplink, 64)), id)
+        }
     }
 
     function _hash(Uplink memory uplink, uint256 from, uint256 words) private pure returns (bytes32 hash) {

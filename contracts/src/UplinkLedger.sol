@@ -261,4 +261,25 @@ contract UplinkLedger is IUplinkLedger {
             )
         );
     }
+
+    /// @inheritdoc IUplinkLedger
+    function verdictOf(address party, Envelope calldata envelope) external view returns (Verdict memory verdict) {
+        return _verdicts[uplinkIdOf(party, envelope)];
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function isAccepted(address party, Envelope calldata envelope) external view returns (bool) {
+        Verdict storage verdict = _verdicts[uplinkIdOf(party, envelope)];
+        return verdict.known && verdict.reason == Reason.Accepted;
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function slotOf(address party, Envelope calldata e) external pure returns (bytes32 slot) {
+        return keccak256(abi.encode(e.jobId, e.round, e.attempt, e.step, party, e.recipient, e.kind));
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function uplinkIdOf(address party, Envelope calldata envelope) public view returns (bytes32 uplinkId) {
+        return keccak256(abi.encode(block.chainid, address(this), party, envelope));
+    }
 }

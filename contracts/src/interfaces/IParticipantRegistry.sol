@@ -12,7 +12,8 @@ interface IParticipantRegistry {
         Unknown,
         Registered,
         Accredited,
-        Suspended
+        Suspended,
+        Banned
     }
 
     /// @notice `party` registered itself.
@@ -104,4 +105,21 @@ interface IParticipantRegistry {
 
     /// @notice The party registered as number `index`, counted from 0.
     function at(uint256 index) external view returns (address party);
+
+    /// @notice A strike of a job's round; never reverts for a known party. Requirements: the gate calls.
+    function strike(address party, bytes32 jobId, uint32 round, uint8 reason)
+        external
+        returns (uint32 strikes, bool suspended);
+
+    /// @notice Suspends for a provable fault. Requirements: the gate calls.
+    function suspendAtOnce(address party, bytes32 jobId, uint8 reason) external returns (bool suspended);
+
+    /// @notice Takes back a strike. Requirements: the gate calls.
+    function forgive(address party) external;
+
+    /// @notice The party whose signer this is, and its status.
+    function identify(address signer) external view returns (address party, Status status);
+
+    /// @notice The key that signs for the party.
+    function signerOf(address party) external view returns (address signer);
 }

@@ -133,4 +133,16 @@ interface IUplinkLedger {
 
     /// @notice The job of an accepted contribution uplink; zero for every other uplink.
     function contributionJobOf(bytes32 uplinkId) external view returns (bytes32 jobId);
+
+    /// @notice The latest verdict on an uplink.
+    function verdictOf(address party, Envelope calldata envelope) external view returns (Verdict memory verdict);
+
+    /// @notice keccak256(abi.encode(chainid, this, party, envelope)).
+    function uplinkIdOf(address party, Envelope calldata envelope) external view returns (bytes32 uplinkId);
+
+    /// @notice The uplink's slot.
+    function slotOf(address party, Envelope calldata envelope) external view returns (bytes32 slot);
+
+    /// @notice Whether the uplink was accepted.
+    function isAccepted(address party, Envelope calldata envelope) external view returns (bool);
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 /// @title The stewards: who they are, and their votes.
+/// @notice Their votes are public.
 interface IStewards {
     /// @notice `steward` voted for `motion`, which the contract `domain` computes.
     event VoteCast(

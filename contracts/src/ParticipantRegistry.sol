@@ -178,6 +178,8 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
         }
     }
 
+    // solhint-disable no-empty-blocks
+
     /// @inheritdoc IParticipantRegistry
     function strike(address, bytes32, uint32, uint8) external onlyRole(LEDGER_ROLE) returns (uint32, bool) {}
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
-import {IJobManager} from "../../src/interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "../../src/interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "../../src/interfaces/IUplinkLedger.sol";
 

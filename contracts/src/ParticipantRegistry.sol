@@ -103,6 +103,12 @@ contract ParticipantRegistry is IParticipantRegistry, AccessControl {
     }
 
     /// @inheritdoc IParticipantRegistry
+    function identify(address signer) external view returns (address party, Status status) {
+        status = _participants[signer].status;
+        party = status == Status.Unknown ? address(0) : signer;
+    }
+
+    /// @inheritdoc IParticipantRegistry
     function statusOf(address party) external view returns (Status status) {
         return _participants[party].status;
     }

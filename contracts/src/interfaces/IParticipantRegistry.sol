@@ -83,6 +83,9 @@ interface IParticipantRegistry {
     /// @param reason the verdict's reason code.
     function strike(address party, bytes32 jobId, uint8 reason) external;
 
+    /// @notice The party whose transactions `signer` signs, and its status; zero and Unknown if it signs for none.
+    function identify(address signer) external view returns (address party, Status status);
+
     /// @notice The status of `party`; Unknown if it never registered.
     function statusOf(address party) external view returns (Status status);
 

@@ -184,6 +184,11 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function proposalOf(string calldata name, bytes32 jobId) external view returns (uint32 version) {
+        return _proposedAs[jobId][keccak256(bytes(name))];
+    }
+
+    /// @inheritdoc IModelRegistry
     function registrationOf(bytes32 jobId) external view returns (string memory name, uint32 version) {
         bytes32 nameHash = _frozenAs[jobId];
         return (_models[nameHash].name, _proposedAs[jobId][nameHash]);

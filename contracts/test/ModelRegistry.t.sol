@@ -51,6 +51,8 @@ contract ModelRegistryProposeTest is WithModels {
         assertEq(models.holderOf(NAME), address(0), "holder");
         (string memory name, uint32 registered) = models.registrationOf(jobId);
         assertEq(bytes(name).length + registered, 0, "registration");
+        assertEq(models.proposalOf(NAME, jobId), 1, "proposal");
+        assertEq(models.proposalOf("other", jobId), 0, "proposal under another name");
     }
 
     function test_propose_listsANameOnce_andCountsItsVersionsUp() public {
@@ -479,6 +481,7 @@ contract ModelRegistryViewsTest is WithModels {
             assertEq(models.activeVersion(names[i]), 0, "active");
             assertEq(models.versionCount(names[i]), 0, "count");
             assertEq(models.holderOf(names[i]), address(0), "holder");
+            assertEq(models.proposalOf(names[i], "none"), 0, "proposal");
         }
         (string memory name, uint32 version) = models.registrationOf(bytes32(type(uint256).max));
         assertEq(bytes(name).length + version, 0, "registration");

@@ -147,6 +147,7 @@ contract ModelRegistryFuzzTest is WithModels {
         assertEq(models.versionCount(asked), known ? 1 : 0, "count");
         assertEq(models.activeVersion(asked), known ? 1 : 0, "in use");
         assertEq(models.holderOf(asked), known ? ALICE : address(0), "holder");
+        assertEq(models.proposalOf(asked, job), 0, "proposal");
         (, uint32 registered) = models.registrationOf(job);
         assertEq(registered, 0, "registration");
     }

@@ -160,6 +160,9 @@ interface IModelRegistry {
     /// @notice The active party that a name belongs to; zero until a version of it is frozen.
     function holderOf(string calldata name) external view returns (address holder);
 
+    /// @notice As which version a job's model is proposed under a name, 0 if it is not; frozen or not.
+    function proposalOf(string calldata name, bytes32 jobId) external view returns (uint32 version);
+
     /// @notice As what a job's model is frozen; an empty name and 0 if it is not.
     function registrationOf(bytes32 jobId) external view returns (string memory name, uint32 version);
 

@@ -242,12 +242,6 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     }
 
     /// @inheritdoc IParticipantRegistry
-    function identify(address signer) external view returns (address party, Status status) {
-        status = _participants[signer].status;
-        party = status == Status.Unknown ? address(0) : signer;
-    }
-
-    /// @inheritdoc IParticipantRegistry
     function statusOf(address party) external view returns (Status status) {
         return _keys[party].status;
     }

@@ -227,9 +227,6 @@ interface IParticipantRegistry {
     /// @notice Whether `key` acts, or ever acted, for `party`: whose old signatures are its own.
     function isKeyOf(address party, address key) external view returns (bool);
 
-    /// @notice The party whose transactions `signer` signs, and its status; zero and Unknown if it signs for none.
-    function identify(address signer) external view returns (address party, Status status);
-
     /// @notice The status of `party`; Unknown if it never registered.
     function statusOf(address party) external view returns (Status status);
 

@@ -429,6 +429,7 @@ contract ParticipantRegistry is IParticipantRegistry {
     function _domain() private view returns (bytes32) {
         return keccak256(
             abi.encode(
+                // solhint-disable-next-line gas-small-strings
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
                 keccak256("fedchain"),
                 keccak256("1"),

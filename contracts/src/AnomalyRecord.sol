@@ -208,7 +208,8 @@ contract AnomalyRecord is IAnomalyRecord {
         private
         returns (uint256 faultId)
     {
-        uint256 before = _upheld[party][jobId][reason]++;
+        uint256 before = _upheld[party][jobId][reason];
+        _upheld[party][jobId][reason] = before + 1;
         uint8 answer = policy.answerTo(reason, before != 0);
         if (answer != Faults.RECORDED && registry.statusOf(party) != IParticipantRegistry.Status.Accredited) {
             answer = Faults.RECORDED;

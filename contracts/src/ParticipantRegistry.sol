@@ -2,13 +2,13 @@
 pragma solidity 0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {IStewards} from "./interfaces/IStewards.sol";
 
 /// @title ParticipantRegistry
 /// @notice See {IParticipantRegistry}. What every call of a party needs is one storage slot per key.
-contract ParticipantRegistry is IParticipantRegistry, EIP712 {
+contract ParticipantRegistry is IParticipantRegistry {
     /// @notice This many strikes that count suspend.
     uint32 public constant STRIKES_TO_SUSPEND = 3;
     /// @notice A strike of a job lapses when this many rounds of it have passed.
@@ -72,7 +72,7 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     address[] private _parties;
 
     /// @notice Takes the stewards; the gate is set later.
-    constructor(IStewards stewards_) EIP712("fedchain", "1") {
+    constructor(IStewards stewards_) {
         stewards = stewards_;
         deployer = msg.sender;
     }
@@ -397,7 +397,7 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     }
 
     function _requireSigned(bytes32 structHash, bytes calldata signature, address signer) private view {
-        (address recovered,,) = ECDSA.tryRecover(_hashTypedDataV4(structHash), signature);
+        (address recovered,,) = ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(_domain(), structHash), signature);
         if (recovered != signer) revert RotationNotSigned(signer, recovered); // a signer is never zero
     }
 
@@ -422,6 +422,21 @@ contract ParticipantRegistry is IParticipantRegistry, EIP712 {
     function _requireEndpoint(string calldata endpoint) private pure {
         uint256 length = bytes(endpoint).length;
         if (length == 0 || length > MAX_ENDPOINT_BYTES) revert EndpointInvalid(length, MAX_ENDPOINT_BYTES);
+    }
+
+    /// @dev The EIP-712 domain, computed at each use: kept as an immutable it would hold this contract's address, and the
+    /// code on the chain could not be compared with what the packaged creation code gives.
+    function _domain() private view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                // solhint-disable-next-line gas-small-strings
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("fedchain"),
+                keccak256("1"),
+                block.chainid,
+                address(this)
+            )
+        );
     }
 
     function _requireName(bytes calldata name) private pure {

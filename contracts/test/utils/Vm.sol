@@ -8,6 +8,7 @@ interface Vm {
     function stopPrank() external;
     function assume(bool condition) external pure;
     function expectRevert() external;
+    function expectRevert(bytes4 revertData) external;
     function expectRevert(bytes calldata revertData) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data) external;

@@ -2,6 +2,8 @@
 pragma solidity 0.8.30;
 
 import {Kinds} from "../src/Kinds.sol";
+import {IAnomalyRecord} from "../src/interfaces/IAnomalyRecord.sol";
+import {IJobManager} from "../src/interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "../src/interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "../src/interfaces/IUplinkLedger.sol";
 import {Deployed} from "./utils/Deployed.sol";
@@ -23,11 +25,19 @@ contract UplinkReasonsTest is Deployed {
     {
         uint32 strikes = _strikes(BOB);
         (, uint64 rejected) = ledger.countsOf(wrong.jobId);
+        uint256 faults = _faults();
         (bytes32 uplinkId, IUplinkLedger.Reason reason) = _submit(BOB, wrong, payload);
         assertReason(reason, expected, "wrong uplink");
-        IUplinkLedger.Verdict memory verdict = ledger.verdictOf(uplinkId);
-        assertTrue(verdict.known && verdict.sender == BOB && verdict.kind == wrong.kind, "verdict");
+        IUplinkLedger.Verdict memory verdict = _verdict(BOB, wrong);
+        assertTrue(verdict.known, "verdict");
         assertReason(verdict.reason, expected, "recorded reason");
+        assertEq(_faults(), faults + 1, "reports");
+        IAnomalyRecord.Fault memory fault = anomalies.faultOf(faults + 1);
+        assertEq(fault.party, BOB, "reported party");
+        assertEq(fault.reason, uint8(expected), "reported reason");
+        assertEq(fault.jobId, wrong.jobId, "reported job");
+        assertEq(fault.round, jobs.jobOf(wrong.jobId).round, "the job's round, whatever the envelope says");
+        assertEq(fault.evidence, uplinkId, "evidence");
         assertEq(_strikes(BOB), strikes + 1, "strikes");
         (, uint64 rejectedAfter) = ledger.countsOf(wrong.jobId);
         assertEq(rejectedAfter, rejected + 1, "rejected");
@@ -48,7 +58,7 @@ contract UplinkReasonsTest is Deployed {
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
         vm.prank(eve);
-        registry.register("eve", "localhost:2", _certificate(eve));
+        registry.register("eve", "localhost:2", _certificate(eve), "key");
         vm.prank(eve);
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
@@ -202,7 +212,7 @@ contract UplinkReasonsTest is Deployed {
         wrong.digest = _leaf(other);
         wrong.size = uint64(other.length);
         _assertRejected(wrong, other, IUplinkLedger.Reason.SlotTaken);
-        assertEq(ledger.slotDigest(_slot(BOB, sound)), sound.digest, "slot");
+        assertTrue(ledger.isAccepted(BOB, sound) && !ledger.isAccepted(BOB, wrong), "the first keeps the slot");
         wrong.step = 1;
         (, IUplinkLedger.Reason reason) = _submit(BOB, wrong, other);
         assertReason(reason, IUplinkLedger.Reason.Accepted, "next step");
@@ -245,5 +255,95 @@ contract UplinkReasonsTest is Deployed {
         assertStatus(BOB, IParticipantRegistry.Status.Suspended);
         (, reason) = _submit(BOB, wrong, "");
         assertReason(reason, IUplinkLedger.Reason.SenderSuspended, "suspension before all");
+    }
+
+    function _policy() internal pure override returns (IJobManager.Policy memory policy) {
+        policy = _policyWith(MAX_ROUNDS, false);
+        policy.maxUplinksPerRound = 4;
+    }
+
+    function test_submit_rejectsRateExceeded_whenThePolicysNumberIsReached() public {
+        IUplinkLedger.Envelope memory more = sound;
+        for (uint32 step = 0; step < 4; ++step) {
+            more.step = step;
+            _accept(BOB, more);
+        }
+        assertEq(ledger.uplinksOf(jobId, 1), 4, "counted");
+        more.step = 4;
+        _assertRejected(more, PAYLOAD, IUplinkLedger.Reason.RateExceeded);
+        more.step = 3;
+        _accept(BOB, more); // accepted before
+        _accept(CAROL, more); // has a number of her own
+        vm.prank(ALICE);
+        jobs.retryRound(jobId, 1);
+        more.attempt = 1;
+        _accept(BOB, more); // the next attempt counts anew
+        assertEq(ledger.uplinksOf(jobId, 1), 1, "counted anew");
+    }
+
+    function test_submit_hasNoRate_whenCompleted() public {
+        bytes32 completed = _completed();
+        vm.prank(BOB);
+        IUplinkLedger.Envelope memory answer = _envelope(completed, router.open(completed), Kinds.PREDICT_ANSWER);
+        for (uint32 step = 0; step < 10; ++step) {
+            answer.step = step;
+            _accept(BOB, answer);
+        }
+    }
+
+    function test_submit_rejectsDeadlineMissed_whenTheRoundIsOverdue() public {
+        vm.warp(jobs.deadlineOf(jobId));
+        _accept(CAROL, sound); // the last second
+        vm.warp(block.timestamp + 1);
+        (, IUplinkLedger.Reason reason) = _submit(BOB, sound, PAYLOAD);
+        assertReason(reason, IUplinkLedger.Reason.DeadlineMissed, "late");
+        assertEq(_faults(), 1, "reported");
+        assertEq(anomalies.faultOf(1).reason, 15, "reason");
+        assertEq(_strikes(BOB), 0, "once is on the record only");
+        _submit(BOB, sound, PAYLOAD);
+        assertEq(_strikes(BOB), 1, "again");
+        vm.prank(ALICE);
+        jobs.retryRound(jobId, 1);
+        sound.attempt = 1;
+        _accept(BOB, sound);
+    }
+
+    function test_submit_hasNoDeadline_outsideTraining() public {
+        bytes32 aligning = _aligning();
+        bytes32 evaluating = _evaluating();
+        _pass(evaluating);
+        _accept(BOB, _envelope(aligning, 0, Kinds.BLINDED_IDS));
+        _accept(BOB, _envelope(evaluating, 2, Kinds.SHARD_DIGEST));
+    }
+
+    function test_submit_rejectsSenderSuspended_whenBanned() public {
+        vm.prank(STEWARD);
+        registry.ban(BOB, "test");
+        (, IUplinkLedger.Reason reason) = _submit(BOB, sound, PAYLOAD);
+        assertReason(reason, IUplinkLedger.Reason.SenderSuspended, "banned");
+        assertReason(_verdict(BOB, sound).reason, IUplinkLedger.Reason.SenderSuspended, "recorded");
+        (,,, uint8 rejected) = ledger.roundOf(jobId);
+        assertEq(rejected, 2, "in the round's mask");
+        assertEq(anomalies.faultOf(1).answer, 0, "recorded only");
+    }
+
+    function test_submit_givesTheLastReasonsInOrder_whenSeveralApply() public {
+        IUplinkLedger.Envelope memory wrong = sound;
+        for (uint32 step = 0; step < 4; ++step) {
+            wrong.step = step;
+            _accept(BOB, wrong);
+        }
+        _pass(jobId);
+        wrong.digest = _leaf("x");
+        wrong.size = 1;
+        wrong.statisticE6 = 1;
+        (, IUplinkLedger.Reason reason) = _submit(BOB, wrong, "x");
+        assertReason(reason, IUplinkLedger.Reason.SlotTaken, "slot before statistic");
+        wrong.step = 4;
+        (, reason) = _submit(BOB, wrong, "x");
+        assertReason(reason, IUplinkLedger.Reason.StatisticOutOfPolicy, "statistic before rate");
+        wrong.statisticE6 = 0;
+        (, reason) = _submit(BOB, wrong, "x");
+        assertReason(reason, IUplinkLedger.Reason.RateExceeded, "rate before deadline");
     }
 }

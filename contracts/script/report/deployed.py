@@ -84,12 +84,20 @@ class Deployed:
         accounts: who may call; the first deploys.
         stewards: which of the accounts vote on members.
         threshold: how many of them carry a motion.
+        gas: limit of a call; None lets the node estimate it, which refuses what would revert.
     """
 
     def __init__(
-        self, client: ChainClient, accounts: Sequence[Account], stewards: Sequence[Account], threshold: int
+        self,
+        client: ChainClient,
+        accounts: Sequence[Account],
+        stewards: Sequence[Account],
+        threshold: int,
+        *,
+        gas: int | None = None,
     ) -> None:
         self.client = client
+        self._gas = gas
         self._senders = {account.address: Sender(client, account) for account in accounts}
         self.stewards = tuple(stewards)
         self.threshold = threshold
@@ -125,7 +133,7 @@ class Deployed:
         """Another account is to call."""
         self._senders[account.address] = Sender(self.client, account)
 
-    def send(self, account: Account, contract: str, method: str, *arguments: object, gas: int | None = None) -> Done:
+    def send(self, account: Account, contract: str, method: str, *arguments: object) -> Done:
         """Send a transaction and wait for it.
 
         Args:
@@ -133,13 +141,12 @@ class Deployed:
             contract: its name.
             method: function's name.
             arguments: its arguments; a struct as a tuple in order, or a mapping by field.
-            gas: limit; None lets the node estimate it, which refuses what would revert.
 
         Raises:
             TransactionError: it reverted, or would have; `reason` is the typed error.
         """
         call = Call(f"{contract}.{method}", self.addresses[contract], encode(contract, method, *arguments))
-        receipt = self._senders[account.address].transact(call, gas)
+        receipt = self._senders[account.address].transact(call, self._gas)
         raw = self.client.receipt(receipt.tx_hash)
         assert raw is not None
         names = {address: name for name, address in self.addresses.items()}

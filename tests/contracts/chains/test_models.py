@@ -59,7 +59,8 @@ def test_a_model_lives_from_its_proposal_to_its_roll_back(stage: Stage) -> None:
 
 
 def test_a_name_belongs_to_the_active_party_that_froze_it(stage: Stage) -> None:
-    mine, theirs = stage.roster(2), stage.roster(2)
+    roster = stage.roster(4)
+    mine, theirs = roster[:2], roster[2:]
     name = f"mine-{mine[0].address[2:10].lower()}"
     propose(stage, mine[0], name, stage.completed(mine))
     for party in mine:

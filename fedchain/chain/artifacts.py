@@ -15,8 +15,9 @@ JOBS = "JobManager"
 LEDGER = "UplinkLedger"
 ROUTER = "InferenceRouter"
 CONTRIBUTIONS = "ContributionLedger"
+MODELS = "ModelRegistry"
 
-CONTRACT_NAMES = (REGISTRY, JOBS, LEDGER, ROUTER, CONTRIBUTIONS)
+CONTRACT_NAMES = (REGISTRY, JOBS, LEDGER, ROUTER, CONTRIBUTIONS, MODELS)
 """In the order of deployment."""
 
 

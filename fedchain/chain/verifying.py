@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import constructor_data, function
-from fedchain.chain.artifacts import CONTRACT_NAMES, CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
+from fedchain.chain.artifacts import CONTRACT_NAMES, CONTRIBUTIONS, JOBS, LEDGER, MODELS, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.rpc import RpcError
@@ -55,6 +55,7 @@ def constructor_arguments(name: str, addresses: Mapping[str, str], stewards: lis
         LEDGER: lambda: (addresses[REGISTRY], addresses[JOBS]),
         ROUTER: lambda: (addresses[REGISTRY], addresses[JOBS]),
         CONTRIBUTIONS: lambda: (addresses[JOBS], addresses[LEDGER]),
+        MODELS: lambda: (addresses[REGISTRY], addresses[JOBS]),
     }
     return arguments[name]()
 

@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "contracts" / "src"
 ARTIFACTS = ROOT / "fedchain" / "chain" / "artifacts"
 WRAPPER = Path(__file__).resolve().with_name("solc-wrapper.js")
-CONTRACTS = ("ContributionLedger", "InferenceRouter", "JobManager", "ModelRegistry", "ParticipantRegistry", "UplinkLedger")
+CONTRACTS = (
+    "AnomalyPolicy", "AnomalyRecord", "ContributionLedger", "Directory", "FaultProofs", "InferenceRouter", "JobManager",
+    "ModelRegistry", "ParticipantRegistry", "Stewards", "UplinkLedger",
+)  # fmt: skip
 EVM_VERSION = "shanghai"
 OPTIMIZER_RUNS = 200
 MAX_RUNTIME_BYTES = 24_576

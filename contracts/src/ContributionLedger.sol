@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {IContributionLedger} from "./interfaces/IContributionLedger.sol";
 import {IJobManager} from "./interfaces/IJobManager.sol";
+import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
 
 /// @title ContributionLedger
@@ -15,6 +16,8 @@ contract ContributionLedger is IContributionLedger {
         int64[] sharesE6;
     }
 
+    /// @notice Who is accredited.
+    IParticipantRegistry public immutable registry;
     /// @notice The jobs that contributions belong to.
     IJobManager public immutable jobs;
     /// @notice Knows the contribution uplinks.
@@ -23,7 +26,8 @@ contract ContributionLedger is IContributionLedger {
     mapping(bytes32 jobId => Contribution) private _contributions;
 
     /// @notice Takes the contracts it reads.
-    constructor(IJobManager jobs_, IUplinkLedger ledger_) {
+    constructor(IParticipantRegistry registry_, IJobManager jobs_, IUplinkLedger ledger_) {
+        registry = registry_;
         jobs = jobs_;
         ledger = ledger_;
     }
@@ -36,7 +40,7 @@ contract ContributionLedger is IContributionLedger {
         int64 utilityFullE6,
         int64 utilityEmptyE6
     ) external {
-        _requireActiveInEvaluating(jobId);
+        address party = _requireActiveInEvaluating(jobId);
         Contribution storage contribution = _contributions[jobId];
         if (contribution.blockNumber != 0) revert AlreadyRecorded(jobId);
         address[] memory roster = jobs.rosterOf(jobId);
@@ -47,14 +51,13 @@ contract ContributionLedger is IContributionLedger {
             sum += sharesE6[i];
         }
         if (sum != expected) revert SharesDoNotSum(expected, sum);
-        bool isOwn = ledger.verdictOf(uplinkId).sender == msg.sender;
-        if (!isOwn || ledger.contributionJobOf(uplinkId) != jobId) revert NotContributionUplink(jobId, uplinkId);
+        _requireContribution(jobId, uplinkId, party);
 
         contribution.utilityFullE6 = utilityFullE6;
         contribution.utilityEmptyE6 = utilityEmptyE6;
         contribution.blockNumber = uint64(block.number);
         contribution.sharesE6 = sharesE6;
-        emit ContributionRecorded(jobId, msg.sender, roster, sharesE6, utilityFullE6, utilityEmptyE6);
+        emit ContributionRecorded(jobId, party, roster, sharesE6, utilityFullE6, utilityEmptyE6);
     }
 
     /// @inheritdoc IContributionLedger
@@ -79,12 +82,20 @@ contract ContributionLedger is IContributionLedger {
         );
     }
 
-    function _requireActiveInEvaluating(bytes32 jobId) private view {
+    function _requireContribution(bytes32 jobId, bytes32 uplinkId, address party) private view {
+        (bytes32 ofJob, address sender) = ledger.contributionOf(uplinkId);
+        if (ofJob != jobId || sender != party) revert NotContributionUplink(jobId, uplinkId);
+    }
+
+    function _requireActiveInEvaluating(bytes32 jobId) private view returns (address party) {
         IJobManager.Phase phase = jobs.phaseOf(jobId);
         if (phase == IJobManager.Phase.None) revert IJobManager.UnknownJob(jobId);
-        uint256 index = jobs.rosterIndexOf(jobId, msg.sender);
+        IParticipantRegistry.Status status;
+        (party, status) = registry.identify(msg.sender);
+        uint256 index = jobs.rosterIndexOf(jobId, party);
         if (index == type(uint256).max) revert IJobManager.NotOnRoster(jobId, msg.sender);
-        if (index != 0) revert IJobManager.NotActiveParty(jobId, msg.sender);
+        if (index != 0) revert IJobManager.NotActiveParty(jobId, party);
+        if (status != IParticipantRegistry.Status.Accredited) revert IJobManager.PartyNotAccredited(party);
         if (phase != IJobManager.Phase.Evaluating) revert IJobManager.WrongPhase(IJobManager.Phase.Evaluating, phase);
     }
 }

@@ -35,31 +35,33 @@ contract InferenceRouter is IInferenceRouter {
     function open(bytes32 jobId) external returns (uint32 requestId) {
         IJobManager.Phase phase = jobs.phaseOf(jobId);
         if (phase == IJobManager.Phase.None) revert IJobManager.UnknownJob(jobId);
-        if (jobs.rosterIndexOf(jobId, msg.sender) == type(uint256).max) {
+        (address party, IParticipantRegistry.Status status) = registry.identify(msg.sender);
+        if (jobs.rosterIndexOf(jobId, party) == type(uint256).max) {
             revert IJobManager.NotOnRoster(jobId, msg.sender);
         }
-        _requireAccredited();
+        _requireAccredited(party, status);
         if (phase != IJobManager.Phase.Completed) revert IJobManager.WrongPhase(IJobManager.Phase.Completed, phase);
 
         Request[] storage requests = _requests[jobId];
         requestId = FIRST_REQUEST_ID + uint32(requests.length);
-        requests.push(Request(msg.sender, RequestStatus.Open, uint40(block.number), 0));
-        emit RequestOpened(jobId, requestId, msg.sender);
+        requests.push(Request(party, RequestStatus.Open, uint40(block.number), 0));
+        emit RequestOpened(jobId, requestId, party);
     }
 
     /// @inheritdoc IInferenceRouter
     function close(bytes32 jobId, uint32 requestId, uint8 outcome) external {
         if (!exists(jobId, requestId)) revert UnknownRequest(jobId, requestId);
         Request storage request = _requests[jobId][requestId - FIRST_REQUEST_ID];
-        if (request.requester != msg.sender && jobs.rosterIndexOf(jobId, msg.sender) != 0) {
+        (address party, IParticipantRegistry.Status status) = registry.identify(msg.sender);
+        if (request.requester != party && jobs.rosterIndexOf(jobId, party) != 0) {
             revert NotRequesterOrActiveParty(jobId, msg.sender);
         }
-        _requireAccredited();
+        _requireAccredited(party, status);
         if (outcome == 0 || outcome > uint8(type(RequestStatus).max)) revert OutcomeInvalid(outcome);
         if (request.status != RequestStatus.Open) revert RequestNotOpen(jobId, requestId);
         request.status = RequestStatus(outcome);
         request.closedBlock = uint40(block.number);
-        emit RequestClosed(jobId, requestId, msg.sender, outcome);
+        emit RequestClosed(jobId, requestId, party, outcome);
     }
 
     /// @inheritdoc IInferenceRouter
@@ -89,9 +91,7 @@ contract InferenceRouter is IInferenceRouter {
         return requestId >= FIRST_REQUEST_ID && requestId - FIRST_REQUEST_ID < _requests[jobId].length;
     }
 
-    function _requireAccredited() private view {
-        if (registry.statusOf(msg.sender) != IParticipantRegistry.Status.Accredited) {
-            revert IJobManager.PartyNotAccredited(msg.sender);
-        }
+    function _requireAccredited(address party, IParticipantRegistry.Status status) private pure {
+        if (status != IParticipantRegistry.Status.Accredited) revert IJobManager.PartyNotAccredited(party);
     }
 }

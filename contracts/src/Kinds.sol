@@ -40,4 +40,15 @@ library Kinds {
             || kind == PREDICT_REQUEST;
         return isActive || !activeOnly;
     }
+
+    /// @notice Whether uplinks of `kind` declare a statistic: those alone whose payload is plain, so that others can check
+    /// it.
+    function declaresStatistic(uint8 kind) internal pure returns (bool) {
+        return kind == CONTRIBUTION;
+    }
+
+    /// @notice Whether an accepted uplink of `kind` changes more than its own record.
+    function setsInMotion(uint8 kind) internal pure returns (bool) {
+        return kind == SHARD_DIGEST || kind == CONTRIBUTION;
+    }
 }

@@ -3,41 +3,79 @@ pragma solidity 0.8.30;
 
 import {Kinds} from "./Kinds.sol";
 import {PayloadDigest} from "./PayloadDigest.sol";
+import {Reports} from "./Reports.sol";
+import {Tally} from "./Tally.sol";
+import {Uplinks} from "./Uplinks.sol";
+import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IInferenceRouter} from "./interfaces/IInferenceRouter.sol";
 import {IJobManager} from "./interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
 
 /// @title UplinkLedger
-/// @notice See {IUplinkLedger}. An accepted uplink writes three slots: verdict, slot digest, counts.
+/// @notice See {IUplinkLedger}. An accepted uplink writes one new storage slot, its verdict, and the job's tally. That a
+/// slot takes one uplink does the work of a set of seen digests.
 contract UplinkLedger is IUplinkLedger {
+    using Uplinks for Uplinks.Uplink;
+
     uint16 private constant SCHEMA = 1;
     uint256 private constant SHARD_DIGEST_BYTES = 32;
     uint256 private constant MAX_LEAVES = 256;
 
-    struct Counts {
-        uint64 accepted;
-        uint64 rejected;
+    /// @dev Of a leaf's first word: recipient and kind.
+    uint256 private constant RECIPIENT_AND_KIND = ~uint256(type(uint96).max) | type(uint8).max;
+
+    struct Contribution {
+        bytes32 jobId;
+        address party;
     }
 
-    /// @notice Who is accredited; takes the strikes.
+    /// @dev What the uplinks of one call share, so that each leaf of a batch pays for its own alone.
+    /// @param job as the job manager has it.
+    /// @param status the sender's standing.
+    /// @param tally the job's, but for what was accepted since it was stored.
+    /// @param accepted how many that is.
+    /// @param room how many uplinks of the sender are accepted in this round and attempt, beyond those in `tally`.
+    /// @param last the last rule: DeadlineMissed or Accepted.
+    /// @param placed the first rule that uplinks of the kind and to the recipient at hand break, whatever their content.
+    /// @param leastByReference from which size on they may be sent without payload.
+    /// @param roster the job's, empty until it is needed.
+    struct Session {
+        IJobManager.JobContext job;
+        IParticipantRegistry.Status status;
+        Tally tally;
+        uint256 accepted;
+        uint256 room;
+        Reason last;
+        Reason placed;
+        uint256 leastByReference;
+        address[] roster;
+    }
+
+    /// @notice Who is accredited.
     IParticipantRegistry public immutable registry;
     /// @notice The jobs that uplinks belong to; takes the shard digests.
     IJobManager public immutable jobs;
+    /// @notice Takes the faults and the declared statistics.
+    IAnomalyRecord public immutable anomalies;
     /// @notice Who may wire the router.
     address public immutable deployer;
     /// @notice The requests that uplinks belong to after completion.
     IInferenceRouter public router;
 
-    mapping(bytes32 uplinkId => Verdict) private _verdicts;
-    mapping(bytes32 slot => bytes32 digest) private _slots;
-    mapping(bytes32 jobId => Counts) private _counts;
-    mapping(bytes32 uplinkId => bytes32 jobId) private _contributionJobs;
+    /// @dev The first 192 bits of the uplink's id, then 64 bits of block number: all that a terminal verdict has to say.
+    /// Who wants a second uplink for the same word would have to find two ids of a slot that agree in 192 bits.
+    mapping(bytes32 slot => uint256) private _accepted;
+    /// @dev The latest rejection: block number << 8 | reason, zero if there is none.
+    mapping(bytes32 uplinkId => uint256) private _rejected;
+    mapping(bytes32 jobId => Tally) private _tallies;
+    mapping(bytes32 uplinkId => Contribution) private _contributions;
 
     /// @notice Takes the contracts it reads and calls; the router is wired later.
-    constructor(IParticipantRegistry registry_, IJobManager jobs_) {
+    constructor(IParticipantRegistry registry_, IJobManager jobs_, IAnomalyRecord anomalies_) {
         registry = registry_;
         jobs = jobs_;
+        anomalies = anomalies_;
         deployer = msg.sender;
     }
 
@@ -54,8 +92,14 @@ contract UplinkLedger is IUplinkLedger {
         external
         returns (bytes32 uplinkId, Reason reason)
     {
-        IJobManager.JobContext memory job = jobs.contextOf(envelope.jobId, msg.sender, envelope.recipient);
-        return _submit(envelope, payload, job, _requireAccreditedOnce());
+        Session memory session;
+        address party;
+        (party, session.status) = _identify();
+        Uplinks.Uplink memory uplink = Uplinks.sentBy(party, envelope);
+        _open(session, uplink);
+        _turnTo(session, uplink);
+        (uplinkId, reason) = _submit(uplink, payload, session);
+        if (session.accepted != 0) _settle(session, uplink.jobId);
     }
 
     /// @inheritdoc IUplinkLedger
@@ -63,202 +107,307 @@ contract UplinkLedger is IUplinkLedger {
         external
         returns (bytes32[] memory uplinkIds, Reason[] memory reasons)
     {
-        uint256 count = leaves.length;
-        if (count == 0 || count > MAX_LEAVES) revert BatchSizeInvalid(count, MAX_LEAVES);
-        uplinkIds = new bytes32[](count);
-        reasons = new Reason[](count);
-        Envelope memory envelope;
-        envelope.jobId = jobId;
-        envelope.round = round;
-        envelope.attempt = attempt;
-        envelope.schema = schema;
-        IParticipantRegistry.Status status = _requireAccreditedOnce();
+        if (leaves.length == 0 || leaves.length > MAX_LEAVES) {
+            revert BatchSizeInvalid(leaves.length, MAX_LEAVES);
+        }
+        uint256[2] memory head; // lies before the two arrays, so that all three are what is returned
+        uplinkIds = new bytes32[](leaves.length);
+        reasons = new Reason[](leaves.length);
+        Session memory session;
+        Uplinks.Uplink memory uplink;
+        (uplink.party, session.status) = _identify();
+        uplink.chainId = block.chainid;
+        uplink.ledger = address(this);
+        uplink.jobId = jobId;
+        uplink.round = round;
+        uplink.attempt = attempt;
+        uplink.schema = schema;
+        uint256 place = leaves[0].place;
+        uplink.setLeaf(place, leaves[0].digest);
         // no leaf changes the job: shard digests are never by reference
-        IJobManager.JobContext memory job = jobs.contextOf(jobId, msg.sender, address(0));
-        address[] memory roster = jobs.rosterOf(jobId);
-        for (uint256 i = 0; i < count; ++i) {
+        _open(session, uplink);
+        _turnTo(session, uplink);
+        for (uint256 i = 0; i < leaves.length; ++i) {
             Leaf calldata leaf = leaves[i];
-            envelope.step = leaf.step;
-            envelope.kind = leaf.kind;
-            if (leaf.recipient != envelope.recipient) {
-                envelope.recipient = leaf.recipient;
-                job.recipientIndex = _indexOf(leaf.recipient, roster);
+            uint256 next = leaf.place;
+            uplink.setLeaf(next, leaf.digest);
+            // most leaves of a batch are of one kind and to one recipient
+            if ((place ^ next) & RECIPIENT_AND_KIND != 0) {
+                _seekRecipient(session, uplink);
+                _turnTo(session, uplink);
             }
-            envelope.digest = leaf.digest;
-            envelope.size = leaf.size;
-            (uplinkIds[i], reasons[i]) = _submit(envelope, msg.data[:0], job, status);
-            if (reasons[i] != Reason.Accepted) status = registry.statusOf(msg.sender); // perhaps its third strike
+            place = next;
+            (uplinkIds[i], reasons[i]) = _submit(uplink, msg.data[:0], session);
+        }
+        if (session.accepted != 0) _settle(session, jobId);
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            let size := add(32, mul(32, mload(uplinkIds)))
+            mstore(head, 64)
+            mstore(add(head, 32), add(64, size))
+            return(head, add(64, mul(2, size)))
         }
     }
 
     /// @inheritdoc IUplinkLedger
-    function verdictOf(bytes32 uplinkId) external view returns (Verdict memory verdict) {
-        return _verdicts[uplinkId];
+    function verdictOf(address party, Envelope calldata envelope) external view returns (Verdict memory verdict) {
+        // forge-lint: disable-start(unsafe-typecast)
+        Uplinks.Uplink memory uplink = Uplinks.sentBy(party, envelope);
+        bytes32 uplinkId = uplink.idOf();
+        uint256 word = _accepted[uplink.slotOf()];
+        if (_isSame(word, uplinkId)) return Verdict(Reason.Accepted, uint64(word), true);
+        word = _rejected[uplinkId];
+        if (word != 0) return Verdict(Reason(uint8(word)), uint64(word >> 8), true);
+        // forge-lint: disable-end(unsafe-typecast)
     }
 
     /// @inheritdoc IUplinkLedger
-    function slotDigest(bytes32 slot) external view returns (bytes32 digest) {
-        return _slots[slot];
+    function uplinkIdOf(address party, Envelope calldata envelope) external view returns (bytes32 uplinkId) {
+        return Uplinks.sentBy(party, envelope).idOf();
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function slotOf(address party, Envelope calldata envelope) external view returns (bytes32 slot) {
+        return Uplinks.sentBy(party, envelope).slotOf();
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function isAccepted(address party, Envelope calldata envelope) external view returns (bool) {
+        Uplinks.Uplink memory uplink = Uplinks.sentBy(party, envelope);
+        return _isSame(_accepted[uplink.slotOf()], uplink.idOf());
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function isTaken(bytes32 slot) external view returns (bool) {
+        return _accepted[slot] != 0;
     }
 
     /// @inheritdoc IUplinkLedger
     function countsOf(bytes32 jobId) external view returns (uint64 accepted, uint64 rejected) {
-        Counts storage counts = _counts[jobId];
-        return (counts.accepted, counts.rejected);
+        return _tallies[jobId].counts();
     }
 
     /// @inheritdoc IUplinkLedger
-    function contributionJobOf(bytes32 uplinkId) external view returns (bytes32 jobId) {
-        return _contributionJobs[uplinkId];
+    function contributionOf(bytes32 uplinkId) external view returns (bytes32 jobId, address party) {
+        Contribution storage contribution = _contributions[uplinkId];
+        return (contribution.jobId, contribution.party);
     }
 
-    function _requireAccreditedOnce() private view returns (IParticipantRegistry.Status status) {
-        status = registry.statusOf(msg.sender);
+    /// @inheritdoc IUplinkLedger
+    function roundOf(bytes32 jobId)
+        external
+        view
+        returns (uint32 round, uint16 attempt, uint8 acceptedMask, uint8 rejectedMask)
+    {
+        Tally tally = _tallies[jobId];
+        (round, attempt) = tally.place();
+        (acceptedMask, rejectedMask) = tally.masks();
+    }
+
+    /// @inheritdoc IUplinkLedger
+    function uplinksOf(bytes32 jobId, uint8 index) external view returns (uint16) {
+        return _tallies[jobId].uplinksOf(index);
+    }
+
+    /// @dev Suspended and banned parties are judged, too: everything they send is rejected, and stays on the record.
+    function _identify() private view returns (address party, IParticipantRegistry.Status status) {
+        (party, status) = registry.identify(msg.sender);
         if (status < IParticipantRegistry.Status.Accredited) revert CallerNotAccredited(msg.sender);
     }
 
-    /// @dev As in {IJobManager-JobContext}: type(uint8).max if not on the roster, as the zero address never is.
-    function _indexOf(address party, address[] memory roster) private pure returns (uint8) {
+    function _open(Session memory session, Uplinks.Uplink memory uplink) private view {
+        IJobManager.JobContext memory job = jobs.contextOf(uplink.jobId, uplink.party, uplink.recipient);
+        session.job = job;
+        Tally tally = _tallies[uplink.jobId].at(job.round, job.attempt);
+        session.tally = tally;
+        session.room = type(uint256).max;
+        if (job.senderIndex != type(uint8).max && job.phase != IJobManager.Phase.Completed) {
+            uint16 uplinks = tally.uplinksOf(job.senderIndex);
+            session.room = uplinks < job.maxUplinksPerRound ? job.maxUplinksPerRound - uplinks : 0;
+        }
+        // rounds take minutes: what a block's proposer can move its time by does not matter
+        // forge-lint: disable-next-line(block-timestamp)
+        bool isLate = job.phase == IJobManager.Phase.Training && block.timestamp > job.deadline;
+        if (isLate) session.last = Reason.DeadlineMissed;
+    }
+
+    /// @dev Judges what depends on the uplink's kind and recipient alone.
+    function _turnTo(Session memory session, Uplinks.Uplink memory uplink) private view {
+        session.placed = _judgePlace(uplink, session.job);
+        session.leastByReference = _leastByReference(uplink.kind, session.job);
+    }
+
+    /// @dev Stores the tally, with what was accepted since: at last, and before anything that may read it is called.
+    function _settle(Session memory session, bytes32 jobId) private {
+        Tally tally = session.tally.withAccepted(session.job.senderIndex, session.accepted);
+        _tallies[jobId] = tally;
+        session.tally = tally;
+        if (session.room != type(uint256).max) session.room -= session.accepted;
+        session.accepted = 0;
+    }
+
+    /// @dev Whether a slot's word is that of the uplink.
+    function _isSame(uint256 word, bytes32 uplinkId) private pure returns (bool) {
+        return word >> 64 == uint256(uplinkId) >> 64;
+    }
+
+    /// @dev The recipient's index as in {IJobManager-JobContext}: type(uint8).max if not on the roster, as zero never is.
+    function _seekRecipient(Session memory session, Uplinks.Uplink memory uplink) private view {
+        if (session.roster.length == 0) session.roster = jobs.rosterOf(uplink.jobId);
+        address[] memory roster = session.roster;
+        session.job.recipientIndex = type(uint8).max;
         for (uint256 i = 0; i < roster.length; ++i) {
             // forge-lint: disable-next-line(unsafe-typecast)
-            if (roster[i] == party) return uint8(i); // at most 8
-        }
-        return type(uint8).max;
-    }
-
-    function _submit(
-        Envelope memory envelope,
-        bytes calldata payload,
-        IJobManager.JobContext memory job,
-        IParticipantRegistry.Status status
-    ) private returns (bytes32 uplinkId, Reason reason) {
-        uplinkId = keccak256(abi.encode(block.chainid, address(this), msg.sender, envelope));
-        Verdict storage earlier = _verdicts[uplinkId];
-        if (earlier.known && earlier.reason == Reason.Accepted) return (uplinkId, Reason.Accepted);
-
-        bool suspended = status == IParticipantRegistry.Status.Suspended;
-        bytes32 slot = _slotOf(envelope);
-        reason = suspended ? Reason.SenderSuspended : _judge(envelope, payload, job, slot);
-        _verdicts[uplinkId] = Verdict(msg.sender, reason, envelope.kind, uint64(block.number), true);
-        if (reason == Reason.Accepted) {
-            _slots[slot] = envelope.digest;
-            ++_counts[envelope.jobId].accepted;
-            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, payload);
-            _act(uplinkId, envelope, payload);
-        } else {
-            ++_counts[envelope.jobId].rejected;
-            emit UplinkJudged(envelope.jobId, msg.sender, uplinkId, reason, envelope, "");
-            if (!suspended && !_isOvertaken(envelope, job, reason)) {
-                registry.strike(msg.sender, envelope.jobId, uint8(reason));
-            }
+            if (roster[i] == uplink.recipient) session.job.recipientIndex = uint8(i); // at most 8
         }
     }
 
-    /// @dev While an uplink is on its way another party may abort the job, close the inference request, or in a pipelined
+    function _submit(Uplinks.Uplink memory uplink, bytes calldata payload, Session memory session)
+        private
+        returns (bytes32 uplinkId, Reason reason)
+    {
+        uplinkId = uplink.idOf();
+        bytes32 slot = uplink.slotOf();
+        uint256 taken = _accepted[slot];
+        if (_isSame(taken, uplinkId)) return (uplinkId, Reason.Accepted);
+
+        if (session.status != IParticipantRegistry.Status.Accredited) reason = Reason.SenderSuspended;
+        else if (session.placed != Reason.Accepted) reason = session.placed;
+        else reason = _judgeContent(uplink, payload, session, taken != 0);
+        if (reason != Reason.Accepted) {
+            _reject(uplink, uplinkId, reason, session);
+            return (uplinkId, reason);
+        }
+        _accepted[slot] = ((uint256(uplinkId) >> 64) << 64) | block.number;
+        unchecked {
+            ++session.accepted;
+        }
+        uplink.publish(uplinkId, Reason.Accepted, payload);
+        if (Kinds.setsInMotion(uplink.kind)) _act(uplink, uplinkId, payload, session);
+    }
+
+    function _reject(Uplinks.Uplink memory uplink, bytes32 uplinkId, Reason reason, Session memory session) private {
+        _rejected[uplinkId] = (block.number << 8) | uint8(reason);
+        session.tally = session.tally.withRejected(session.job.senderIndex);
+        _settle(session, uplink.jobId);
+        uplink.publish(uplinkId, reason, msg.data[:0]);
+        if (_isOvertaken(uplink, session.job, reason)) return;
+        Reports.report(anomalies, uplink.party, uplink.jobId, session.job.round, uint8(reason), uplinkId);
+        session.status = registry.statusOf(uplink.party); // perhaps suspended now
+    }
+
+    /// @dev While an uplink is on its way others may abort or expire the job, close the inference request, or in a pipelined
     /// job retry a round: it is recorded as rejected, but nobody's fault. Any other reason would have been one before, too.
-    function _isOvertaken(Envelope memory envelope, IJobManager.JobContext memory job, Reason reason)
+    function _isOvertaken(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job, Reason reason)
         private
         view
         returns (bool)
     {
-        if (job.phase == IJobManager.Phase.Aborted) return reason == Reason.WrongPhase;
+        if (job.phase > IJobManager.Phase.Completed) return reason == Reason.WrongPhase;
         if (job.phase == IJobManager.Phase.Completed) {
-            return reason == Reason.WrongRound && Kinds.isKnown(envelope.kind)
-                && router.exists(envelope.jobId, envelope.round);
+            return
+                reason == Reason.WrongRound && Kinds.isKnown(uplink.kind) && router.exists(uplink.jobId, uplink.round);
         }
-        if (!job.pipelined || job.phase != IJobManager.Phase.Training || envelope.attempt >= job.attempt) return false;
+        if (!job.pipelined || job.phase != IJobManager.Phase.Training || uplink.attempt >= job.attempt) return false;
         return reason == Reason.WrongRound || reason == Reason.WrongAttempt;
     }
 
     /// @dev What an accepted uplink sets in motion beyond its own record.
-    function _act(bytes32 uplinkId, Envelope memory envelope, bytes calldata payload) private {
-        if (envelope.kind == Kinds.SHARD_DIGEST) {
+    function _act(Uplinks.Uplink memory uplink, bytes32 uplinkId, bytes calldata payload, Session memory session)
+        private
+    {
+        _settle(session, uplink.jobId);
+        if (uplink.kind == Kinds.SHARD_DIGEST) {
             bytes32 digest = bytes32(payload[payload.length - SHARD_DIGEST_BYTES:]);
-            jobs.recordShard(envelope.jobId, msg.sender, digest);
-        } else if (envelope.kind == Kinds.CONTRIBUTION) {
-            _contributionJobs[uplinkId] = envelope.jobId;
+            jobs.recordShard(uplink.jobId, uplink.party, digest);
+        } else {
+            _contributions[uplinkId] = Contribution(uplink.jobId, uplink.party);
+            Reports.observe(
+                anomalies, uplink.party, uplink.jobId, session.job.round, uplink.kind, uplinkId, uplink.statisticE6
+            );
         }
     }
 
-    /// @dev The rules, in the order of {Reason}.
-    function _judge(Envelope memory envelope, bytes calldata payload, IJobManager.JobContext memory job, bytes32 slot)
+    /// @dev The first rules, in the order of {Reason}: those on where the uplink belongs.
+    function _judgePlace(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job)
         private
         view
         returns (Reason)
     {
         if (job.phase == IJobManager.Phase.None) return Reason.UnknownJob;
         if (job.senderIndex == type(uint8).max) return Reason.NotOnRoster;
-        if (Kinds.isKnown(envelope.kind) && !Kinds.belongsTo(envelope.kind, job.phase)) return Reason.WrongPhase;
-        if (!_isRound(envelope, job)) return Reason.WrongRound;
-        if (envelope.attempt != job.attempt) return Reason.WrongAttempt;
-        if (!_isKindAllowed(envelope, job)) return Reason.KindNotAllowed;
-        if (envelope.recipient != address(0) && job.recipientIndex == type(uint8).max) {
+        if (Kinds.isKnown(uplink.kind) && !Kinds.belongsTo(uplink.kind, job.phase)) return Reason.WrongPhase;
+        if (!_isRound(uplink, job)) return Reason.WrongRound;
+        if (uplink.attempt != job.attempt) return Reason.WrongAttempt;
+        if (!_isKindAllowed(uplink, job)) return Reason.KindNotAllowed;
+        if (uplink.recipient != address(0) && job.recipientIndex == type(uint8).max) {
             return Reason.RecipientNotOnRoster;
         }
-        if (envelope.schema != SCHEMA) return Reason.SchemaUnsupported;
-        if (!_isSize(envelope, payload.length, job)) return Reason.SizeOutOfBounds;
-        if (!_isDigest(envelope, payload)) return Reason.DigestMismatch;
-        if (_slots[slot] != 0) return Reason.SlotTaken;
-        if (envelope.kind == Kinds.SHARD_DIGEST && job.senderHasShard) return Reason.SlotTaken;
-        if (!_isStatistic(envelope, job.maxStatisticE6)) return Reason.StatisticOutOfPolicy;
+        if (uplink.schema != SCHEMA) return Reason.SchemaUnsupported;
         return Reason.Accepted;
     }
 
-    function _isRound(Envelope memory envelope, IJobManager.JobContext memory job) private view returns (bool) {
-        if (job.phase == IJobManager.Phase.Completed) return router.isOpen(envelope.jobId, envelope.round);
-        if (job.phase == IJobManager.Phase.Training) {
-            if (envelope.round == 0 || job.round == 0) return false;
-            // the next round of a pipelined job may be open before the uplinks of this one are committed
-            if (job.pipelined && uint256(envelope.round) + 1 == job.round) return true;
-        }
-        return envelope.round == job.round; // zero while aligning
-    }
-
-    function _isKindAllowed(Envelope memory envelope, IJobManager.JobContext memory job) private view returns (bool) {
-        if (!Kinds.isKnown(envelope.kind)) return false;
-        if (job.phase != IJobManager.Phase.Completed) return Kinds.roleAllows(envelope.kind, job.senderIndex == 0);
-        if (envelope.kind != Kinds.PREDICT_REQUEST) return true;
-        (address requester,,,) = router.requestOf(envelope.jobId, envelope.round);
-        return requester == msg.sender;
-    }
-
-    /// @dev Inline up to the limit, by reference above it; in the training of a pipelined job by reference at any size,
-    /// too. A shard_digest must be inline and hold at least its 32 bytes.
-    function _isSize(Envelope memory envelope, uint256 length, IJobManager.JobContext memory job)
+    /// @dev The others, in the order of {Reason}; `isTaken_`: another uplink has the slot.
+    function _judgeContent(Uplinks.Uplink memory uplink, bytes calldata payload, Session memory session, bool isTaken_)
         private
-        pure
+        view
+        returns (Reason)
+    {
+        if (!_isSize(uplink, payload.length, session)) return Reason.SizeOutOfBounds;
+        if (!_isDigest(uplink, payload)) return Reason.DigestMismatch;
+        if (isTaken_) return Reason.SlotTaken;
+        if (uplink.kind == Kinds.SHARD_DIGEST && session.job.senderHasShard) return Reason.SlotTaken;
+        if (uplink.statisticE6 != 0 && !_isStatistic(uplink, session.job.maxStatisticE6)) {
+            return Reason.StatisticOutOfPolicy;
+        }
+        if (session.accepted >= session.room) return Reason.RateExceeded;
+        return session.last;
+    }
+
+    function _isRound(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job) private view returns (bool) {
+        if (job.phase == IJobManager.Phase.Completed) return router.isOpen(uplink.jobId, uplink.round);
+        if (job.phase == IJobManager.Phase.Training) {
+            if (uplink.round == 0 || job.round == 0) return false;
+            // the next round of a pipelined job may be open before the uplinks of this one are committed
+            if (job.pipelined && uint256(uplink.round) + 1 == job.round) return true;
+        }
+        return uplink.round == job.round; // zero while aligning
+    }
+
+    function _isKindAllowed(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job)
+        private
+        view
         returns (bool)
     {
-        uint256 size = envelope.size;
-        if (size == 0 || size > job.maxPayloadBytes) return false;
-        bool isInline = length == size && size <= PayloadDigest.INLINE_LIMIT;
-        if (envelope.kind == Kinds.SHARD_DIGEST) return isInline && size >= SHARD_DIGEST_BYTES;
-        if (isInline) return true;
-        bool mayStay = size > PayloadDigest.INLINE_LIMIT || (job.pipelined && job.phase == IJobManager.Phase.Training);
-        return length == 0 && mayStay;
+        if (!Kinds.isKnown(uplink.kind)) return false;
+        if (job.phase != IJobManager.Phase.Completed) return Kinds.roleAllows(uplink.kind, job.senderIndex == 0);
+        if (uplink.kind != Kinds.PREDICT_REQUEST) return true;
+        (address requester,,,) = router.requestOf(uplink.jobId, uplink.round);
+        return requester == uplink.party;
     }
 
-    /// @dev A digest of zero is refused: it would leave the slot looking free.
-    function _isDigest(Envelope memory envelope, bytes calldata payload) private view returns (bool) {
-        if (payload.length == 0) return envelope.digest != 0;
-        return PayloadDigest.rootOf(payload) == envelope.digest;
+    /// @dev Inline up to the limit; without payload from a least size on. A shard_digest holds at least its 32 bytes.
+    function _isSize(Uplinks.Uplink memory uplink, uint256 length, Session memory session) private pure returns (bool) {
+        uint256 size = uplink.size;
+        if (size > session.job.maxPayloadBytes) return false;
+        if (length == 0) return size >= session.leastByReference;
+        if (length != size || size > PayloadDigest.INLINE_LIMIT) return false;
+        return uplink.kind != Kinds.SHARD_DIGEST || size >= SHARD_DIGEST_BYTES;
     }
 
-    function _isStatistic(Envelope memory envelope, uint256 max) private pure returns (bool) {
-        return envelope.kind == Kinds.CONTRIBUTION ? envelope.statisticE6 <= max : envelope.statisticE6 == 0;
+    /// @dev Above the inline limit; in the training of a pipelined job at any size. A shard_digest is always inline.
+    function _leastByReference(uint8 kind, IJobManager.JobContext memory job) private pure returns (uint256) {
+        if (kind == Kinds.SHARD_DIGEST) return type(uint256).max;
+        return job.pipelined && job.phase == IJobManager.Phase.Training ? 1 : PayloadDigest.INLINE_LIMIT + 1;
     }
 
-    function _slotOf(Envelope memory envelope) private view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                envelope.jobId,
-                envelope.round,
-                envelope.attempt,
-                envelope.step,
-                msg.sender,
-                envelope.recipient,
-                envelope.kind
-            )
-        );
+    /// @dev A digest of zero is refused: no payload has it.
+    function _isDigest(Uplinks.Uplink memory uplink, bytes calldata payload) private view returns (bool) {
+        if (payload.length == 0) return uplink.digest != 0;
+        return PayloadDigest.rootOf(payload) == uplink.digest;
+    }
+
+    function _isStatistic(Uplinks.Uplink memory uplink, uint64 max) private pure returns (bool) {
+        return Kinds.declaresStatistic(uplink.kind) && uplink.statisticE6 <= max;
     }
 }

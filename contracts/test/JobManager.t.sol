@@ -11,11 +11,6 @@ contract JobManagerTest is Deployed {
         vm.expectRevert(abi.encodeWithSelector(IJobManager.WrongPhase.selector, expected, found));
     }
 
-    function _suspend(address party) internal {
-        vm.prank(STEWARD);
-        registry.suspend(party, "test");
-    }
-
     function test_propose_storesTheJob_whenSound() public {
         bytes32 specDigest = sha256("spec");
         bytes32 expected = keccak256(abi.encode(block.chainid, address(jobs), ALICE, specDigest, uint256(0)));
@@ -28,6 +23,7 @@ contract JobManagerTest is Deployed {
         assertEq(job.proposer, ALICE, "proposer");
         assertEq(job.specDigest, specDigest, "specDigest");
         assertEq(job.roster.length, 3, "roster");
+        assertEq(keccak256(abi.encode(job.policy)), keccak256(abi.encode(_policy())), "policy");
         assertEq(job.policy.maxRounds, MAX_ROUNDS, "maxRounds");
         assertEq(job.policy.maxPayloadBytes, MAX_PAYLOAD, "maxPayloadBytes");
         assertEq(job.policy.maxStatisticE6, MAX_STATISTIC_E6, "maxStatisticE6");
@@ -42,7 +38,7 @@ contract JobManagerTest is Deployed {
     function test_propose_reverts_whenPartyIsNotAccredited() public {
         address eve = address(0xE7E);
         vm.prank(eve);
-        registry.register("eve", "localhost:1", _certificate(eve));
+        registry.register("eve", "localhost:1", _certificate(eve), "key");
         roster = [ALICE, eve];
         vm.expectRevert(abi.encodeWithSelector(IJobManager.PartyNotAccredited.selector, eve));
         _propose();

@@ -16,7 +16,7 @@ contract PipelinedRoundsTest is Deployed {
     }
 
     function _policy() internal pure override returns (IJobManager.Policy memory) {
-        return IJobManager.Policy(MAX_PAYLOAD, 100, MAX_STATISTIC_E6, true);
+        return _policyWith(100, true);
     }
 
     function _begin(uint32 round) internal {
@@ -38,7 +38,7 @@ contract PipelinedRoundsTest is Deployed {
     /// @dev Bob's commitment of one histogram.
     function _commit(uint32 round, uint16 attempt, uint32 step) internal returns (IUplinkLedger.Reason) {
         IUplinkLedger.Leaf[] memory leaves = new IUplinkLedger.Leaf[](1);
-        leaves[0] = IUplinkLedger.Leaf(step, Kinds.HISTOGRAM, ALICE, keccak256(abi.encode(round, attempt, step)), 100);
+        leaves[0] = _leafOf(step, Kinds.HISTOGRAM, ALICE, keccak256(abi.encode(round, attempt, step)), 100);
         vm.prank(BOB);
         (, IUplinkLedger.Reason[] memory reasons) = ledger.submitBatch(jobId, round, attempt, 1, leaves);
         return reasons[0];

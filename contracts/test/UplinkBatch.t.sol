@@ -11,7 +11,16 @@ import {Vm} from "./utils/Vm.sol";
 /// @title A batch is a series of submits without payloads; small payloads stay away in pipelined training only.
 contract UplinkBatchTest is Deployed {
     bytes32 internal jobId;
-    IUplinkLedger.Leaf[] internal leaves;
+    Item[] internal leaves;
+
+    /// @dev A leaf before it is packed.
+    struct Item {
+        uint32 step;
+        uint8 kind;
+        address recipient;
+        bytes32 digest;
+        uint64 size;
+    }
 
     function setUp() public override {
         super.setUp();
@@ -19,18 +28,14 @@ contract UplinkBatchTest is Deployed {
     }
 
     function _policy() internal pure override returns (IJobManager.Policy memory) {
-        return IJobManager.Policy(MAX_PAYLOAD, MAX_ROUNDS, MAX_STATISTIC_E6, true);
+        return _policyWith(MAX_ROUNDS, true);
     }
 
-    function _sound(uint32 step) internal pure returns (IUplinkLedger.Leaf memory) {
-        return IUplinkLedger.Leaf(step, Kinds.HISTOGRAM, address(0), keccak256(abi.encode(step)), 100 + step);
+    function _sound(uint32 step) internal pure returns (Item memory) {
+        return Item(step, Kinds.HISTOGRAM, address(0), keccak256(abi.encode(step)), 100 + step);
     }
 
-    function _envelopeOf(IUplinkLedger.Leaf memory leaf, uint32 round)
-        internal
-        view
-        returns (IUplinkLedger.Envelope memory)
-    {
+    function _envelopeOf(Item memory leaf, uint32 round) internal view returns (IUplinkLedger.Envelope memory) {
         return
             IUplinkLedger.Envelope(jobId, round, 0, leaf.step, leaf.kind, leaf.recipient, 1, leaf.digest, leaf.size, 0);
     }
@@ -39,8 +44,12 @@ contract UplinkBatchTest is Deployed {
         internal
         returns (bytes32[] memory uplinkIds, IUplinkLedger.Reason[] memory reasons)
     {
+        IUplinkLedger.Leaf[] memory packed = new IUplinkLedger.Leaf[](leaves.length);
+        for (uint256 i = 0; i < packed.length; ++i) {
+            packed[i] = _leafOf(leaves[i].step, leaves[i].kind, leaves[i].recipient, leaves[i].digest, leaves[i].size);
+        }
         vm.prank(sender);
-        return ledger.submitBatch(jobId, round, 0, 1, leaves);
+        return ledger.submitBatch(jobId, round, 0, 1, packed);
     }
 
     function _assertOnly(IUplinkLedger.Reason expected, string memory what) internal {
@@ -62,10 +71,9 @@ contract UplinkBatchTest is Deployed {
             IUplinkLedger.Envelope memory envelope = _envelopeOf(leaves[i], 1);
             assertReason(reasons[i], IUplinkLedger.Reason.Accepted, "leaf");
             assertEq(ids[i], keccak256(abi.encode(block.chainid, address(ledger), BOB, envelope)), "id");
-            assertEq(ledger.slotDigest(_slot(BOB, envelope)), leaves[i].digest, "slot");
-            assertTrue(ledger.verdictOf(ids[i]).sender == BOB && ledger.verdictOf(ids[i]).known, "verdict");
+            assertTrue(ledger.isAccepted(BOB, envelope), "accepted");
             assertEq(logs[i].topics[3], ids[i], "event");
-            bytes memory data = abi.encode(IUplinkLedger.Reason.Accepted, envelope, "");
+            bytes memory data = _judgment(envelope, IUplinkLedger.Reason.Accepted, "");
             assertEq(keccak256(logs[i].data), keccak256(data), "no payload");
         }
         (uint64 accepted, uint64 rejected) = ledger.countsOf(jobId);
@@ -90,7 +98,7 @@ contract UplinkBatchTest is Deployed {
     function test_submitBatch_staysBelowTheLargestTransaction_whenFull() public {
         IUplinkLedger.Leaf[] memory full = new IUplinkLedger.Leaf[](256);
         for (uint32 i = 0; i < 256; ++i) {
-            full[i] = IUplinkLedger.Leaf(type(uint32).max - i, Kinds.HISTOGRAM, ALICE, keccak256(abi.encode(i)), 999);
+            full[i] = _leafOf(type(uint32).max - i, Kinds.HISTOGRAM, ALICE, keccak256(abi.encode(i)), 999);
         }
         bytes memory call = abi.encodeCall(IUplinkLedger.submitBatch, (jobId, 1, 0, 1, full));
         vm.prank(BOB);
@@ -118,13 +126,13 @@ contract UplinkBatchTest is Deployed {
         }
         leaves[1].kind = Kinds.GRADIENTS;
         leaves[3].digest = 0;
-        (bytes32[] memory ids, IUplinkLedger.Reason[] memory reasons) = _batch(BOB, 1);
+        (, IUplinkLedger.Reason[] memory reasons) = _batch(BOB, 1);
         assertReason(reasons[0], IUplinkLedger.Reason.Accepted, "0");
         assertReason(reasons[1], IUplinkLedger.Reason.KindNotAllowed, "1");
         assertReason(reasons[2], IUplinkLedger.Reason.Accepted, "2");
         assertReason(reasons[3], IUplinkLedger.Reason.DigestMismatch, "3");
         for (uint256 i = 0; i < 4; ++i) {
-            assertReason(ledger.verdictOf(ids[i]).reason, reasons[i], "recorded");
+            assertReason(_verdict(BOB, _envelopeOf(leaves[i], 1)).reason, reasons[i], "recorded");
         }
         assertEq(_strikes(BOB), 2, "strikes");
     }
@@ -217,7 +225,7 @@ contract UplinkBatchTest is Deployed {
     }
 
     /// @dev Leaves from a small domain: right and wrong kinds, taken slots, repetitions, outsiders, sizes out of bounds.
-    function _random(uint256 seed) internal pure returns (IUplinkLedger.Leaf memory leaf) {
+    function _random(uint256 seed) internal pure returns (Item memory leaf) {
         uint8[6] memory kinds =
             [Kinds.HISTOGRAM, Kinds.HISTOGRAM, Kinds.HISTOGRAM, Kinds.PARTITION, Kinds.SPLIT, Kinds.PUBLIC_KEY];
         address[4] memory recipients = [address(0), address(0), ALICE, DAVE];
@@ -239,7 +247,7 @@ contract UplinkBatchTest is Deployed {
         vm.recordLogs();
         (bytes32[] memory ids, IUplinkLedger.Reason[] memory reasons) = _batch(BOB, round);
         bytes32 events = keccak256(abi.encode(vm.getRecordedLogs()));
-        bytes32 state = _stateOf(ids, round);
+        bytes32 state = _stateOf(round);
         assertTrue(vm.revertToState(snapshot), "reverted");
         vm.recordLogs();
         for (uint256 i = 0; i < count; ++i) {
@@ -248,15 +256,19 @@ contract UplinkBatchTest is Deployed {
             assertReason(reasons[i], reason, "reason");
         }
         assertEq(keccak256(abi.encode(vm.getRecordedLogs())), events, "events");
-        assertEq(_stateOf(ids, round), state, "state");
+        assertEq(_stateOf(round), state, "state");
     }
 
-    function _stateOf(bytes32[] memory ids, uint32 round) private view returns (bytes32 digest) {
+    function _stateOf(uint32 round) private view returns (bytes32 digest) {
         (uint64 accepted, uint64 rejected) = ledger.countsOf(jobId);
-        digest = keccak256(abi.encode(accepted, rejected, _strikes(BOB), registry.statusOf(BOB)));
-        for (uint256 i = 0; i < ids.length; ++i) {
-            bytes32 slot = _slot(BOB, _envelopeOf(leaves[i], round));
-            digest = keccak256(abi.encode(digest, ledger.verdictOf(ids[i]), ledger.slotDigest(slot)));
+        digest = keccak256(abi.encode(accepted, rejected, _strikes(BOB), registry.statusOf(BOB), _faults()));
+        (uint32 inForce, uint16 attempt, uint8 acceptedMask, uint8 rejectedMask) = ledger.roundOf(jobId);
+        uint16 count = ledger.uplinksOf(jobId, 1);
+        digest = keccak256(abi.encode(digest, inForce, attempt, acceptedMask, rejectedMask, count));
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            IUplinkLedger.Envelope memory envelope = _envelopeOf(leaves[i], round);
+            bytes32 slot = _slot(BOB, envelope);
+            digest = keccak256(abi.encode(digest, _verdict(BOB, envelope), ledger.isTaken(slot)));
         }
     }
 }
@@ -265,7 +277,7 @@ contract UplinkBatchTest is Deployed {
 contract StrictBatchTest is Deployed {
     function _batch(bytes32 jobId, uint16 schema, uint64 size) private returns (IUplinkLedger.Reason) {
         IUplinkLedger.Leaf[] memory leaves = new IUplinkLedger.Leaf[](1);
-        leaves[0] = IUplinkLedger.Leaf(0, Kinds.HISTOGRAM, address(0), "digest", size);
+        leaves[0] = _leafOf(0, Kinds.HISTOGRAM, address(0), "digest", size);
         vm.prank(BOB);
         (, IUplinkLedger.Reason[] memory reasons) = ledger.submitBatch(jobId, 1, 0, schema, leaves);
         return reasons[0];

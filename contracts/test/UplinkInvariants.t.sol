@@ -9,10 +9,14 @@ import {Deployed} from "./utils/Deployed.sol";
 /// @title Random parties sending random uplinks, alone and in batches, from a small domain, so that slots collide.
 contract UplinkHandler is Deployed {
     bytes32 internal jobId;
+    uint16 internal constant MAX_RATE = 6;
     uint32 internal currentRound = 1;
     uint16 internal currentAttempt;
-    bytes32[] public slots;
+    IUplinkLedger.Envelope[] private _sent;
+    address[] private _senders;
     mapping(bytes32 slot => bytes32) public firstDigest;
+    mapping(address party => bool) public missedOnce;
+    mapping(address party => mapping(uint256 place => uint256)) public acceptedIn;
     mapping(address party => uint256) public strikesSinceReinstated;
     mapping(bytes32 roundAndAttempt => bool) public hasBegun;
     uint256 public judged;
@@ -39,22 +43,23 @@ contract UplinkHandler is Deployed {
     function submitBatch(uint256 seed, uint256 count, bool wrong) external {
         address sender = roster[seed % 3];
         IUplinkLedger.Leaf[] memory leaves = new IUplinkLedger.Leaf[](1 + count % 6);
+        IUplinkLedger.Envelope[] memory envelopes = new IUplinkLedger.Envelope[](leaves.length);
+        (uint32 round, uint16 attempt) = _place(seed, wrong);
         for (uint256 i = 0; i < leaves.length; ++i) {
             uint256 draw = uint256(keccak256(abi.encode(seed, i)));
             bytes memory payload = bytes.concat("payload ", bytes1(uint8(draw % 2)));
-            uint8 kind = uint8(2 + (draw >> 8) % 5);
-            leaves[i] =
-                IUplinkLedger.Leaf(uint32((draw >> 16) % 3), kind, address(0), _leaf(payload), uint64(payload.length));
+            IUplinkLedger.Envelope memory envelope = _envelope(jobId, round, uint8(2 + (draw >> 8) % 5));
+            envelope.attempt = attempt;
+            envelope.step = uint32((draw >> 16) % 3);
+            envelope.digest = _leaf(payload);
+            envelope.size = uint64(payload.length);
+            envelopes[i] = envelope;
+            leaves[i] = _leafOf(envelope.step, envelope.kind, address(0), envelope.digest, envelope.size);
         }
-        (uint32 round, uint16 attempt) = _place(seed, wrong);
         vm.prank(sender);
         (, IUplinkLedger.Reason[] memory reasons) = ledger.submitBatch(jobId, round, attempt, 1, leaves);
         for (uint256 i = 0; i < leaves.length; ++i) {
-            IUplinkLedger.Envelope memory envelope = _envelope(jobId, round, leaves[i].kind);
-            envelope.attempt = attempt;
-            envelope.step = leaves[i].step;
-            envelope.digest = leaves[i].digest;
-            _note(sender, envelope, reasons[i]);
+            _note(sender, envelopes[i], reasons[i]);
         }
     }
 
@@ -81,14 +86,31 @@ contract UplinkHandler is Deployed {
             ++acceptances;
             assertEq(firstDigest[slot], 0, "a slot was accepted twice");
             firstDigest[slot] = envelope.digest;
-            slots.push(slot);
+            _sent.push(envelope);
+            _senders.push(sender);
+            uint256 count = ++acceptedIn[sender][_key()];
+            assertTrue(count <= MAX_RATE, "more than the rate");
+            assertTrue(block.timestamp <= jobs.deadlineOf(jobId), "after the deadline");
+        } else if (reason == IUplinkLedger.Reason.DeadlineMissed) {
+            if (missedOnce[sender]) ++strikesSinceReinstated[sender]; // the first time is on the record only
+            missedOnce[sender] = true;
         } else if (reason != IUplinkLedger.Reason.SenderSuspended && envelope.attempt >= currentAttempt) {
             ++strikesSinceReinstated[sender]; // an earlier attempt was overtaken, which is nobody's fault
         }
     }
 
+    function _key() private view returns (uint256) {
+        return (uint256(currentRound) << 16) | currentAttempt;
+    }
+
     function _policy() internal pure override returns (IJobManager.Policy memory) {
-        return IJobManager.Policy(MAX_PAYLOAD, MAX_ROUNDS, MAX_STATISTIC_E6, true);
+        IJobManager.Policy memory policy = _policyWith(MAX_ROUNDS, true);
+        policy.maxUplinksPerRound = MAX_RATE;
+        return policy;
+    }
+
+    function wait(uint256 by) external {
+        vm.warp(block.timestamp + by % ROUND_SECONDS);
     }
 
     function reinstate(uint256 seed) external {
@@ -118,12 +140,20 @@ contract UplinkHandler is Deployed {
         (uint64 accepted, uint64 rejected) = ledger.countsOf(jobId);
         assertEq(accepted + rejected, judged, "accepted + rejected == judged");
         assertEq(accepted, acceptances, "accepted");
-        assertEq(accepted, slots.length, "one slot per accepted uplink");
-        for (uint256 i = 0; i < slots.length; ++i) {
-            assertEq(ledger.slotDigest(slots[i]), firstDigest[slots[i]], "a slot changed its digest");
+        assertEq(accepted, _sent.length, "one slot per accepted uplink");
+        for (uint256 i = 0; i < _sent.length; ++i) {
+            IUplinkLedger.Verdict memory verdict = ledger.verdictOf(_senders[i], _sent[i]);
+            assertReason(verdict.reason, IUplinkLedger.Reason.Accepted, "a terminal verdict changed");
+            assertTrue(verdict.known && ledger.isTaken(_slot(_senders[i], _sent[i])), "a slot is free again");
         }
+        (uint32 round, uint16 attempt, uint8 acceptedMask,) = ledger.roundOf(jobId);
         for (uint256 i = 0; i < 3; ++i) {
             address party = roster[i];
+            if (round == currentRound && attempt == currentAttempt) {
+                uint256 count = acceptedIn[party][_key()];
+                assertEq(ledger.uplinksOf(jobId, uint8(i)), count, "uplinks of the round");
+                assertTrue(((acceptedMask >> i) & 1 == 1) == (count > 0), "mask of the round");
+            }
             assertEq(_strikes(party), strikesSinceReinstated[party], "strikes");
             bool suspended = registry.statusOf(party) == IParticipantRegistry.Status.Suspended;
             assertTrue(suspended == (_strikes(party) == 3), "suspended exactly at three strikes");
@@ -149,11 +179,12 @@ contract UplinkInvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](6);
+        bytes4[] memory selectors = new bytes4[](7);
         selectors[0] = selectors[1] = UplinkHandler.submit.selector;
         selectors[2] = selectors[5] = UplinkHandler.submitBatch.selector;
         selectors[3] = UplinkHandler.reinstate.selector;
         selectors[4] = UplinkHandler.advance.selector;
+        selectors[6] = UplinkHandler.wait.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), selectors);
     }

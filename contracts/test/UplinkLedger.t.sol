@@ -110,23 +110,42 @@ contract UplinkLedgerTest is Deployed {
         IUplinkLedger.Envelope memory sound = _envelope(_inRoundOne(), 1, Kinds.HISTOGRAM);
         bytes32 expected = keccak256(abi.encode(block.chainid, address(ledger), BOB, sound));
         vm.roll(77);
-        vm.expectEmit(true, true, true, true, address(ledger));
-        emit IUplinkLedger.UplinkJudged(sound.jobId, BOB, expected, IUplinkLedger.Reason.Accepted, sound, PAYLOAD);
+        vm.recordLogs();
         assertEq(_accept(BOB, sound), expected, "uplinkId");
-        IUplinkLedger.Verdict memory verdict = ledger.verdictOf(expected);
+        assertEq(ledger.uplinkIdOf(BOB, sound), expected, "uplinkIdOf");
+        assertEq(ledger.slotOf(BOB, sound), _slot(BOB, sound), "slotOf");
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        assertEq(logs.length, 1, "events");
+        assertEq(logs[0].topics.length, 4, "topics");
+        assertEq(logs[0].topics[1], sound.jobId, "job");
+        assertEq(logs[0].topics[2], bytes32(uint256(uint160(BOB))), "sender");
+        assertEq(logs[0].topics[3], expected, "id");
+        assertEq(
+            keccak256(logs[0].data), keccak256(_judgment(sound, IUplinkLedger.Reason.Accepted, PAYLOAD)), "published"
+        );
+        IUplinkLedger.Verdict memory verdict = _verdict(BOB, sound);
         assertTrue(verdict.known, "known");
-        assertEq(verdict.sender, BOB, "sender");
-        assertEq(verdict.kind, Kinds.HISTOGRAM, "kind");
+        assertReason(verdict.reason, IUplinkLedger.Reason.Accepted, "reason");
         assertEq(verdict.blockNumber, 77, "block");
-        assertTrue(!ledger.verdictOf("none").known, "no verdict");
+        assertTrue(ledger.isAccepted(BOB, sound), "accepted");
+        assertTrue(!_verdict(CAROL, sound).known && !ledger.isAccepted(CAROL, sound), "Carol sent nothing");
+        sound.digest = "another";
+        assertTrue(!_verdict(BOB, sound).known && !ledger.isAccepted(BOB, sound), "nor did Bob send another");
     }
 
     function test_submit_keepsThePayloadOutOfTheEvent_whenRejected() public {
         IUplinkLedger.Envelope memory wrong = _envelope(_inRoundOne(), 2, Kinds.HISTOGRAM);
         bytes32 uplinkId = keccak256(abi.encode(block.chainid, address(ledger), BOB, wrong));
-        vm.expectEmit(true, true, true, true, address(ledger));
-        emit IUplinkLedger.UplinkJudged(wrong.jobId, BOB, uplinkId, IUplinkLedger.Reason.WrongRound, wrong, "");
+        vm.recordLogs();
+        vm.roll(78);
         _submit(BOB, wrong, PAYLOAD);
+        Vm.Log memory log = vm.getRecordedLogs()[0];
+        assertEq(log.topics[3], uplinkId, "id");
+        assertEq(keccak256(log.data), keccak256(_judgment(wrong, IUplinkLedger.Reason.WrongRound, "")), "data");
+        IUplinkLedger.Verdict memory verdict = _verdict(BOB, wrong);
+        assertReason(verdict.reason, IUplinkLedger.Reason.WrongRound, "recorded");
+        assertEq(verdict.blockNumber, 78, "block");
+        assertTrue(verdict.known && !ledger.isAccepted(BOB, wrong), "known as rejected");
     }
 
     function test_submit_changesNothing_whenAnAcceptedUplinkIsSentAgain() public {
@@ -192,7 +211,7 @@ contract UplinkLedgerTest is Deployed {
         (, IUplinkLedger.Reason reason) = _submit(ALICE, sound, payload);
         assertReason(reason, IUplinkLedger.Reason.Accepted, "two chunks");
         Vm.Log[] memory logs = vm.getRecordedLogs();
-        (,, bytes memory published) = abi.decode(logs[0].data, (IUplinkLedger.Reason, IUplinkLedger.Envelope, bytes));
+        (,,, bytes memory published) = abi.decode(logs[0].data, (uint256, uint256, bytes32, bytes));
         assertEq(keccak256(published), keccak256(payload), "published payload");
     }
 
@@ -234,20 +253,24 @@ contract UplinkLedgerTest is Deployed {
         ledger.setRouter(ALICE);
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.RouterAlreadySet.selector, address(router)));
         ledger.setRouter(ALICE);
-        UplinkLedger fresh = new UplinkLedger(registry, IJobManager(address(jobs)));
+        UplinkLedger fresh = new UplinkLedger(registry, IJobManager(address(jobs)), anomalies);
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.RouterAlreadySet.selector, address(0)));
         fresh.setRouter(address(0));
         fresh.setRouter(address(router));
         assertEq(address(fresh.router()), address(router), "router");
     }
 
-    function test_contributionJobOf_isSet_onlyForAcceptedContributions() public {
+    function test_contributionOf_isSet_onlyForAcceptedContributions() public {
         bytes32 jobId = _evaluating();
         bytes32 answer = _accept(ALICE, _envelope(jobId, 2, Kinds.PREDICT_ANSWER));
         bytes32 contribution = _accept(ALICE, _envelope(jobId, 2, Kinds.CONTRIBUTION));
         (bytes32 rejected,) = _submit(BOB, _envelope(jobId, 2, Kinds.CONTRIBUTION), PAYLOAD);
-        assertEq(ledger.contributionJobOf(contribution), jobId, "contribution");
-        assertEq(ledger.contributionJobOf(answer), 0, "answer");
-        assertEq(ledger.contributionJobOf(rejected), 0, "rejected");
+        (bytes32 ofJob, address party) = ledger.contributionOf(contribution);
+        assertEq(ofJob, jobId, "job");
+        assertEq(party, ALICE, "party");
+        (ofJob, party) = ledger.contributionOf(answer);
+        assertTrue(ofJob == 0 && party == address(0), "answer");
+        (ofJob, party) = ledger.contributionOf(rejected);
+        assertTrue(ofJob == 0 && party == address(0), "rejected");
     }
 }

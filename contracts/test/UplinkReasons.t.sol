@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Kinds} from "../src/Kinds.sol";
+import {IAnomalyRecord} from "../src/interfaces/IAnomalyRecord.sol";
 import {IParticipantRegistry} from "../src/interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "../src/interfaces/IUplinkLedger.sol";
 import {Deployed} from "./utils/Deployed.sol";
@@ -23,11 +24,19 @@ contract UplinkReasonsTest is Deployed {
     {
         uint32 strikes = _strikes(BOB);
         (, uint64 rejected) = ledger.countsOf(wrong.jobId);
+        uint256 faults = _faults();
         (bytes32 uplinkId, IUplinkLedger.Reason reason) = _submit(BOB, wrong, payload);
         assertReason(reason, expected, "wrong uplink");
-        IUplinkLedger.Verdict memory verdict = ledger.verdictOf(uplinkId);
-        assertTrue(verdict.known && verdict.sender == BOB && verdict.kind == wrong.kind, "verdict");
+        IUplinkLedger.Verdict memory verdict = _verdict(BOB, wrong);
+        assertTrue(verdict.known, "verdict");
         assertReason(verdict.reason, expected, "recorded reason");
+        assertEq(_faults(), faults + 1, "reports");
+        IAnomalyRecord.Fault memory fault = anomalies.faultOf(faults + 1);
+        assertEq(fault.party, BOB, "reported party");
+        assertEq(fault.reason, uint8(expected), "reported reason");
+        assertEq(fault.jobId, wrong.jobId, "reported job");
+        assertEq(fault.round, jobs.jobOf(wrong.jobId).round, "the job's round, whatever the envelope says");
+        assertEq(fault.evidence, uplinkId, "evidence");
         assertEq(_strikes(BOB), strikes + 1, "strikes");
         (, uint64 rejectedAfter) = ledger.countsOf(wrong.jobId);
         assertEq(rejectedAfter, rejected + 1, "rejected");
@@ -48,7 +57,7 @@ contract UplinkReasonsTest is Deployed {
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
         vm.prank(eve);
-        registry.register("eve", "localhost:2", _certificate(eve));
+        registry.register("eve", "localhost:2", _certificate(eve), "key");
         vm.prank(eve);
         vm.expectRevert(abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, eve));
         ledger.submit(sound, PAYLOAD);
@@ -202,7 +211,7 @@ contract UplinkReasonsTest is Deployed {
         wrong.digest = _leaf(other);
         wrong.size = uint64(other.length);
         _assertRejected(wrong, other, IUplinkLedger.Reason.SlotTaken);
-        assertEq(ledger.slotDigest(_slot(BOB, sound)), sound.digest, "slot");
+        assertTrue(ledger.isAccepted(BOB, sound) && !ledger.isAccepted(BOB, wrong), "the first keeps the slot");
         wrong.step = 1;
         (, IUplinkLedger.Reason reason) = _submit(BOB, wrong, other);
         assertReason(reason, IUplinkLedger.Reason.Accepted, "next step");

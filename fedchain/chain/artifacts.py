@@ -10,14 +10,21 @@ from typing import Any
 
 from fedchain.errors import ConfigError
 
+STEWARDS = "Stewards"
 REGISTRY = "ParticipantRegistry"
+DIRECTORY = "Directory"
+ANOMALY_POLICY = "AnomalyPolicy"
+ANOMALIES = "AnomalyRecord"
 JOBS = "JobManager"
 LEDGER = "UplinkLedger"
 ROUTER = "InferenceRouter"
 CONTRIBUTIONS = "ContributionLedger"
+PROOFS = "FaultProofs"
 MODELS = "ModelRegistry"
 
-CONTRACT_NAMES = (REGISTRY, JOBS, LEDGER, ROUTER, CONTRIBUTIONS, MODELS)
+CONTRACT_NAMES = (
+    STEWARDS, REGISTRY, DIRECTORY, ANOMALY_POLICY, ANOMALIES, JOBS, LEDGER, ROUTER, CONTRIBUTIONS, PROOFS, MODELS,
+)  # fmt: skip
 """In the order of deployment."""
 
 

@@ -9,7 +9,7 @@ from eth_utils.address import is_address
 
 from fedchain.chain.abi import checksum, constructor_data, function
 from fedchain.chain.account import Account
-from fedchain.chain.artifacts import CONTRACT_NAMES, JOBS, LEDGER, REGISTRY, ROUTER
+from fedchain.chain.artifacts import ANOMALIES, CONTRACT_NAMES, DIRECTORY, JOBS, LEDGER, PROOFS, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deploylog import DeployLog, progress_path
 from fedchain.chain.deployment import DeployedContract, Deployment
@@ -20,7 +20,7 @@ from fedchain.errors import ConfigError, ContractMissingError, TransactionError
 
 Progress = Callable[[str], None]
 
-STEPS = len(CONTRACT_NAMES) + 3
+STEPS = len(CONTRACT_NAMES) + 5
 """Transactions of a deployment."""
 
 
@@ -30,9 +30,11 @@ def deploy(
     stewards: Sequence[str] | None,
     out: Path,
     *,
+    threshold: int | None = None,
+    delay_seconds: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Deployment, bool]:
-    """Deploy and wire the five contracts, and record them in a file; does nothing where that is done already.
+    """Deploy and wire the contracts, and record them in a file; does nothing where that is done already.
 
     Each transaction is recorded in a file beside `out` before it is sent (`fedchain.chain.deploylog`). A run that was
     killed at any moment, or failed, is gone on with by the next: what was sent is waited for, or sent again byte for
@@ -59,7 +61,7 @@ def deploy(
     """
     wanted = None if stewards is None else _checked(stewards)
     if not out.exists():
-        with DeployLog(progress_path(out), client, account.address, wanted) as log:
+        with DeployLog(progress_path(out), client, account.address, wanted, threshold, delay_seconds) as log:
             if not out.exists():  # else another process has finished it since
                 return _deploy(client, Sender(client, account, outbox=log), log, out, progress or _quiet), True
             log.remove()
@@ -94,7 +96,7 @@ def _deploy(client: ChainClient, sender: Sender, log: DeployLog, out: Path, prog
     contracts: dict[str, DeployedContract] = {}
     for name in CONTRACT_NAMES:
         progress(f"deploying {name}")
-        data = constructor_data(name, *constructor_arguments(name, addresses, log.stewards))
+        data = constructor_data(name, *constructor_arguments(name, addresses, log.stewards, log.threshold, log.delay_seconds))
         receipt = _transact(sender, log, Call(f"deployment of {name}", None, data))
         if receipt.contract_address is None:
             raise ContractMissingError(f"contract {name}: the node's receipt names no address for it")
@@ -105,12 +107,12 @@ def _deploy(client: ChainClient, sender: Sender, log: DeployLog, out: Path, prog
         contracts[name] = DeployedContract(address=addresses[name], code_hash="0x" + code_hash.hex())
         transactions[name] = "0x" + receipt.tx_hash.hex()
 
-    role_reader = function(REGISTRY, "LEDGER_ROLE")
-    role = client.call({"to": addresses[REGISTRY], "data": "0x" + role_reader.encode().hex()})
-    wiring = (
-        (REGISTRY, "grantRole", (*role_reader.decode(role), addresses[LEDGER])),
+    wiring: tuple[tuple[str, str, tuple[object, ...]], ...] = (
+        (REGISTRY, "setGate", (addresses[ANOMALIES],)),
+        (ANOMALIES, "setReporters", (addresses[JOBS], addresses[LEDGER], addresses[PROOFS])),
         (JOBS, "setLedger", (addresses[LEDGER],)),
         (LEDGER, "setRouter", (addresses[ROUTER],)),
+        (DIRECTORY, "setFirst", ([name_bytes(name) for name in CONTRACT_NAMES], list(addresses.values()))),
     )
     for name, method, values in wiring:
         what = f"{name}.{method}"
@@ -123,12 +125,19 @@ def _deploy(client: ChainClient, sender: Sender, log: DeployLog, out: Path, prog
         genesis_hash="0x" + client.genesis_hash().hex(),
         deployer=sender.address,
         stewards=log.stewards,
+        threshold=log.threshold,
+        delay_seconds=log.delay_seconds,
         contracts=contracts,
         transactions=transactions,
     )
     deployment.save(out)
     log.remove()
     return deployment
+
+
+def name_bytes(name: str) -> bytes:
+    """A contract's name as the directory has it: 32 bytes, padded with zeros."""
+    return name.encode().ljust(32, b"\0")
 
 
 def _transact(sender: Sender, log: DeployLog, call: Call) -> Receipt:

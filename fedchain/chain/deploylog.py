@@ -37,6 +37,8 @@ class _Begun(_Line, tag="begun", frozen=True):
     genesis_hash: _Hash
     deployer: _Address
     stewards: list[_Address]
+    threshold: Annotated[int, msgspec.Meta(ge=1)]
+    delay_seconds: Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Sent(_Line, tag="sent", frozen=True):
@@ -81,7 +83,15 @@ class DeployLog:
         WrongChainError: it is another chain's, or the chain was reset.
     """
 
-    def __init__(self, path: Path, client: ChainClient, deployer: str, stewards: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        client: ChainClient,
+        deployer: str,
+        stewards: Sequence[str] | None,
+        threshold: int | None,
+        delay_seconds: int,
+    ) -> None:
         self._path = path
         self._transactions: list[Signed] = []
         self._descriptor = self._locked()
@@ -90,9 +100,15 @@ class DeployLog:
             if begun is None:
                 self.stewards = list(stewards or [deployer])
                 genesis = "0x" + client.genesis_hash().hex()
-                self._append(_Begun(client.chain_id, genesis, deployer, self.stewards))
+                self.threshold = threshold or len(self.stewards) // 2 + 1
+                self.delay_seconds = delay_seconds
+                self._append(
+                    _Begun(client.chain_id, genesis, deployer, self.stewards, self.threshold, delay_seconds)
+                )
             else:
                 self.stewards = begun.stewards
+                self.threshold = begun.threshold
+                self.delay_seconds = begun.delay_seconds
                 self._check(begun, client, deployer, stewards)
             self.resumed = len({one.nonce for one in self._transactions})
         except BaseException:

@@ -35,7 +35,9 @@ class Deployment(BaseModel):
         chain_id: of the chain.
         genesis_hash: hash of block 0, so that a chain that was reset is noticed.
         deployer: address that deployed, and administers the registry's roles.
-        stewards: addresses that accredit participants.
+        stewards: addresses that voted on members and changes at the deployment; `Stewards` knows today's.
+        threshold: how many of them carried a motion.
+        delay_seconds: between a change of the directory and its effect.
         contracts: by name, all of `CONTRACT_NAMES`.
         transactions: what was done, in order, to transaction hash.
     """
@@ -46,6 +48,8 @@ class Deployment(BaseModel):
     genesis_hash: Hash
     deployer: Address
     stewards: list[Address]
+    threshold: Annotated[int, Field(ge=1, le=32)]
+    delay_seconds: Annotated[int, Field(ge=0)]
     contracts: dict[str, DeployedContract]
     transactions: dict[str, Hash]
 

@@ -8,13 +8,26 @@ Source: https://docs.soliditylang.org/en/latest/contracts.html#immutable (writte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import constructor_data, function
-from fedchain.chain.artifacts import CONTRACT_NAMES, CONTRIBUTIONS, JOBS, LEDGER, MODELS, REGISTRY, ROUTER
+from fedchain.chain.artifacts import (
+    ANOMALIES,
+    ANOMALY_POLICY,
+    CONTRACT_NAMES,
+    CONTRIBUTIONS,
+    DIRECTORY,
+    JOBS,
+    LEDGER,
+    MODELS,
+    PROOFS,
+    REGISTRY,
+    ROUTER,
+    STEWARDS,
+)
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.rpc import RpcError
@@ -41,23 +54,36 @@ class ContractCheck:
     problem: str = ""
 
 
-def constructor_arguments(name: str, addresses: Mapping[str, str], stewards: list[str]) -> tuple[object, ...]:
+_TAKES: dict[str, tuple[str, ...]] = {
+    REGISTRY: (STEWARDS,),
+    ANOMALY_POLICY: (),
+    ANOMALIES: (STEWARDS, REGISTRY, ANOMALY_POLICY),
+    JOBS: (REGISTRY, ANOMALIES),
+    LEDGER: (REGISTRY, JOBS, ANOMALIES),
+    ROUTER: (REGISTRY, JOBS),
+    CONTRIBUTIONS: (REGISTRY, JOBS, LEDGER),
+    PROOFS: (REGISTRY, LEDGER, ANOMALIES),
+    MODELS: (REGISTRY, JOBS),
+}
+
+
+def constructor_arguments(
+    name: str, addresses: Mapping[str, str], stewards: Sequence[str], threshold: int, delay_seconds: int
+) -> tuple[object, ...]:
     """What a contract's constructor is given.
 
     Args:
         name: one of `CONTRACT_NAMES`.
         addresses: of the contracts before it, in the order of deployment.
-        stewards: addresses that accredit participants.
+        stewards: addresses that vote on members and changes.
+        threshold: how many of them carry a motion.
+        delay_seconds: between a change of the directory and its effect.
     """
-    arguments: dict[str, Callable[[], tuple[object, ...]]] = {
-        REGISTRY: lambda: (stewards,),
-        JOBS: lambda: (addresses[REGISTRY],),
-        LEDGER: lambda: (addresses[REGISTRY], addresses[JOBS]),
-        ROUTER: lambda: (addresses[REGISTRY], addresses[JOBS]),
-        CONTRIBUTIONS: lambda: (addresses[JOBS], addresses[LEDGER]),
-        MODELS: lambda: (addresses[REGISTRY], addresses[JOBS]),
-    }
-    return arguments[name]()
+    if name == STEWARDS:
+        return list(stewards), threshold
+    if name == DIRECTORY:
+        return addresses[STEWARDS], delay_seconds
+    return tuple(addresses[other] for other in _TAKES[name])
 
 
 def check_contracts(client: ChainClient, deployment: Deployment) -> list[ContractCheck]:
@@ -120,7 +146,7 @@ def _check(client: ChainClient, deployment: Deployment, name: str) -> ContractCh
 
 def _expected(client: ChainClient, deployment: Deployment, name: str) -> tuple[str | None, str]:
     """Hash of the code that the packaged creation code returns, or None and why not."""
-    data = constructor_data(name, *constructor_arguments(name, deployment.addresses, deployment.stewards))
+    data = constructor_data(name, *constructor_arguments(name, deployment.addresses, deployment.stewards, deployment.threshold, deployment.delay_seconds))
     try:
         code = client.call({"from": deployment.deployer, "data": "0x" + data.hex()})
     except RpcError as error:
@@ -138,8 +164,8 @@ def _wiring(client: ChainClient, deployment: Deployment, name: str) -> str:
         return value
 
     if name == REGISTRY:
-        if not read("hasRole", read("LEDGER_ROLE"), addresses[LEDGER]):
-            return f"the recorded {LEDGER} {addresses[LEDGER]} has not its role there: strikes cannot be recorded"
+        if not read("isGate", addresses[ANOMALIES]):
+            return f"the recorded {ANOMALIES} {addresses[ANOMALIES]} is no gate there: strikes cannot be recorded"
         return ""
     wired = {JOBS: ("ledger", LEDGER), LEDGER: ("router", ROUTER)}.get(name)
     if wired is None:

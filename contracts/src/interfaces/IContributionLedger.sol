@@ -23,7 +23,7 @@ interface IContributionLedger {
     /// @notice Not an accepted contribution uplink of this job by the caller.
     error NotContributionUplink(bytes32 jobId, bytes32 uplinkId);
 
-    /// @notice Records the shares. Requirements: active party, phase Evaluating, once, one share per roster party,
+    /// @notice Records the shares. Requirements: active party, Accredited, phase Evaluating, once, one share per roster party,
     /// sum(sharesE6) == utilityFullE6 - utilityEmptyE6. Emits {ContributionRecorded}.
     /// @param jobId the job.
     /// @param uplinkId the caller's accepted contribution uplink of this job.

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {AnomalyPolicy} from "../../src/AnomalyPolicy.sol";
+import {AnomalyRecord} from "../../src/AnomalyRecord.sol";
 import {ContributionLedger} from "../../src/ContributionLedger.sol";
 import {InferenceRouter} from "../../src/InferenceRouter.sol";
 import {JobManager} from "../../src/JobManager.sol";
 import {Kinds} from "../../src/Kinds.sol";
 import {ParticipantRegistry} from "../../src/ParticipantRegistry.sol";
+import {Stewards} from "../../src/Stewards.sol";
 import {UplinkLedger} from "../../src/UplinkLedger.sol";
 import {IJobManager} from "../../src/interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "../../src/interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "../../src/interfaces/IUplinkLedger.sol";
 import {TestBase} from "./TestBase.sol";
+import {Vm} from "./Vm.sol";
 
 /// @title All contracts wired, four accredited parties, and helpers that carry a job from phase to phase.
 /// @dev Alice is the active party, Bob and Carol are passive, Dave is accredited but on no roster.
 abstract contract Deployed is TestBase {
     address internal constant STEWARD = address(0x57E3);
+    /// @dev Reports proven faults.
+    address internal constant PROOFS = address(0x9F00F5);
     address internal constant ALICE = address(0xA11CE);
     address internal constant BOB = address(0xB0B);
     address internal constant CAROL = address(0xCA401);
@@ -25,7 +31,12 @@ abstract contract Deployed is TestBase {
     uint64 internal constant MAX_STATISTIC_E6 = 5_000_000;
     bytes internal constant PAYLOAD = "a payload of more than thirty-two bytes";
 
+    uint32 internal constant PHASE_SECONDS = 600;
+    uint32 internal constant ROUND_SECONDS = 60;
+    uint16 internal constant MAX_UPLINKS = 1000;
+
     ParticipantRegistry internal registry;
+    AnomalyRecord internal anomalies;
     JobManager internal jobs;
     UplinkLedger internal ledger;
     InferenceRouter internal router;
@@ -35,14 +46,18 @@ abstract contract Deployed is TestBase {
     function setUp() public virtual {
         address[] memory stewards = new address[](1);
         stewards[0] = STEWARD;
-        registry = new ParticipantRegistry(stewards);
-        jobs = new JobManager(registry);
-        ledger = new UplinkLedger(registry, jobs);
+        Stewards board = new Stewards(stewards, 1);
+        registry = new ParticipantRegistry(board);
+        anomalies = new AnomalyRecord(board, registry, new AnomalyPolicy());
+        jobs = new JobManager(registry, anomalies);
+        ledger = new UplinkLedger(registry, jobs, anomalies);
         router = new InferenceRouter(registry, jobs);
-        contributions = new ContributionLedger(jobs, ledger);
-        registry.grantRole(registry.LEDGER_ROLE(), address(ledger));
+        contributions = new ContributionLedger(registry, jobs, ledger);
+        registry.setGate(address(anomalies));
+        anomalies.setReporters(address(jobs), address(ledger), PROOFS);
         jobs.setLedger(address(ledger));
         ledger.setRouter(address(router));
+        vm.warp(1_000_000);
         _join(ALICE, "alice");
         _join(BOB, "bob");
         _join(CAROL, "carol");
@@ -52,7 +67,7 @@ abstract contract Deployed is TestBase {
 
     function _join(address party, string memory name) internal {
         vm.prank(party);
-        registry.register(name, "localhost:1", _certificate(party));
+        registry.register(name, "localhost:1", _certificate(party), keccak256(abi.encode("encryption key of", party)));
         vm.prank(STEWARD);
         registry.accredit(party);
     }
@@ -63,7 +78,21 @@ abstract contract Deployed is TestBase {
     }
 
     function _policy() internal pure virtual returns (IJobManager.Policy memory) {
-        return IJobManager.Policy(MAX_PAYLOAD, MAX_ROUNDS, MAX_STATISTIC_E6, false);
+        return _policyWith(MAX_ROUNDS, false);
+    }
+
+    function _policyWith(uint32 maxRounds, bool pipelined) internal pure returns (IJobManager.Policy memory) {
+        return IJobManager.Policy({
+            maxPayloadBytes: MAX_PAYLOAD,
+            maxRounds: maxRounds,
+            maxStatisticE6: MAX_STATISTIC_E6,
+            pipelined: pipelined,
+            phaseSeconds: PHASE_SECONDS,
+            roundSeconds: ROUND_SECONDS,
+            maxUplinksPerRound: MAX_UPLINKS,
+            endsOnSuspension: false,
+            version: 1
+        });
     }
 
     function _propose() internal returns (bytes32 jobId) {
@@ -143,11 +172,69 @@ abstract contract Deployed is TestBase {
     }
 
     function _slot(address sender, IUplinkLedger.Envelope memory e) internal pure returns (bytes32) {
-        return keccak256(abi.encode(e.jobId, e.round, e.attempt, e.step, sender, e.recipient, e.kind));
+        return keccak256(abi.encode(sender, e.jobId, e.round, e.attempt, e.step, e.kind, e.recipient));
+    }
+
+    /// @dev The id as documented, computed by the compiler's encoder.
+    function _id(address sender, IUplinkLedger.Envelope memory envelope) internal view returns (bytes32) {
+        return keccak256(abi.encode(block.chainid, address(ledger), sender, envelope));
+    }
+
+    /// @dev The data of {IUplinkLedger-UplinkJudged}, as documented.
+    function _judgment(IUplinkLedger.Envelope memory e, IUplinkLedger.Reason reason, bytes memory payload)
+        internal
+        pure
+        returns (bytes memory)
+    {
+        uint256 place = (uint256(uint160(e.recipient)) << 96) + (uint256(e.step) << 64) + (uint256(e.round) << 32)
+            + (uint256(e.attempt) << 16) + (uint256(e.kind) << 8) + uint8(reason);
+        uint256 measure = (uint256(e.schema) << 128) + (uint256(e.size) << 64) + e.statisticE6;
+        return abi.encode(place, measure, e.digest, payload);
+    }
+
+    /// @dev One uplink of a batch, packed as documented.
+    function _leafOf(uint32 step, uint8 kind, address recipient, bytes32 digest, uint64 size)
+        internal
+        pure
+        returns (IUplinkLedger.Leaf memory)
+    {
+        uint256 place = (uint256(uint160(recipient)) << 96) + (uint256(step) << 64) + (uint256(size) << 8) + kind;
+        return IUplinkLedger.Leaf(place, digest);
+    }
+
+    function _verdict(address sender, IUplinkLedger.Envelope memory envelope)
+        internal
+        view
+        returns (IUplinkLedger.Verdict memory)
+    {
+        return ledger.verdictOf(sender, envelope);
+    }
+
+    function _suspend(address party) internal {
+        vm.prank(STEWARD);
+        registry.suspend(party, "test");
     }
 
     function _strikes(address party) internal view returns (uint32 strikes) {
-        (,,, strikes,) = registry.participantOf(party);
+        return registry.participantOf(party).strikes;
+    }
+
+    /// @dev How many faults the record holds.
+    function _faults() internal view returns (uint256) {
+        return anomalies.faultCount();
+    }
+
+    /// @dev Beyond the deadline in force.
+    function _pass(bytes32 jobId) internal {
+        vm.warp(jobs.deadlineOf(jobId) + 1);
+    }
+
+    /// @dev The log of `emitter` with this signature, the last one recorded.
+    function _last(Vm.Log[] memory logs, address emitter, bytes32 signature) internal pure returns (Vm.Log memory) {
+        for (uint256 i = logs.length; i > 0; --i) {
+            if (logs[i - 1].emitter == emitter && logs[i - 1].topics[0] == signature) return logs[i - 1];
+        }
+        revert NotTrue("no such event");
     }
 
     function assertReason(IUplinkLedger.Reason found, IUplinkLedger.Reason expected, string memory what) internal pure {

@@ -10,11 +10,17 @@ interface Vm {
     function expectRevert() external;
     function expectRevert(bytes calldata revertData) external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data, address emitter) external;
+    function expectEmit(bool topic1, bool topic2, bool topic3, bool data) external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory logs);
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool success);
     function roll(uint256 blockNumber) external;
+    function warp(uint256 timestamp) external;
+    function addr(uint256 secret) external pure returns (address);
+    function sign(uint256 secret, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function record() external;
+    function accesses(address target) external returns (bytes32[] memory reads, bytes32[] memory writes);
     function toString(uint256 value) external pure returns (string memory);
 
     struct Log {

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+/// @title Reasons of faults, and answers to them
+/// @notice Their numbers. 1..31 are the structural reasons, numbered as {IUplinkLedger-Reason}.
+library Faults {
+    uint8 internal constant SENDER_SUSPENDED = 1;
+    uint8 internal constant DEADLINE_MISSED = 15;
+    uint8 internal constant LAST_STRUCTURAL = 31;
+    /// @dev Two signed digests for one slot.
+    uint8 internal constant EQUIVOCATION = 32;
+    /// @dev What was served is not what was committed to.
+    uint8 internal constant PAYLOAD_MISMATCH = 33;
+    /// @dev A ciphertext that must be fresh was sent twice.
+    uint8 internal constant REPLAY = 34;
+    /// @dev A declared statistic far from those before it: a flag, nobody's fault as yet.
+    uint8 internal constant STATISTIC_OUTLIER = 48;
+    /// @dev Receivers recomputed the statistic and found it false.
+    uint8 internal constant STATISTIC_FALSE = 49;
+    /// @dev Absent at a deadline.
+    uint8 internal constant MISSING = 64;
+
+    uint8 internal constant RECORDED = 0;
+    uint8 internal constant STRIKE = 1;
+    uint8 internal constant SUSPENSION = 2;
+}

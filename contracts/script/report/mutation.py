@@ -119,16 +119,15 @@ def _try(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fate:
     path = space.sources / mutant.file
     original = mutant.apply(space.sources)
     try:
-        filters = [["--match-contract", mutant.tests], []] if mutant.tests else [[]]
-        for arguments in filters:
-            results = space.test(*arguments)
+        for contracts in dict.fromkeys((mutant.tests, "")):
+            results = space.test(contracts, fail_fast=not ignored)
             if results is None:
                 raise ReportError(f"mutant {mutant.name}: does not compile")
             if not results:
                 raise ReportError(f"mutant {mutant.name}: no test contract matches {mutant.tests!r}")
             noticed = [name for name in failed(results) if name not in ignored]
             if noticed:
-                return Fate(mutant, noticed[0], bool(arguments))
+                return Fate(mutant, noticed[0], bool(contracts))
         return Fate(mutant, "", False)
     finally:
         path.write_text(original, encoding="utf-8")

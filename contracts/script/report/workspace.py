@@ -165,7 +165,7 @@ fi
         chosen = [
             path
             for path in sorted(everything.glob("*.t.sol"))
-            if any(re.search(contracts, found) for found in test_contracts(path.read_text(encoding="utf-8")))
+            if any(re.search(contracts, found) for found in contracts_of(path.read_text(encoding="utf-8")))
         ]
         if not chosen:
             return None
@@ -175,7 +175,7 @@ fi
         return name
 
 
-def test_contracts(source: str) -> list[str]:
+def contracts_of(source: str) -> list[str]:
     """Names of the contracts in a test's source."""
     return re.findall(r"^contract\s+(\w+)", source, re.MULTILINE)
 

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 
 from contracts.script.report.uplinks import digest_of, envelope_of
 from fedchain.types import Kind
-from tests.contracts.chains.stage import PAYLOAD, Party, Stage
+from tests.contracts.stage import PAYLOAD, Party, Stage
 
 RECORD, PROOFS = "AnomalyRecord", "FaultProofs"
 EQUIVOCATION, PAYLOAD_MISMATCH, REPLAY, STATISTIC_OUTLIER, STATISTIC_FALSE = 32, 33, 34, 48, 49

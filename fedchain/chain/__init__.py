@@ -39,8 +39,26 @@ from fedchain.chain.events import (
 )
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
+from fedchain.chain.standing_events import (
+    ChangeApplied,
+    ChangeCancelled,
+    ChangeProposed,
+    EncryptionKeyChanged,
+    FaultProven,
+    GateAdmitted,
+    KeyRotated,
+    MotionCarried,
+    ParticipantBanned,
+    StandingVoted,
+    StewardsChanged,
+    StrikeForgiven,
+    VoteCast,
+)
+from fedchain.chain.stewarding import Stewarding, Vote
 from fedchain.chain.transaction import Call, Receipt, Signed
+from fedchain.chain.upgrading import Upgrade, upgrade
 from fedchain.chain.verifying import ContractCheck, check_contracts, require_sound
+from fedchain.chain.versions import PendingChange, Versions
 from fedchain.chain.views import (
     BatchLeaf,
     ContributionRecord,
@@ -62,6 +80,9 @@ __all__ = [
     "Call",
     "ChainClient",
     "ChainEvent",
+    "ChangeApplied",
+    "ChangeCancelled",
+    "ChangeProposed",
     "Consortium",
     "ContractCheck",
     "ContributionRecord",
@@ -69,18 +90,25 @@ __all__ = [
     "DeployedContract",
     "Deployment",
     "DevChain",
+    "EncryptionKeyChanged",
+    "FaultProven",
+    "GateAdmitted",
     "JobAborted",
     "JobAccepted",
     "JobPolicy",
     "JobProposed",
     "JobView",
+    "KeyRotated",
     "MemoryOutbox",
+    "MotionCarried",
     "Outbox",
     "Participant",
     "ParticipantAccredited",
+    "ParticipantBanned",
     "ParticipantRegistered",
     "ParticipantReinstated",
     "ParticipantSuspended",
+    "PendingChange",
     "PhaseChanged",
     "Receipt",
     "RequestClosed",
@@ -92,10 +120,18 @@ __all__ = [
     "ServiceChanged",
     "ShardRecorded",
     "Signed",
+    "StandingVoted",
+    "Stewarding",
+    "StewardsChanged",
     "StopDeclared",
+    "StrikeForgiven",
     "StrikeRecorded",
+    "Upgrade",
     "UplinkJudged",
     "Verdict",
+    "Versions",
+    "Vote",
+    "VoteCast",
     "check_contracts",
     "deploy",
     "dev_accounts",
@@ -104,4 +140,5 @@ __all__ = [
     "recover_signer",
     "require_sound",
     "start_dev_chain",
+    "upgrade",
 ]

@@ -86,7 +86,7 @@ class Receiver:
             signer = recover_signer(uplink_id, signature)
         except CryptoError as error:
             raise ProtocolViolationError(name, f"signature of an uplink: {error}") from error
-        if signer != sender:
+        if not self._is_key_of(sender, signer):
             raise ProtocolViolationError(name, f"delivered an uplink that it did not sign ({describe(envelope)})")
         if len(payload) != envelope.size or not leaves or root_of(leaves) != envelope.digest:
             raise ProtocolViolationError(name, f"delivered other bytes than it signed ({describe(envelope)})")
@@ -103,6 +103,13 @@ class Receiver:
                     if envelope.size <= INLINE_LIMIT:  # a large one its sender serves: it is fetched after a restart
                         self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
                     self._state.remember_delivery(delivery)
+
+    def _is_key_of(self, sender: str, signer: str) -> bool:
+        """Whether a key acts for the sender, or did when it signed: keys are rotated while uplinks are on their way."""
+        if self._directory.participant(sender).signer == signer:
+            return True
+        self._directory.forget(sender)
+        return self._consortium.is_key_of(sender, signer)
 
     def bring_back(self, inbox: Inbox) -> None:
         """After a restart: give the inbox what had come before."""

@@ -61,7 +61,9 @@ class Registry:
     def enter(self, name: str, certificate: bytes, *, status: Status = Status.ACCREDITED, endpoint: str = "") -> str:
         """A participant registers."""
         address = address_of(name)
-        self.entries[address] = Participant(address, name, endpoint, status, 0, fingerprint_of(certificate))
+        self.entries[address] = Participant(
+            address, name, endpoint, status, 0, fingerprint_of(certificate), signer=address
+        )
         self.certificates[address] = certificate
         return address
 

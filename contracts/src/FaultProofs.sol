@@ -50,7 +50,7 @@ contract FaultProofs is IFaultProofs {
         bytes32 evidence = keccak256(abi.encode(Faults.EQUIVOCATION, slot));
         _requireFresh(evidence);
         faultId = record.report(party, a.jobId, a.round, Faults.EQUIVOCATION, evidence);
-        emit FaultProven(faultId, party, msg.sender, evidence, first, second);
+        emit ProofAccepted(faultId, party, msg.sender, evidence, first, second);
     }
 
     /// @inheritdoc IFaultProofs
@@ -72,7 +72,7 @@ contract FaultProofs is IFaultProofs {
         bytes32 evidence = keccak256(abi.encode(Faults.PAYLOAD_MISMATCH, uplinkId));
         _requireFresh(evidence);
         faultId = record.report(party, envelope.jobId, envelope.round, Faults.PAYLOAD_MISMATCH, evidence);
-        emit FaultProven(faultId, party, msg.sender, evidence, uplinkId, uplinkId);
+        emit ProofAccepted(faultId, party, msg.sender, evidence, uplinkId, uplinkId);
     }
 
     /// @inheritdoc IFaultProofs
@@ -98,7 +98,7 @@ contract FaultProofs is IFaultProofs {
         _requireFresh(evidence);
         IUplinkLedger.Envelope calldata later = _later(party, first, second);
         faultId = record.report(party, later.jobId, later.round, Faults.REPLAY, evidence);
-        emit FaultProven(faultId, party, msg.sender, evidence, one, other);
+        emit ProofAccepted(faultId, party, msg.sender, evidence, one, other);
     }
 
     /// @dev Kinds whose payloads no honest party ever sends twice: keys of one job, and ciphertexts with fresh randomness.

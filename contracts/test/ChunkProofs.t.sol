@@ -83,7 +83,7 @@ contract ChunkProofsTest is Gated {
         bytes32 evidence = keccak256(abi.encode(uint256(Faults.PAYLOAD_MISMATCH), uplinkId));
         bytes memory signature = _signed(BOB_KEY, _statement(served));
         vm.expectEmit(true, true, true, true, address(proofs));
-        emit IFaultProofs.FaultProven(1, bob, STRANGER, evidence, uplinkId, uplinkId);
+        emit IFaultProofs.ProofAccepted(1, bob, STRANGER, evidence, uplinkId, uplinkId);
         vm.prank(STRANGER);
         uint256 faultId =
             proofs.provePayloadMismatch(bob, served.envelope, served.index, served.leaf, served.proof, signature);

@@ -31,6 +31,7 @@ from fedchain.exchange.members import Members
 from fedchain.exchange.nudging import Nudger
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.exchange.pipeline import PipelinedChannel
+from fedchain.exchange.prover import Prover
 from fedchain.exchange.publisher import Publisher
 from fedchain.exchange.receiving import Receiver
 from fedchain.exchange.retention import Retention, Sweeper
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 
 _PUT_BACK_SECONDS = 120.0
 _PUT_BACK_PAUSE_SECONDS = 0.2
+_PROVE_AT_CLOSE_SECONDS = 5.0
 
 
 class Exchange:
@@ -129,6 +131,7 @@ class Exchange:
             self.directory = Directory(consortium)
             self.members = Members(consortium, self.directory, self.identities)
             opened.append(self.members)
+            self._prover = Prover(consortium, self.state, self.directory)
             self._receiver = Receiver(
                 consortium,
                 self.state,
@@ -136,6 +139,7 @@ class Exchange:
                 self.incoming,
                 me=address,
                 inbox=lambda job_id: self.subscriber.inbox(job_id) if self._reads else None,
+                on_equivocation=self._prover.equivocation,
             )
             deliveries = Deliveries(self._receiver.bound, self._receiver.on_delivery)
             self.server = PayloadServer(
@@ -178,6 +182,7 @@ class Exchange:
                 on_reorganisation=self._put_back_later,
                 on_look=self._look_later,
                 on_equivocation=self._receiver.keep_proof,
+                on_replay=self._prover.replay,
             )
         except BaseException:
             for one in reversed(opened):
@@ -241,6 +246,7 @@ class Exchange:
             resumed=resumed,
             patience=patience,
             nudge=self._nudger.nudge,
+            finish_proofs=self._prover.finish,
         )
 
     def forget(self, job_id: JobId) -> None:
@@ -309,6 +315,8 @@ class Exchange:
         self._closed = True
         self._repairs.shutdown(wait=False, cancel_futures=True)
         self.subscriber.close(reason or StoppingError("this node is stopping"))
+        self._prover.finish(_PROVE_AT_CLOSE_SECONDS)
+        self._prover.close()
         self.payloads.close()
         self._fetcher.close()
         self._deliverer.close()

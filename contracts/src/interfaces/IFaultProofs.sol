@@ -10,7 +10,7 @@ import {IUplinkLedger} from "./IUplinkLedger.sol";
 /// signed by a key that has been rotated away proves nothing any more.
 interface IFaultProofs {
     /// @notice `prover` proved the fault. `first` and `second` are uplink ids; for a payload both are its uplink's.
-    event FaultProven(
+    event ProofAccepted(
         uint256 indexed faultId,
         address indexed party,
         address indexed prover,
@@ -49,7 +49,7 @@ interface IFaultProofs {
     /// @return faultId its number in the record.
     /// Evidence: keccak256(abi.encode(EQUIVOCATION, slot)), both arguments 32 bytes wide.
     /// Requirements: the party is registered, slots equal, digests differ, each uplink signed or accepted, not proven before.
-    /// Emits {FaultProven}.
+    /// Emits {ProofAccepted}.
     function proveEquivocation(
         address party,
         IUplinkLedger.Envelope calldata a,
@@ -70,7 +70,7 @@ interface IFaultProofs {
     /// @return faultId its number in the record.
     /// Evidence: keccak256(abi.encode(PAYLOAD_MISMATCH, uplinkId)).
     /// Requirements: the party is registered, the uplink accepted, the statement signed, leaf and proof do not lead to the
-    /// envelope's digest in a tree over ⌈size / 65536⌉ chunks, not proven before. Emits {FaultProven}.
+    /// envelope's digest in a tree over ⌈size / 65536⌉ chunks, not proven before. Emits {ProofAccepted}.
     function provePayloadMismatch(
         address party,
         IUplinkLedger.Envelope calldata envelope,
@@ -89,7 +89,7 @@ interface IFaultProofs {
     /// @return faultId its number in the record, with job and round of the later one.
     /// Evidence: keccak256(abi.encode(REPLAY, lower uplink id, higher uplink id)).
     /// Requirements: the party is registered, both kinds are such, digests equal, job, round or attempt differ, both accepted,
-    /// not both proven before. Emits {FaultProven}.
+    /// not both proven before. Emits {ProofAccepted}.
     function proveReplay(address party, IUplinkLedger.Envelope calldata first, IUplinkLedger.Envelope calldata second)
         external
         returns (uint256 faultId);

@@ -18,7 +18,7 @@ from fedchain.chain.transaction import Call, Receipt
 from fedchain.chain.views import BatchLeaf, JobPolicy
 from fedchain.errors import ChainError, ConfigError
 from fedchain.messages.envelope import Envelope
-from fedchain.types import SCHEMA_VERSION, JobId
+from fedchain.types import SCHEMA_VERSION, JobId, Status
 
 MAX_LEAVES = 256
 """Uplinks of one batch, as in `UplinkLedger`."""
@@ -59,6 +59,19 @@ class Consortium(ConsortiumReads):
         if self.sender is None:
             raise ConfigError("this connection to the chain has no sender, it can only read")
         return self.sender.account.sign_uplink(uplink_id)
+
+    def acting_for(self) -> str:
+        """The party for which this connection's key acts: the same address until its key is rotated.
+
+        Raises:
+            ConfigError: there is no sender, or its key acts for nobody.
+        """
+        if self.sender is None:
+            raise ConfigError("this connection to the chain has no sender, it can only read")
+        party, status = self._read(REGISTRY, "identify", self.sender.address)
+        if Status(status) is Status.UNKNOWN:
+            raise ConfigError(f"the key of {self.sender.address} acts for no participant of this consortium")
+        return str(party)
 
     def register(self, name: str, endpoint: str, certificate: bytes) -> Receipt:
         """Enter oneself in the registry: public from then on.

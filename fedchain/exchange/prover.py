@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 import structlog
 
 from fedchain.chain import Consortium, FaultRecorded, JobProposed, Receipt, UplinkJudged, replay_evidence
-from fedchain.errors import ChainError, FedchainError, TransactionError
+from fedchain.errors import ChainError, ConfigError, FedchainError, TrainingError, TransactionError
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.slot import Slot, describe, slot_of
 from fedchain.exchange.state import NodeState
@@ -100,20 +101,9 @@ class Prover:
             self._under_way.discard(future)
 
     def _prove_equivocation(self, job_id: JobId, sender: str, second: Envelope) -> None:
-        faults = self._consortium.faults
-        if faults.is_proven(faults.equivocation_evidence(sender, second)):
-            return
-        halves = self._halves(job_id, sender, slot_of(sender, second))
-        if len(halves) < 2:
-            log.error(
-                "a fault was not proven: only one of the two uplinks is here, signed or accepted",
-                job=job_id,
-                party=self._directory.name_of(sender),
-                slot=describe(second),
-            )
-            return
-        (one, one_signature), (other, other_signature) = halves[:2]
-        self._tell(job_id, sender, faults.prove_equivocation(sender, one, one_signature, other, other_signature))
+        receipt = prove_equivocation(self._consortium, self._state, job_id, sender, second)
+        if receipt is not None:
+            self._tell(job_id, sender, receipt)
 
     def _prove_replay(self, job_id: JobId, sender: str, first: Envelope, second: Envelope) -> None:
         ids = (self._consortium.uplink_id(sender, first), self._consortium.uplink_id(sender, second))
@@ -121,9 +111,7 @@ class Prover:
             self._tell(job_id, sender, self._consortium.faults.prove_replay(sender, first, second))
 
     def _tell(self, job_id: JobId, sender: str, receipt: Receipt) -> None:
-        recorded = next((event for event in receipt.events if isinstance(event, FaultRecorded)), None)
-        if recorded is None:
-            raise ChainError("the receipt of a proof holds no fault; deployment and chain do not fit together")
+        recorded = fault_of(receipt)
         log.warning(
             "proved a fault on chain",
             job=job_id,
@@ -133,34 +121,104 @@ class Prover:
             answer=recorded.answer.name.lower(),
         )
 
-    def _halves(self, job_id: JobId, sender: str, slot: Slot) -> list[tuple[Envelope, bytes]]:
-        """Uplinks of a slot with different digests, each with its signature, or an empty one where it was accepted."""
-        until = time.monotonic() + _RECORDED_WITHIN_SECONDS
-        accepted = self._accepted(job_id, sender, slot)
-        while True:
-            halves = {} if accepted is None else {accepted.digest: (accepted, b"")}
-            for one in (*self._state.proofs(job_id), *self._state.deliveries(job_id)):
-                envelope = Envelope.from_bytes(one.envelope)
-                if one.sender == sender and slot_of(sender, envelope) == slot:
-                    halves.setdefault(envelope.digest, (envelope, one.signature))
-            if len(halves) >= 2 or time.monotonic() >= until:
-                return list(halves.values())
-            time.sleep(_PAUSE_SECONDS)  # who takes a delivery records it just after the inbox has found the fault
 
-    def _accepted(self, job_id: JobId, sender: str, slot: Slot) -> Envelope | None:
-        """The uplink that the ledger has accepted in a slot, from the newest block back to the job's proposal."""
-        end = self._consortium.client.head()
-        while end >= 0:
-            start = max(0, end - _BLOCKS_AT_A_TIME + 1)
-            events = self._consortium.events(start, end)
-            for event in events:
-                if (
-                    isinstance(event, UplinkJudged)
-                    and (event.job_id, event.sender, event.reason) == (job_id, sender, Reason.ACCEPTED)
-                    and slot_of(sender, event.envelope) == slot
-                ):
-                    return event.envelope
-            if any(isinstance(event, JobProposed) and event.job_id == job_id for event in events):
-                return None
-            end = start - 1
+def fault_of(receipt: Receipt) -> FaultRecorded:
+    """The fault that a proof was recorded as.
+
+    Raises:
+        ChainError: the receipt holds none.
+    """
+    for event in receipt.events:
+        if isinstance(event, FaultRecorded):
+            return event
+    raise ChainError("the receipt of a proof holds no fault; deployment and chain do not fit together")
+
+
+def prove_equivocation(
+    consortium: Consortium, state: NodeState, job_id: JobId, sender: str, second: Envelope
+) -> Receipt | None:
+    """Prove that a sender has put two digests into the slot of an envelope; None where that is proven already.
+
+    Args:
+        consortium: with a sender.
+        state: holds what the sender has signed, or soon will.
+        job_id: the job.
+        sender: address.
+        second: one of the two envelopes.
+
+    Raises:
+        TrainingError: only one of the two uplinks is here, signed or accepted.
+        TransactionError: the contract does not take it, or somebody else was first.
+        ChainUnreachableError: the chain's node does not answer.
+    """
+    faults = consortium.faults
+    if faults.is_proven(faults.equivocation_evidence(sender, second)):
         return None
+    halves = _halves(consortium, state, job_id, sender, slot_of(sender, second))
+    if len(halves) < 2:
+        raise TrainingError(f"only one of the two uplinks is here, signed or accepted ({describe(second)})")
+    (one, one_signature), (other, other_signature) = halves[:2]
+    return faults.prove_equivocation(sender, one, one_signature, other, other_signature)
+
+
+def prove_kept(consortium: Consortium, folder: Path, job_id: JobId) -> list[int]:
+    """Prove what a node has kept as evidence and is not proven yet; the numbers of the faults.
+
+    Args:
+        consortium: with a sender.
+        folder: a node's state folder; the node may be running.
+        job_id: the job.
+
+    Raises:
+        ConfigError: there is no node's state.
+        As `prove_equivocation`.
+    """
+    path = folder / "node.sqlite"
+    if not path.is_file():
+        raise ConfigError(f"{folder}: no node's state is there; give the one of node.toml's [state] folder")
+    state = NodeState(path, chain_id=consortium.client.chain_id, genesis_hash=consortium.client.genesis_hash())
+    try:
+        kept = {}
+        for one in state.proofs(job_id):
+            envelope = Envelope.from_bytes(one.envelope)
+            kept[slot_of(one.sender, envelope)] = (one.sender, envelope)
+        receipts = [prove_equivocation(consortium, state, job_id, *one) for one in kept.values()]
+    finally:
+        state.close()
+    return [fault_of(receipt).fault_id for receipt in receipts if receipt is not None]
+
+
+def _halves(
+    consortium: Consortium, state: NodeState, job_id: JobId, sender: str, slot: Slot
+) -> list[tuple[Envelope, bytes]]:
+    """Uplinks of a slot with different digests, each with its signature, or an empty one where it was accepted."""
+    until = time.monotonic() + _RECORDED_WITHIN_SECONDS
+    accepted = _accepted(consortium, job_id, sender, slot)
+    while True:
+        halves = {} if accepted is None else {accepted.digest: (accepted, b"")}
+        for one in (*state.proofs(job_id), *state.deliveries(job_id)):
+            envelope = Envelope.from_bytes(one.envelope)
+            if one.sender == sender and slot_of(sender, envelope) == slot:
+                halves.setdefault(envelope.digest, (envelope, one.signature))
+        if len(halves) >= 2 or time.monotonic() >= until:
+            return list(halves.values())
+        time.sleep(_PAUSE_SECONDS)  # who takes a delivery records it just after the inbox has found the fault
+
+
+def _accepted(consortium: Consortium, job_id: JobId, sender: str, slot: Slot) -> Envelope | None:
+    """The uplink that the ledger has accepted in a slot, from the newest block back to the job's proposal."""
+    end = consortium.client.head()
+    while end >= 0:
+        start = max(0, end - _BLOCKS_AT_A_TIME + 1)
+        events = consortium.events(start, end)
+        for event in events:
+            if (
+                isinstance(event, UplinkJudged)
+                and (event.job_id, event.sender, event.reason) == (job_id, sender, Reason.ACCEPTED)
+                and slot_of(sender, event.envelope) == slot
+            ):
+                return event.envelope
+        if any(isinstance(event, JobProposed) and event.job_id == job_id for event in events):
+            return None
+        end = start - 1
+    return None

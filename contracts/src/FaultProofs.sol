@@ -5,7 +5,6 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Faults} from "./Faults.sol";
 import {Kinds} from "./Kinds.sol";
-import {PayloadDigest} from "./PayloadDigest.sol";
 import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IFaultProofs} from "./interfaces/IFaultProofs.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
@@ -57,19 +56,17 @@ contract FaultProofs is IFaultProofs {
     function provePayloadMismatch(
         address party,
         IUplinkLedger.Envelope calldata envelope,
-        uint32 index,
-        bytes32 leaf,
-        bytes32[] calldata proof,
+        bytes32 served,
         bytes calldata signature
     ) external returns (uint256 faultId) {
         _requireRegistered(party);
+        bytes32 digest = envelope.digest;
+        if (served == digest) revert PayloadIsSound(digest);
         bytes32 uplinkId = _requireAccepted(party, envelope);
-        bytes32 served = keccak256(abi.encode("fedchain chunk", uplinkId, index, leaf, keccak256(abi.encode(proof))));
-        _requireSigned(party, served, signature);
-        if (PayloadDigest.isInTree(envelope.digest, envelope.size, index, leaf, proof)) {
-            revert ChunkIsSound(uplinkId, index);
-        }
-        bytes32 evidence = keccak256(abi.encode(Faults.PAYLOAD_MISMATCH, uplinkId));
+        _requireSigned(
+            party, keccak256(abi.encode("fedchain payload", block.chainid, address(ledger), digest, served)), signature
+        );
+        bytes32 evidence = keccak256(abi.encode(Faults.PAYLOAD_MISMATCH, party, digest));
         _requireFresh(evidence);
         faultId = record.report(party, envelope.jobId, envelope.round, Faults.PAYLOAD_MISMATCH, evidence);
         emit ProofAccepted(faultId, party, msg.sender, evidence, uplinkId, uplinkId);

@@ -199,7 +199,7 @@ contract FaultProofsTest is Gated {
             vm.expectRevert(expected);
             proofs.proveEquivocation(unknown[i], a, new bytes(65), b, new bytes(65));
             vm.expectRevert(expected);
-            proofs.provePayloadMismatch(unknown[i], a, 0, 0, new bytes32[](0), "");
+            proofs.provePayloadMismatch(unknown[i], a, 0, "");
             vm.expectRevert(expected);
             proofs.proveReplay(unknown[i], a, b);
         }

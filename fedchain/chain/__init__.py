@@ -46,7 +46,15 @@ from fedchain.chain.fault_events import (
     VoteRevealed,
     VotesTallied,
 )
-from fedchain.chain.faults import MAX_OVERTURN_REASON_BYTES, Ballot, Fault, Faults, replay_evidence, vote_commitment
+from fedchain.chain.faults import (
+    MAX_OVERTURN_REASON_BYTES,
+    Ballot,
+    Fault,
+    Faults,
+    payload_evidence,
+    replay_evidence,
+    vote_commitment,
+)
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
 from fedchain.chain.transaction import Call, Receipt, Signed
@@ -122,6 +130,7 @@ __all__ = [
     "dev_accounts",
     "keystore_address",
     "new_keystore",
+    "payload_evidence",
     "recover_signer",
     "replay_evidence",
     "require_sound",

@@ -48,7 +48,7 @@ class Consortium(ConsortiumReads):
     def __init__(self, client: ChainClient, deployment: Deployment, sender: Sender | None = None) -> None:
         super().__init__(client, deployment)
         self.sender = sender
-        self.faults = Faults(self._read, self._write)
+        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses[LEDGER])
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
         """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.

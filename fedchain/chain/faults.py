@@ -69,15 +69,19 @@ class Faults:
     Args:
         read: asks a contract: its name, the function's, arguments; gives the values of the answer.
         write: sends a transaction: the same; gives its receipt.
+        chain_id, ledger: the chain, and the address of the uplink ledger there.
 
     Every read asks the newest block. Every write waits until it is mined and raises `TransactionError` with the
     contract's typed error when it reverts, `ChainUnreachableError` when the node does not answer, `ConfigError` without
     a sender.
     """
 
-    def __init__(self, read: Callable[..., tuple[Any, ...]], write: Callable[..., Receipt]) -> None:
+    def __init__(
+        self, read: Callable[..., tuple[Any, ...]], write: Callable[..., Receipt], chain_id: int, ledger: str
+    ) -> None:
         self._read = read
         self._write = write
+        self._place = chain_id, ledger
 
     # -- the record ---------------------------------------------------------------------------------------------------
 
@@ -181,9 +185,41 @@ class Faults:
             second_signature,
         )
 
+    def served_statement(self, digest: bytes, served: bytes) -> bytes:
+        """What a party signs with a payload that it serves, 32 bytes.
+
+        Args:
+            digest: 32 bytes, that of an uplink, which was asked for.
+            served: 32 bytes, the digest of what is served.
+        """
+        types = ("string", "uint256", "address", "bytes32", "bytes32")
+        return keccak(CODEC.encode(types, ("fedchain payload", *self._place, digest, served)))
+
+    def prove_payload_mismatch(self, party: str, envelope: Envelope, served: bytes, signature: bytes) -> Receipt:
+        """Anyone: show that a party served another payload than it committed to; a strike for it.
+
+        Args:
+            party: who served.
+            envelope: an accepted uplink of its.
+            served: 32 bytes, the digest of what it served for that uplink's digest.
+            signature: the party's, 65 bytes, over `served_statement`.
+        """
+        return self._write(PROOFS, "provePayloadMismatch", party, envelope_values(envelope), served, signature)
+
     def prove_replay(self, party: str, first: Envelope, second: Envelope) -> Receipt:
         """Anyone: show one ciphertext in two rounds, attempts or jobs, both accepted; a strike for the party."""
         return self._write(PROOFS, "proveReplay", party, envelope_values(first), envelope_values(second))
+
+
+def payload_evidence(party: str, digest: bytes) -> bytes:
+    """What identifies another payload than that of a digest in `Faults.is_proven`.
+
+    Args:
+        party: address of who served it.
+        digest: 32 bytes, which was asked for.
+    """
+    values = (int(Reason.PAYLOAD_MISMATCH), checksum(party), digest)
+    return keccak(CODEC.encode(("uint8", "address", "bytes32"), values))
 
 
 def replay_evidence(first: bytes, second: bytes) -> bytes:

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from fedchain.cli import audit, bench, chain, contributions, demo, deploy, fault, job, model, node, predict, simulate, steward
+from fedchain.cli import (
+    audit,
+    bench,
+    chain,
+    contributions,
+    demo,
+    deploy,
+    fault,
+    job,
+    model,
+    node,
+    predict,
+    simulate,
+    steward,
+)
 from fedchain.cli.guard import SETTINGS, Guarded
 from fedchain.cli.logs import LEVELS, configure_logging
 

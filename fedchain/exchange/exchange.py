@@ -150,13 +150,14 @@ class Exchange:
                 port,
                 deliveries=deliveries,
                 on_nudge=self._look_now,
+                sign_served=self._sign_served,
             )
             opened.append(self.server)
             self._endpoint = _public_endpoint(endpoint, self.server)
             self._sweeper = Sweeper((self.outgoing, self.incoming))
             opened.append(self._sweeper)
             self.payloads = PayloadClient(self.identities, self.incoming)
-            self._fetcher = Fetcher(self.directory, self.payloads)
+            self._fetcher = Fetcher(self.directory, self.payloads, self._prover.other_payload)
             self._deliverer = Deliverer(self.directory, self.payloads)
             self._nudger = Nudger(self.directory, self.payloads)
             self.publisher = Publisher(
@@ -260,6 +261,11 @@ class Exchange:
         bound = structlog.contextvars.get_contextvars()
         deadline = time.monotonic() + limit_seconds
         return self.waits.on((THE_CHAIN,), "mining", f"receipt of {what}", deadline, job_id=str(bound.get("job", "")))
+
+    def _sign_served(self, digest: bytes, served: bytes) -> bytes:
+        if self.consortium.sender is None:
+            return b""
+        return self.consortium.sign_uplink(self.consortium.faults.served_statement(digest, served))
 
     def _look_now(self) -> None:
         if self._reads:

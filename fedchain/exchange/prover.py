@@ -15,7 +15,15 @@ from pathlib import Path
 
 import structlog
 
-from fedchain.chain import Consortium, FaultRecorded, JobProposed, Receipt, UplinkJudged, replay_evidence
+from fedchain.chain import (
+    Consortium,
+    FaultRecorded,
+    JobProposed,
+    Receipt,
+    UplinkJudged,
+    payload_evidence,
+    replay_evidence,
+)
 from fedchain.errors import ChainError, ConfigError, FedchainError, TrainingError, TransactionError
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.slot import Slot, describe, slot_of
@@ -63,6 +71,28 @@ class Prover:
     def replay(self, job_id: JobId, sender: str, first: Envelope, second: Envelope) -> None:
         """A sender has sent one ciphertext in two rounds, both accepted: prove it. Returns at once."""
         self._start(lambda: self._prove_replay(job_id, sender, first, second), Reason.REPLAY, job_id, sender)
+
+    def other_payload(self, job_id: JobId, sender: str, digest: bytes, served: bytes, signature: bytes) -> None:
+        """A sender serves another payload than it committed to: prove it. Returns at once.
+
+        Args:
+            job_id: the job.
+            sender: address.
+            digest: 32 bytes, asked for.
+            served: 32 bytes, the digest of what it serves.
+            signature: as it came with what is served; one that is not the sender's proves nothing.
+        """
+
+        def prove() -> None:
+            if self._consortium.faults.is_proven(payload_evidence(sender, digest)):
+                return
+            envelope = _accepted(self._consortium, job_id, sender, lambda one: one.digest == digest)
+            if envelope is None:
+                raise TrainingError("the ledger has accepted no uplink of that digest")
+            receipt = self._consortium.faults.prove_payload_mismatch(sender, envelope, served, signature)
+            self._tell(job_id, sender, receipt)
+
+        self._start(prove, Reason.PAYLOAD_MISMATCH, job_id, sender)
 
     def finish(self, seconds: float = FINISH_SECONDS) -> None:
         """Wait until the proofs under way are on chain, or have failed. Raises nothing."""
@@ -193,7 +223,7 @@ def _halves(
 ) -> list[tuple[Envelope, bytes]]:
     """Uplinks of a slot with different digests, each with its signature, or an empty one where it was accepted."""
     until = time.monotonic() + _RECORDED_WITHIN_SECONDS
-    accepted = _accepted(consortium, job_id, sender, slot)
+    accepted = _accepted(consortium, job_id, sender, lambda one: slot_of(sender, one) == slot)
     while True:
         halves = {} if accepted is None else {accepted.digest: (accepted, b"")}
         for one in (*state.proofs(job_id), *state.deliveries(job_id)):
@@ -205,8 +235,8 @@ def _halves(
         time.sleep(_PAUSE_SECONDS)  # who takes a delivery records it just after the inbox has found the fault
 
 
-def _accepted(consortium: Consortium, job_id: JobId, sender: str, slot: Slot) -> Envelope | None:
-    """The uplink that the ledger has accepted in a slot, from the newest block back to the job's proposal."""
+def _accepted(consortium: Consortium, job_id: JobId, sender: str, is_it: Callable[[Envelope], bool]) -> Envelope | None:
+    """The accepted uplink of a sender that is it, looked for from the newest block back to the job's proposal."""
     end = consortium.client.head()
     while end >= 0:
         start = max(0, end - _BLOCKS_AT_A_TIME + 1)
@@ -215,7 +245,7 @@ def _accepted(consortium: Consortium, job_id: JobId, sender: str, slot: Slot) ->
             if (
                 isinstance(event, UplinkJudged)
                 and (event.job_id, event.sender, event.reason) == (job_id, sender, Reason.ACCEPTED)
-                and slot_of(sender, event.envelope) == slot
+                and is_it(event.envelope)
             ):
                 return event.envelope
         if any(isinstance(event, JobProposed) and event.job_id == job_id for event in events):

@@ -15,6 +15,7 @@ from fedchain.cli import (
     contributions,
     demo,
     deploy,
+    fault,
     job,
     model,
     node,
@@ -74,6 +75,7 @@ steward.app.command()(stewards.status)
 steward.app.command()(stewards.change)
 steward.app.command()(stewards.cancel)
 for group in (chain, steward, node, job, model, bench):
+for group in (chain, steward, fault, node, job, model, bench):
     app.add_typer(group.app)
 
 

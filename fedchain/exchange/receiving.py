@@ -45,6 +45,7 @@ class Receiver:
         *,
         me: str,
         inbox: Callable[[JobId], Inbox | None],
+        on_equivocation: Callable[[JobId, str, Envelope], None] = lambda job_id, sender, envelope: None,
     ) -> None:
         self._consortium = consortium
         self._state = state
@@ -52,6 +53,7 @@ class Receiver:
         self._incoming = incoming
         self._me = bytes.fromhex(me[2:])
         self._inbox = inbox
+        self._on_equivocation = on_equivocation
         self._lock = threading.Lock()  # a payload is not released between its arrival and its record
         self._turns: dict[str, threading.Lock] = {}
 
@@ -149,7 +151,7 @@ class Receiver:
         self._state.forget_deliveries(self._state.deliveries(job_id))
 
     def keep_proof(self, job_id: JobId, sender: str, second: Envelope) -> None:
-        """Keep all that a sender has signed for a slot for which it has shown two digests.
+        """Keep all that a sender has signed for a slot for which it has shown two digests, and let it be proven.
 
         Where one of the two was committed and not delivered, the chain has the proof's other half.
         """
@@ -163,6 +165,7 @@ class Receiver:
             party=self._directory.name_of(sender),
             slot=describe(second),
         )
+        self._on_equivocation(job_id, sender, second)
 
     def _turn_of(self, sender: str) -> threading.Lock:
         """One uplink of a sender after the other: where two prove a fault, the first is recorded before the second."""

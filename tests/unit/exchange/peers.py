@@ -127,6 +127,7 @@ class World:
         limits: Limits | None = None,
         port: int = 0,
         identities: Identities | None = None,
+        sign_served: Callable[[bytes, bytes], bytes] = lambda digest, served: b"",
     ) -> PayloadServer:
         """The party serves a store."""
         members = members or self.members(name)
@@ -137,6 +138,7 @@ class World:
             port=port,
             deliveries=deliveries,
             limits=limits or Limits(),
+            sign_served=sign_served,
         )
         self.opened.append(one)
         return one

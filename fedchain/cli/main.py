@@ -74,7 +74,6 @@ for command in (demo, simulate, deploy, predict, contributions, audit):
 steward.app.command()(stewards.status)
 steward.app.command()(stewards.change)
 steward.app.command()(stewards.cancel)
-for group in (chain, steward, node, job, model, bench):
 for group in (chain, steward, fault, node, job, model, bench):
     app.add_typer(group.app)
 

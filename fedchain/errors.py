@@ -3,7 +3,8 @@
 FedchainError
 ├── ConfigError               job.toml, node.toml, command line: the user can mend it
 │   ├── CheckpointError       a warm start without its checkpoint, with another one, or one that does not fit the job
-│   └── UnknownJobError       no job of that id
+│   ├── UnknownJobError       no job of that id
+│   └── UnknownModelError     no model of that name, or no such version of it
 ├── DataError                 a table, its columns, its labels
 │   └── TableInUseError       a table that cannot be replaced now
 ├── AlignmentError            ids that cannot be aligned (empty intersection, duplicates …)
@@ -56,6 +57,10 @@ class CheckpointError(ConfigError):
 
 class UnknownJobError(ConfigError):
     """There is no job of that id: in the consortium, or at this node."""
+
+
+class UnknownModelError(ConfigError):
+    """There is no model of that name in the consortium, or no such version of it."""
 
 
 class DataError(FedchainError):

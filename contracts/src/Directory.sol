@@ -30,7 +30,7 @@ contract Directory is IDirectory {
 
     /// @inheritdoc IDirectory
     uint64 public version;
-    /// @dev Grows at each proposal, cancellation and change: votes for what was put before it lapse.
+    /// @dev Grows when a change is applied or cancelled: votes of before it, for another or against it, lapse.
     uint64 private _turn;
     /// @dev No names: nothing pending.
     Change private _pending;
@@ -61,7 +61,6 @@ contract Directory is IDirectory {
         if (carried) {
             uint64 notBefore = uint64(block.timestamp) + delay;
             _pending = Change(notBefore, names, addresses);
-            ++_turn;
             emit ChangeProposed(version + 1, names, addresses, notBefore);
         }
     }

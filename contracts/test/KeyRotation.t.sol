@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+/* solhint-disable avoid-low-level-calls, no-empty-blocks */
+
 import {IParticipantRegistry} from "../src/interfaces/IParticipantRegistry.sol";
 import {Membership} from "./utils/Membership.sol";
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+/* solhint-disable avoid-low-level-calls, no-empty-blocks */
+
 import {IParticipantRegistry} from "../src/interfaces/IParticipantRegistry.sol";
 import {Membership, Something} from "./utils/Membership.sol";
 
@@ -32,11 +34,12 @@ contract MembershipHandler is Membership {
 
     constructor() {
         setUp();
-        epochAtFirst = registry.epoch();
         for (uint256 i = 0; i < PARTIES; ++i) {
             secrets[i] = 100 + i;
             parties[i] = vm.addr(secrets[i]);
+            if (i < 3) _join(parties[i], string(bytes.concat("q", bytes1(uint8(0x61 + i)))));
         }
+        epochAtFirst = registry.epoch();
         bytes32[] memory first = new bytes32[](3);
         address[] memory addresses = new address[](3);
         for (uint256 i = 0; i < 3; ++i) {

@@ -23,6 +23,11 @@ from fedchain.chain.events import (
     JobAborted,
     JobAccepted,
     JobProposed,
+    ModelActivated,
+    ModelApproved,
+    ModelFrozen,
+    ModelProposed,
+    ModelRolledBack,
     ParticipantAccredited,
     ParticipantRegistered,
     ParticipantReinstated,
@@ -37,6 +42,7 @@ from fedchain.chain.events import (
     StrikeRecorded,
     UplinkJudged,
 )
+from fedchain.chain.models import Models, ModelState, ModelVersion
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
 from fedchain.chain.transaction import Call, Receipt, Signed
@@ -75,6 +81,14 @@ __all__ = [
     "JobProposed",
     "JobView",
     "MemoryOutbox",
+    "ModelActivated",
+    "ModelApproved",
+    "ModelFrozen",
+    "ModelProposed",
+    "ModelRolledBack",
+    "ModelState",
+    "ModelVersion",
+    "Models",
     "Outbox",
     "Participant",
     "ParticipantAccredited",

@@ -11,6 +11,7 @@ from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
 from fedchain.chain.gas import batch_gas, uplink_gas
+from fedchain.chain.models import Models
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
 from fedchain.chain.sender import Sender
 from fedchain.chain.transaction import Call, Receipt
@@ -33,6 +34,9 @@ class Consortium(ConsortiumReads):
         deployment: what was deployed there; chain, genesis and code are checked here, once.
         sender: who sends transactions; None for reading alone.
 
+    Attributes:
+        models: the model registry.
+
     Raises:
         WrongChainError: the chain is not the recorded one.
         ContractMissingError: no code, or other code, at a recorded address.
@@ -44,6 +48,7 @@ class Consortium(ConsortiumReads):
     def __init__(self, client: ChainClient, deployment: Deployment, sender: Sender | None = None) -> None:
         super().__init__(client, deployment)
         self.sender = sender
+        self.models = Models(self._read, self._write)
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
         """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.

@@ -17,6 +17,11 @@ from fedchain.chain.events import (
     JobAborted,
     JobAccepted,
     JobProposed,
+    ModelActivated,
+    ModelApproved,
+    ModelFrozen,
+    ModelProposed,
+    ModelRolledBack,
     ParticipantAccredited,
     ParticipantRegistered,
     ParticipantReinstated,
@@ -68,6 +73,8 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "jobId": ("job_id", job_id_of),
     "uplinkId": ("uplink_id", bytes),
     "requestId": ("request_id", int),
+    "nameHash": ("name_hash", bytes),
+    "shardDigests": ("shard_digests", tuple),
     "specDigest": ("spec_digest", bytes),
     "orderDigest": ("order_digest", bytes),
     "sharesE6": ("shares_e6", tuple),
@@ -82,7 +89,8 @@ _TEXT_REASONS = (JobAborted, ParticipantSuspended)
 _CLASSES: tuple[type[ChainEvent], ...] = (
     ParticipantRegistered, ServiceChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
-    JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed,
+    JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed, ModelProposed,
+    ModelApproved, ModelFrozen, ModelActivated, ModelRolledBack,
 )  # fmt: skip
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 

@@ -188,3 +188,63 @@ class RequestClosed(ChainEvent):
     request_id: int
     by: str
     outcome: RequestStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelProposed(ChainEvent):
+    """A roster party proposed a completed job's model as a version of a name; digests in the roster's order."""
+
+    name_hash: bytes
+    version: int
+    job_id: JobId
+    name: str
+    proposer: str
+    roster: tuple[str, ...]
+    shard_digests: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelApproved(ChainEvent):
+    """A party approved a version; `approvals` of `needed` are there."""
+
+    name_hash: bytes
+    version: int
+    job_id: JobId
+    name: str
+    party: str
+    approvals: int
+    needed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFrozen(ChainEvent):
+    """All on the roster approved a version."""
+
+    name_hash: bytes
+    version: int
+    job_id: JobId
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelActivated(ChainEvent):
+    """The active party put a version into use, in place of `replaced` (0: of none)."""
+
+    name_hash: bytes
+    version: int
+    job_id: JobId
+    name: str
+    by: str
+    replaced: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRolledBack(ChainEvent):
+    """The active party took version `withdrawn` out of use; `version` is in use again."""
+
+    name_hash: bytes
+    version: int
+    job_id: JobId
+    name: str
+    by: str
+    withdrawn: int

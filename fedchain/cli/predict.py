@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fedchain.cli.options import AsJson, JobIdArgument, NodeFolder
+from fedchain.cli.options import AsJson, NodeFolder
 from fedchain.cli.output import note, print_json
 from fedchain.errors import ConfigError
-from fedchain.types import JobId
 
 if TYPE_CHECKING:
     from fedchain.node.control_client import Prediction
@@ -22,7 +21,12 @@ _POSITION = re.compile(r"\s*([0-9]{1,18})\s*\Z")
 
 
 def predict(
-    job: JobIdArgument,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB|MODEL", help="Job id, or a model's name for its version in use.", show_default=False
+        ),
+    ],
     node: NodeFolder = Path("."),
     rows: Annotated[
         str,
@@ -39,9 +43,13 @@ def predict(
 ) -> None:
     """Ask all parties of a completed job for scores, through the running node in DIR.
 
-    Rows are positions in the aligned order; the job's roster learns which are asked for, only this node the scores.
+    Rows are positions in the job's aligned order; its roster learns which are asked for, only this node the scores.
+    A model's name stands for the job of its version in use. A job of which another version is in use answers all
+    the same, and a line on stderr says so: positions of one job mean other rows in another.
 
     Example: fedchain predict 0x5c…e1 --node nodes/operator --rows holdout --out scores.csv
+
+    Example: fedchain predict arrears --node nodes/operator --rows 0,5,9
     """
     from fedchain.node.config import load_config
     from fedchain.node.control_client import ControlClient
@@ -51,12 +59,19 @@ def predict(
         raise ConfigError(f"--out {out}: folder {out.parent} does not exist; create it first")
     socket = load_config(node / "node.toml").control_socket
     with ControlClient(socket) as client:
-        prediction = client.predict(JobId(job.lower()), positions)
+        prediction = client.predict(target.lower() if target.startswith("0x") else target, positions)
+    if prediction.model is not None and prediction.model.note is not None:
+        note(prediction.model.note)
     if out is not None:
         _write(out, to_csv(prediction))
         note(f"wrote {len(prediction.scores)} scores to {out}")
     if as_json:
-        report: dict[str, object] = {"job_id": job, "request_id": prediction.request_id, "rows": len(prediction.scores)}
+        report: dict[str, object] = {
+            "job_id": prediction.job_id,
+            "model": None if prediction.model is None else prediction.model.as_dict(),
+            "request_id": prediction.request_id,
+            "rows": len(prediction.scores),
+        }
         if out is not None:
             report["out"] = str(out)
         else:

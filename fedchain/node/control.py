@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from fedchain.node.control_wire import (
     MAX_MESSAGE_BYTES,
     SERVICE,
     AbortRequest,
+    ModelAnswer,
+    ModelRequest,
     PredictCall,
     PredictReply,
     RotateAnswer,
@@ -30,6 +33,7 @@ from fedchain.node.control_wire import (
     pack_error,
     unpack,
 )
+from fedchain.node.modelstate import ModelUse, VersionState
 from fedchain.node.progress import Line, to_json
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
@@ -50,6 +54,24 @@ class Controlled(Protocol):
         self, job_id: JobId, positions: NDArray[np.int64] | None
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Request id, positions and scores; None asks for the held-out rows."""
+
+    def resolve(self, target: str) -> JobId:
+        """The job that a job id, or a model's name, stands for."""
+
+    def model_use(self, job_id: JobId) -> ModelUse | None:
+        """As what a job's model is registered."""
+
+    def propose_model(self, name: str, job_id: JobId) -> VersionState:
+        """Propose a finished job's model, and approve it."""
+
+    def approve_model(self, name: str, version: int) -> VersionState:
+        """Approve a version."""
+
+    def activate_model(self, name: str, version: int) -> VersionState:
+        """Put a version into use."""
+
+    def roll_back_model(self, name: str) -> VersionState:
+        """Put the version before into use again."""
 
     def rotate_certificate(self) -> Rotation:
         """Replace the node's certificate."""
@@ -84,6 +106,7 @@ class ControlServer:
             "Submit": grpc.unary_unary_rpc_method_handler(self._guarded(self._submit)),
             "Abort": grpc.unary_unary_rpc_method_handler(self._guarded(self._abort)),
             "Predict": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict)),
+            "Model": grpc.unary_unary_rpc_method_handler(self._guarded(self._model)),
             "RotateCertificate": grpc.unary_unary_rpc_method_handler(self._guarded(self._rotate_certificate)),
             "Shutdown": grpc.unary_unary_rpc_method_handler(self._guarded(self._shutdown)),
             "Status": grpc.unary_stream_rpc_method_handler(self._status),
@@ -140,8 +163,25 @@ class ControlServer:
             if len(call.positions) % 8:
                 raise ConfigError("positions are not whole 64-bit numbers")
             positions = np.frombuffer(call.positions, dtype="<i8").astype(np.int64)
-        request_id, asked, scores = self._node.predict(JobId(call.job_id), positions)
-        return pack(PredictReply(request_id, asked.astype("<i8").tobytes(), scores.astype("<f8").tobytes()))
+        job_id = self._node.resolve(call.target)
+        use = self._node.model_use(job_id)
+        request_id, asked, scores = self._node.predict(job_id, positions)
+        model = None if use is None else (use.name, use.version, use.in_use)
+        return pack(
+            PredictReply(request_id, asked.astype("<i8").tobytes(), scores.astype("<f8").tobytes(), job_id, model)
+        )
+
+    def _model(self, raw: bytes) -> bytes:
+        request = unpack(raw, ModelRequest)
+        if request.action == "propose":
+            done = self._node.propose_model(request.name, JobId(request.job_id))
+        elif request.action == "approve":
+            done = self._node.approve_model(request.name, request.version)
+        elif request.action == "activate":
+            done = self._node.activate_model(request.name, request.version)
+        else:
+            done = self._node.roll_back_model(request.name)
+        return pack(ModelAnswer(json.dumps(done.as_dict()).encode()))
 
     def _rotate_certificate(self, raw: bytes) -> bytes:
         done = self._node.rotate_certificate()

@@ -19,6 +19,8 @@ from fedchain.node.control_wire import (
     MAX_MESSAGE_BYTES,
     SERVICE,
     AbortRequest,
+    ModelAnswer,
+    ModelRequest,
     PredictCall,
     PredictReply,
     RotateAnswer,
@@ -29,6 +31,7 @@ from fedchain.node.control_wire import (
     unpack,
     unpack_error,
 )
+from fedchain.node.modelstate import ModelUse
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
@@ -44,11 +47,15 @@ class Prediction:
         request_id: its number in the inference router.
         positions: int64 aligned positions, in the order asked for.
         scores: float64, shape (positions,), or (positions, classes) with several classes: what `predictions` gives.
+        job_id: the job that was asked.
+        model: as what it is registered, None if it is not.
     """
 
     request_id: int
     positions: NDArray[np.int64]
     scores: NDArray[np.float64]
+    job_id: JobId
+    model: ModelUse | None
 
 
 class ControlClient:
@@ -104,20 +111,49 @@ class ControlClient:
         """Abort a job; the reason becomes public on the chain."""
         self._call("Abort", pack(AbortRequest(job_id, reason)))
 
-    def predict(self, job_id: JobId, positions: Sequence[int] | NDArray[np.int64] | Literal["holdout"]) -> Prediction:
+    def predict(self, target: str, positions: Sequence[int] | NDArray[np.int64] | Literal["holdout"]) -> Prediction:
         """Ask for scores of aligned positions (their order and repetitions are kept), or of the held-out rows.
 
         Reveals the positions to the job's roster.
+
+        Args:
+            target: a completed job's id, or the name of a model, which stands for the job of its version in use.
+            positions: of that job's aligned rows.
         """
         asked = None
         if not isinstance(positions, str):
             asked = np.asarray(positions, dtype=np.int64).astype("<i8").tobytes()
-        reply = unpack(self._call("Predict", pack(PredictCall(job_id, asked)), None), PredictReply)
+        reply = unpack(self._call("Predict", pack(PredictCall(target, asked)), None), PredictReply)
         found = np.frombuffer(reply.positions, dtype="<i8").astype(np.int64)
         scores = np.frombuffer(reply.scores, dtype="<f8").astype(np.float64)
         if len(scores) != len(found):
             scores = scores.reshape(len(found), -1)
-        return Prediction(reply.request_id, found, scores)
+        model = None if reply.model is None else ModelUse(*reply.model)
+        return Prediction(reply.request_id, found, scores, JobId(reply.job_id), model)
+
+    def propose_model(self, name: str, job_id: JobId) -> dict[str, Any]:
+        """Propose a finished job's model as a version of a name, and approve it; see `ModelDesk.propose`.
+
+        Returns:
+            The version as `VersionState.as_dict` gives it; so do the three below.
+        """
+        return self._model(ModelRequest("propose", name, job_id=job_id))
+
+    def approve_model(self, name: str, version: int) -> dict[str, Any]:
+        """Approve a version; see `ModelDesk.approve`."""
+        return self._model(ModelRequest("approve", name, version))
+
+    def activate_model(self, name: str, version: int) -> dict[str, Any]:
+        """Put a version into use; see `ModelDesk.activate`."""
+        return self._model(ModelRequest("activate", name, version))
+
+    def roll_back_model(self, name: str) -> dict[str, Any]:
+        """Put the version before into use again; see `ModelDesk.roll_back`."""
+        return self._model(ModelRequest("rollback", name))
+
+    def _model(self, request: ModelRequest) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(unpack(self._call("Model", pack(request)), ModelAnswer).version)
+        return found
 
     def status(self, *, follow: bool = False, job_id: JobId | None = None) -> Iterator[dict[str, Any]]:
         """Status lines, see `fedchain.node.progress`: a snapshot, and with `follow` every later change."""

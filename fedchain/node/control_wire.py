@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -55,11 +55,11 @@ class PredictCall(_Struct, frozen=True):
     """Ask for scores.
 
     Attributes:
-        job_id: a completed job.
+        target: a completed job, or the name of a model, which stands for its version in use.
         positions: aligned positions, little-endian int64; None for the held-out rows.
     """
 
-    job_id: Annotated[str, msgspec.Meta(max_length=66)]
+    target: Annotated[str, msgspec.Meta(max_length=66)]
     positions: Annotated[bytes, msgspec.Meta(max_length=2**27)] | None
 
 
@@ -70,11 +70,37 @@ class PredictReply(_Struct, frozen=True):
         request_id: the request's number in the inference router.
         positions: little-endian int64, in the order asked for.
         scores: little-endian float64, one per position, or one per position and class.
+        job_id: the job that was asked.
+        model: as what it is registered: name, version, and the version in use; None if it is not.
     """
 
     request_id: int
     positions: bytes
     scores: bytes
+    job_id: str
+    model: tuple[str, int, int] | None
+
+
+class ModelRequest(_Struct, frozen=True):
+    """Do something in the model registry.
+
+    Attributes:
+        action: what.
+        name: of the model.
+        version: of it; 0 where the action has none.
+        job_id: to be proposed; empty otherwise.
+    """
+
+    action: Literal["propose", "approve", "activate", "rollback"]
+    name: Annotated[str, msgspec.Meta(max_length=256)]
+    version: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    job_id: Annotated[str, msgspec.Meta(max_length=66)] = ""
+
+
+class ModelAnswer(_Struct, frozen=True):
+    """The version that it was about, as `VersionState.as_dict` in JSON."""
+
+    version: bytes
 
 
 class RotateAnswer(_Struct, frozen=True):

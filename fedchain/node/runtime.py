@@ -27,6 +27,8 @@ from fedchain.node.jobs import Jobs, policy_of
 from fedchain.node.keystore import open_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
+from fedchain.node.models import ModelDesk
+from fedchain.node.modelstate import ModelUse, VersionState, is_model_name, job_in_use, read_use
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests
@@ -107,6 +109,7 @@ class Node:
             executor = Executor(config.jobs.threads)
             self._jobs = Jobs(config, self.exchange, address=self.address, executor=executor, board=self.board)
             self._requests = Requests(config, self.exchange, address=self.address, board=self.board)
+            self._models = ModelDesk(consortium, address=self.address, name=self.name, folder=config.state.folder)
             self._rotator = Rotator(self._files, self.exchange, address=self.address)
             metrics = Metrics(self.exchange, address=self.address)
             if config.metrics.port is not None:
@@ -247,6 +250,43 @@ class Node:
         """Ask the roster for scores; see `Requests.predict`."""
         self._wait_ready()
         return self._requests.predict(job_id, positions)
+
+    def resolve(self, target: str) -> JobId:
+        """The job that a job id, or a model's name, stands for: that of the version in use.
+
+        Raises:
+            ConfigError: a name of which no version is in use.
+            UnknownModelError: no such model.
+        """
+        if not is_model_name(target):
+            return JobId(target.lower())
+        self._wait_ready()
+        return job_in_use(self.exchange.consortium, target)
+
+    def model_use(self, job_id: JobId) -> ModelUse | None:
+        """As what a job's model is registered, None if it is not."""
+        self._wait_ready()
+        return read_use(self.exchange.consortium, job_id)
+
+    def propose_model(self, name: str, job_id: JobId) -> VersionState:
+        """Propose the model of a job that this node has finished; see `ModelDesk.propose`."""
+        self._wait_ready()
+        return self._models.propose(name, job_id)
+
+    def approve_model(self, name: str, version: int) -> VersionState:
+        """Approve a version of which this node keeps a shard; see `ModelDesk.approve`."""
+        self._wait_ready()
+        return self._models.approve(name, version)
+
+    def activate_model(self, name: str, version: int) -> VersionState:
+        """Put a version into use; see `ModelDesk.activate`."""
+        self._wait_ready()
+        return self._models.activate(name, version)
+
+    def roll_back_model(self, name: str) -> VersionState:
+        """Put the version into use again that was in use before; see `ModelDesk.roll_back`."""
+        self._wait_ready()
+        return self._models.roll_back(name)
 
     def rotate_certificate(self) -> Rotation:
         """Replace this node's certificate while it runs; see `Rotator.rotate`.

@@ -42,8 +42,8 @@ interface IDirectory {
     function setFirst(bytes32[] calldata names, address[] calldata addresses) external;
 
     /// @notice A steward's vote to give names other addresses; when carried, the change is pending for the delay.
-    /// Names that it does not mention keep their addresses. Votes for it are void when another change is proposed,
-    /// cancelled or applied.
+    /// Names that it does not mention keep their addresses. Votes for it are void once another change
+    /// was applied or cancelled.
     /// Requirements: version 1 was set, no change is pending, the caller is a steward who has not voted for it.
     /// Emits (in {IStewards}) VoteCast and, when it carries, {ChangeProposed}.
     /// Reverts with {FirstVersion}, {ChangePending}, {ChangeSizeInvalid}, {NameInvalid}, {NotContract}.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+/* solhint-disable avoid-low-level-calls, no-empty-blocks */
+
 import {Directory} from "../../src/Directory.sol";
 import {ParticipantRegistry} from "../../src/ParticipantRegistry.sol";
 import {Stewards} from "../../src/Stewards.sol";

@@ -12,6 +12,7 @@ from fedchain.data.description import TableDescription
 from fedchain.exchange.records import JobRecord, RequestRecord
 from fedchain.federation.spec import JobSpec
 from fedchain.node.anomalies import Anomaly
+from fedchain.node.modelstate import ModelUse
 from fedchain.node.progress import ProgressBoard
 from fedchain.types import JobId
 
@@ -78,6 +79,30 @@ class Backend(Protocol):
         self, job_id: JobId, positions: NDArray[np.int64] | None
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Ask for scores; None: of the held-out rows."""
+
+    def models(self) -> list[dict[str, Any]]:
+        """The consortium's models."""
+
+    def model_versions(self, name: str) -> list[dict[str, Any]]:
+        """A model's versions; `UnknownModelError` where there is none."""
+
+    def model_use(self, job_id: JobId) -> ModelUse | None:
+        """As what a job's model is registered."""
+
+    def resolve(self, target: str) -> JobId:
+        """The job of a model's version in use."""
+
+    def propose_model(self, name: str, job_id: JobId) -> dict[str, Any]:
+        """Propose a finished job's model, and approve it."""
+
+    def approve_model(self, name: str, version: int) -> dict[str, Any]:
+        """Approve a version."""
+
+    def activate_model(self, name: str, version: int) -> dict[str, Any]:
+        """Put a version into use."""
+
+    def roll_back_model(self, name: str) -> dict[str, Any]:
+        """Put the version before into use again."""
 
     def describe_table(self) -> TableDescription:
         """What the node's table looks like."""

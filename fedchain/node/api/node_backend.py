@@ -22,6 +22,7 @@ from fedchain.node.config import NodeConfig
 from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import finished_shard
 from fedchain.node.jobstate import read_state
+from fedchain.node.modelstate import ModelUse, read_models, read_versions
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.types import JobId, Phase
@@ -144,6 +145,38 @@ class NodeBackend:
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Scores."""
         return self._node.predict(job_id, positions)
+
+    def models(self) -> list[dict[str, Any]]:
+        """From the contracts."""
+        return [one.as_dict() for one in read_models(self._node.exchange.consortium)]
+
+    def model_versions(self, name: str) -> list[dict[str, Any]]:
+        """From the contracts."""
+        return [one.as_dict() for one in read_versions(self._node.exchange.consortium, name)]
+
+    def model_use(self, job_id: JobId) -> ModelUse | None:
+        """From the contracts."""
+        return self._node.model_use(job_id)
+
+    def resolve(self, target: str) -> JobId:
+        """From the contracts."""
+        return self._node.resolve(target)
+
+    def propose_model(self, name: str, job_id: JobId) -> dict[str, Any]:
+        """Of a job of this node."""
+        return self._node.propose_model(name, job_id).as_dict()
+
+    def approve_model(self, name: str, version: int) -> dict[str, Any]:
+        """For this party."""
+        return self._node.approve_model(name, version).as_dict()
+
+    def activate_model(self, name: str, version: int) -> dict[str, Any]:
+        """As the active party."""
+        return self._node.activate_model(name, version).as_dict()
+
+    def roll_back_model(self, name: str) -> dict[str, Any]:
+        """As the active party."""
+        return self._node.roll_back_model(name).as_dict()
 
     def describe_table(self) -> TableDescription:
         """Of this node."""

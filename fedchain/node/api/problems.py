@@ -22,6 +22,7 @@ from fedchain.errors import (
     TableInUseError,
     TransactionError,
     UnknownJobError,
+    UnknownModelError,
     UplinkRejectedError,
 )
 from fedchain.node.tokens import ApiRole
@@ -30,6 +31,7 @@ MEDIA_TYPE = "application/problem+json"
 
 STATUS_OF: dict[type[FedchainError], int] = {
     UnknownJobError: 404,
+    UnknownModelError: 404,
     CheckpointError: 409,
     ConfigError: 422,
     TableInUseError: 409,

@@ -21,6 +21,7 @@ JOB = b"\x11" * 32
 NOT_DECODED = {"RoleAdminChanged", "RoleGranted", "RoleRevoked", "LedgerSet", "RouterSet"}
 SAMPLES: dict[str, Any] = {
     "bytes32": JOB, "address": PARTY, "string": "text", "bytes": b"payload", "address[]": [PARTY], "int64[]": [-5, 7],
+    "bytes32[]": [JOB],
     "(uint32,uint32,uint64,bool)": (1, 2, 3, True),
     "(bytes32,uint32,uint16,uint32,uint8,address,uint16,bytes32,uint64,uint64)": (
         JOB, 1, 0, 2, 3, PARTY, 1, JOB, 7, 0,

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from fedchain.cli.predict import parse_rows, to_csv
 from fedchain.errors import ConfigError
 from fedchain.node.control_client import Prediction
+from fedchain.types import JobId
 
+JOB = JobId("0x" + "5c" * 32)
 POSITIONS = st.lists(st.integers(0, 10**17), min_size=1, max_size=50)
 
 
@@ -53,6 +55,8 @@ def test_scores_survive_the_csv_exactly(pairs: list[tuple[int, float]]) -> None:
         1,
         np.asarray([one for one, _ in pairs], dtype=np.int64),
         np.asarray([one for _, one in pairs], dtype=np.float64),
+        JOB,
+        None,
     )
     rows = list(csv.reader(io.StringIO(to_csv(prediction))))
     assert rows[0] == ["position", "score"]
@@ -61,5 +65,5 @@ def test_scores_survive_the_csv_exactly(pairs: list[tuple[int, float]]) -> None:
 
 def test_several_classes_have_a_column_of_scores_each() -> None:
     scores = np.asarray([[0.25, 0.5, 0.25], [0.125, 0.375, 0.5]])
-    text = to_csv(Prediction(1, np.asarray([4, 2], dtype=np.int64), scores))
+    text = to_csv(Prediction(1, np.asarray([4, 2], dtype=np.int64), scores, JOB, None))
     assert text == "position,score_0,score_1,score_2\n4,0.25,0.5,0.25\n2,0.125,0.375,0.5\n"

@@ -17,15 +17,26 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fedchain import errors
+from fedchain.chain import ModelState, ModelVersion
 from fedchain.errors import ConfigError, FedchainError, MessageError, UplinkRejectedError, WrongChainError
 from fedchain.node.control import ControlServer
 from fedchain.node.control_client import ControlClient
 from fedchain.node.control_wire import PredictCall, StatusRequest, pack_error, unpack, unpack_error
+from fedchain.node.modelstate import ModelUse, VersionState
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
 JOB = JobId("0x" + "ab" * 32)
+
+VERSION = VersionState(
+    ModelVersion(
+        name="arrears", version=2, state=ModelState.PROPOSED, job_id=JOB, proposer="0xbb", roster=("0xaa", "0xbb"),
+        shard_digests=(b"\x01" * 32, b"\x02" * 32), approved=(False, True), frozen_block=0, activated_block=0,
+    ),
+    names=("operator", "bank"),
+    proposer="bank",
+)  # fmt: skip
 
 
 class Puppet:
@@ -36,6 +47,8 @@ class Puppet:
         self.error: Exception | None = None
         self.stopped = threading.Event()
         self.aborted: list[tuple[JobId, str]] = []
+        self.changed: list[tuple[object, ...]] = []
+        self.use: ModelUse | None = None
 
     def submit(self, spec_toml: str, where: str) -> JobId:
         if self.error is not None:
@@ -55,6 +68,30 @@ class Puppet:
 
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         return self.board.watch(follow=follow, job_id=job_id, poll_seconds=0.05)
+
+    def resolve(self, target: str) -> JobId:
+        return JOB if target == "arrears" else JobId(target)
+
+    def model_use(self, job_id: JobId) -> ModelUse | None:
+        return self.use
+
+    def propose_model(self, name: str, job_id: JobId) -> VersionState:
+        return self._changed("propose", name, job_id)
+
+    def approve_model(self, name: str, version: int) -> VersionState:
+        return self._changed("approve", name, version)
+
+    def activate_model(self, name: str, version: int) -> VersionState:
+        return self._changed("activate", name, version)
+
+    def roll_back_model(self, name: str) -> VersionState:
+        return self._changed("rollback", name)
+
+    def _changed(self, *what: object) -> VersionState:
+        if self.error is not None:
+            raise self.error
+        self.changed.append(what)
+        return VERSION
 
     def rotate_certificate(self) -> Rotation:
         if self.error is not None:
@@ -112,6 +149,28 @@ def test_scores_come_back_in_the_order_asked_for(client: ControlClient) -> None:
     np.testing.assert_array_equal(answer.positions, [7, 2, 7])
     np.testing.assert_array_equal(answer.scores, [0.7, 0.2, 0.7])
     np.testing.assert_array_equal(client.predict(JOB, "holdout").positions, [0, 1, 2])
+
+
+def test_an_answer_names_the_job_and_as_what_it_is_registered(client: ControlClient, puppet: Puppet) -> None:
+    assert (client.predict(JOB, [1]).job_id, client.predict(JOB, [1]).model) == (JOB, None)
+    puppet.use = ModelUse("arrears", 1, 2)
+    answer = client.predict("arrears", [1])
+    assert (answer.job_id, answer.model) == (JOB, ModelUse("arrears", 1, 2))
+
+
+def test_models_are_changed_and_come_back_as_they_stand(client: ControlClient, puppet: Puppet) -> None:
+    expected = VERSION.as_dict()
+    assert [party["approved"] for party in expected["parties"]] == [False, True]
+    assert client.propose_model("arrears", JOB) == expected
+    assert client.approve_model("arrears", 2) == expected
+    assert client.activate_model("arrears", 2) == expected
+    assert client.roll_back_model("arrears") == expected
+    assert puppet.changed == [
+        ("propose", "arrears", JOB), ("approve", "arrears", 2), ("activate", "arrears", 2), ("rollback", "arrears"),
+    ]  # fmt: skip
+    puppet.error = errors.DigestMismatchError("shard x: its digest is another")
+    with pytest.raises(errors.DigestMismatchError, match="shard x"):
+        client.approve_model("arrears", 2)
 
 
 def test_a_job_is_aborted_with_its_reason(puppet: Puppet, client: ControlClient) -> None:

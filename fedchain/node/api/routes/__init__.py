@@ -10,6 +10,7 @@ from fedchain.node.api.routes import (
     health,
     jobs,
     model,
+    models,
     node,
     participants,
     progress,
@@ -31,6 +32,7 @@ _ALL: tuple[Endpoint, ...] = (
     *anomalies.ENDPOINTS,
     *model.ENDPOINTS,
     *requests.ENDPOINTS,
+    *models.ENDPOINTS,
     *data.ENDPOINTS,
     *tokens.ENDPOINTS,
 )

@@ -8,6 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from fedchain.node.api.asked import Document, JobPath, TheBounds, TheNode, own_job
+from fedchain.node.api.backend import Backend
+from fedchain.node.api.bounds import Bounds
 from fedchain.node.api.endpoint import ALL, ANALYST, Endpoint
 from fedchain.types import JobId
 
@@ -27,6 +29,14 @@ class Question(Document):
     rows: Literal["holdout"] | Annotated[list[_Position], Field(min_length=1, max_length=MAX_ROWS)]
 
 
+class Registered(Document):
+    """As what the job's model is registered; `in_use` is the version in use, 0 if there is none."""
+
+    name: str
+    version: int
+    in_use: int
+
+
 class Scores(Document):
     """An answer.
 
@@ -34,12 +44,16 @@ class Scores(Document):
         request_id: number of the request in the inference router.
         positions: aligned positions, as asked.
         scores: one per position; with several classes a list of one per class.
+        model: as what the job's model is registered; null if it is not.
+        note: one line where another version of the model is in use; null otherwise.
     """
 
     job_id: str
     request_id: int
     positions: list[int]
     scores: list[float] | list[list[float]]
+    model: Registered | None
+    note: str | None
 
 
 class Request(Document):
@@ -63,11 +77,24 @@ def ask(node: TheNode, bounds: TheBounds, job_id: JobPath, body: Question) -> Sc
 
     The job's roster learns which positions are asked for, this node alone the scores.
     """
+    return scores_of(node, bounds, JobId(job_id), body)
+
+
+def scores_of(node: Backend, bounds: Bounds, job_id: JobId, body: Question) -> Scores:
+    """Ask, and wait."""
     own_job(node, job_id)
     positions = None if isinstance(body.rows, str) else np.asarray(body.rows, dtype=np.int64)
     with bounds.scoring.one():
-        request_id, asked, scores = node.predict(JobId(job_id), positions)
-    return Scores(job_id=job_id, request_id=request_id, positions=asked.tolist(), scores=scores.tolist())
+        use = node.model_use(job_id)
+        request_id, asked, scores = node.predict(job_id, positions)
+    return Scores(
+        job_id=job_id,
+        request_id=request_id,
+        positions=asked.tolist(),
+        scores=scores.tolist(),
+        model=None if use is None else Registered.model_validate(use.as_dict()),
+        note=None if use is None else use.note,
+    )
 
 
 def requests(node: TheNode, job_id: JobPath) -> Requests:

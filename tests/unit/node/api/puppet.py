@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from fedchain.data.description import TableDescription, describe
 from fedchain.data.schema import Schema
 from fedchain.data.source import TableSource
-from fedchain.errors import UnknownJobError
+from fedchain.errors import UnknownJobError, UnknownModelError
 from fedchain.exchange.records import JobRecord, RequestRecord
 from fedchain.federation.spec import JobSpec
 from fedchain.node.anomalies import Anomaly
+from fedchain.node.modelstate import ModelUse
 from fedchain.node.progress import ProgressBoard
 from fedchain.types import JobId
 
@@ -51,6 +52,8 @@ class Puppet:
         self.table = table
         self.submitted: list[JobSpec] = []
         self.aborted: list[tuple[JobId, str]] = []
+        self.changed: list[tuple[str, str, int]] = []
+        self.use: ModelUse | None = None
         self.record = JobRecord(JOB, 7, "0xaa", JobSpec.from_toml_text(JOB_TOML).to_bytes(), "completed", "")
 
     def _work(self) -> None:
@@ -141,6 +144,47 @@ class Puppet:
         self._known(job_id)
         asked = np.arange(3) if positions is None else positions
         return 2**31 + 5, asked, asked / 10
+
+    def models(self) -> list[dict[str, Any]]:
+        self._work()
+        return [{"name": "arrears", "holder": "operator", "versions": 2, "in_use": 2, "job_id": JOB}]
+
+    def model_versions(self, name: str) -> list[dict[str, Any]]:
+        return [self._version(name, version) for version in (1, 2)]
+
+    def model_use(self, job_id: JobId) -> ModelUse | None:
+        return self.use
+
+    def resolve(self, target: str) -> JobId:
+        self._version(target, 1)
+        return JOB
+
+    def propose_model(self, name: str, job_id: JobId) -> dict[str, Any]:
+        return self._changed("propose", name, 2)
+
+    def approve_model(self, name: str, version: int) -> dict[str, Any]:
+        return self._changed("approve", name, version)
+
+    def activate_model(self, name: str, version: int) -> dict[str, Any]:
+        return self._changed("activate", name, version)
+
+    def roll_back_model(self, name: str) -> dict[str, Any]:
+        return self._changed("rollback", name, 1)
+
+    def _changed(self, what: str, name: str, version: int) -> dict[str, Any]:
+        found = self._version(name, version)
+        self.changed.append((what, name, version))
+        return found
+
+    def _version(self, name: str, version: int) -> dict[str, Any]:
+        self._work()
+        if name != "arrears" or version > 2:
+            raise UnknownModelError(f"no model '{name}' in this consortium; there is arrears")
+        party = {"name": "operator", "address": "0xaa", "shard_digest": "00" * 32, "approved": True}
+        return {
+            "name": name, "version": version, "state": "active", "job_id": JOB, "model_digest": "00" * 32,
+            "proposer": "operator", "parties": [party], "frozen_block": 9, "activated_block": 10,
+        }  # fmt: skip
 
     def describe_table(self) -> TableDescription:
         self._work()

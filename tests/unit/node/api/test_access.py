@@ -21,6 +21,8 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "POST /v1/jobs": ("application/toml", JOB_TOML.encode()),
     "POST /v1/jobs/{job_id}/abort": ("application/json", b'{"reason": "wrong table"}'),
     "POST /v1/jobs/{job_id}/requests": ("application/json", b'{"rows": [2, 0]}'),
+    "POST /v1/models/{name}/versions": ("application/json", b'{"job_id": "%s"}' % JOB.encode()),
+    "POST /v1/models/{name}/requests": ("application/json", b'{"rows": [2, 0]}'),
     "PUT /v1/data": ("text/csv", b"customer,age\n1,2\n"),
 }
 
@@ -37,6 +39,7 @@ def documented() -> dict[str, set[str]]:
 
 def ask(client: Client, endpoint: Endpoint, headers: dict[str, str] | None = None) -> int:
     path = endpoint.path.replace("{job_id}", JOB).replace("{token_id}", "0" * 12)
+    path = path.replace("{name}", "arrears").replace("{version}", "2")
     kind, body = BODIES.get(endpoint.name, ("", b""))
     sent = (headers or {}) | ({"Content-Type": kind} if kind else {})
     return client.request(endpoint.method, path, headers=sent, content=body).status_code
@@ -85,7 +88,7 @@ def test_a_refused_role_leaves_nothing_behind(client: Client, puppet: Puppet, as
                 assert ask(client, endpoint, as_(role)) == 403
 
     assert puppet.table.read_bytes() == before
-    assert (puppet.submitted, puppet.aborted) == ([], [])
+    assert (puppet.submitted, puppet.aborted, puppet.changed) == ([], [], [])
 
 
 def test_a_route_that_the_gate_does_not_know_is_closed(gate: Gate, as_: As) -> None:

@@ -12,6 +12,7 @@ import pytest
 from fedchain.errors import NotAccreditedError, TableInUseError
 from fedchain.exchange.records import JobRecord
 from fedchain.node.api.gate import Gate
+from fedchain.node.modelstate import ModelUse
 from fedchain.node.tokens import ApiRole, TokenFile
 from tests.unit.node.api.asking import Client
 from tests.unit.node.api.conftest import As
@@ -147,6 +148,58 @@ def test_scores_come_in_the_order_asked_for(client: Client, as_: As) -> None:
     assert (answer["positions"], answer["scores"]) == ([7, 2, 7], [0.7, 0.2, 0.7])
     answer = client.post(f"/v1/jobs/{JOB}/requests", headers=headers, json={"rows": "holdout"}).json()
     assert answer["positions"] == [0, 1, 2]
+
+
+def test_scores_say_as_which_version_of_which_model_the_job_is_registered(
+    client: Client, puppet: Puppet, as_: As
+) -> None:
+    headers, path = as_(ApiRole.ANALYST), f"/v1/jobs/{JOB}/requests"
+    answer = client.post(path, headers=headers, json={"rows": [1]}).json()
+    assert (answer["model"], answer["note"]) == (None, None)
+    puppet.use = ModelUse("arrears", 2, 2)
+    answer = client.post("/v1/models/arrears/requests", headers=headers, json={"rows": [1]}).json()
+    assert (answer["job_id"], answer["scores"]) == (JOB, [0.1])
+    assert (answer["model"], answer["note"]) == ({"name": "arrears", "version": 2, "in_use": 2}, None)
+    puppet.use = ModelUse("arrears", 1, 2)
+    note = client.post(path, headers=headers, json={"rows": [1]}).json()["note"]
+    assert "version 1 of model 'arrears', of which version 2 is in use" in note
+    answer = client.post("/v1/models/others/requests", headers=headers, json={"rows": [1]})
+    assert (answer.status_code, answer.json()["title"]) == (404, "unknown model")
+
+
+def test_models_are_proposed_approved_activated_and_rolled_back(client: Client, puppet: Puppet, as_: As) -> None:
+    headers, path = as_(ApiRole.ANALYST), "/v1/models/arrears"
+    assert client.post(f"{path}/versions", headers=headers, json={"job_id": JOB}).json()["version"] == 2
+    assert client.post(f"{path}/versions/2/approve", headers=headers).json()["parties"][0]["approved"]
+    assert client.post(f"{path}/versions/2/activate", headers=headers).json()["state"] == "active"
+    for role in (ApiRole.ANALYST, ApiRole.ADMIN):
+        assert client.post(f"{path}/rollback", headers=as_(role)).json()["version"] == 1
+    expected = [("propose", "arrears", 2), ("approve", "arrears", 2), ("activate", "arrears", 2)]
+    assert puppet.changed == expected + [("rollback", "arrears", 1)] * 2
+    listed = client.get("/v1/models", headers=as_(ApiRole.VIEWER)).json()["models"]
+    assert [(one["name"], one["in_use"]) for one in listed] == [("arrears", 2)]
+    versions = client.get(path, headers=as_(ApiRole.VIEWER)).json()["versions"]
+    assert [one["version"] for one in versions] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models/Arrears", 422),
+        ("GET", "/v1/models/" + "a" * 65, 422),
+        ("GET", "/v1/models/others", 404),
+        ("POST", "/v1/models/arrears/versions/0/approve", 422),
+        ("POST", "/v1/models/arrears/versions/4294967296/approve", 422),
+        ("POST", "/v1/models/arrears/versions/x/activate", 422),
+        ("POST", "/v1/models/arrears/versions/3/activate", 404),
+        ("POST", "/v1/models/arrears/versions", 422),
+    ],
+)
+def test_what_is_no_model_or_version_is_refused(
+    client: Client, puppet: Puppet, as_: As, method: str, path: str, status: int
+) -> None:
+    assert client.request(method, path, headers=as_(ApiRole.ANALYST)).status_code == status
+    assert puppet.changed == []
 
 
 @pytest.mark.parametrize("rows", [[], [-1], [1.0], ["1"], [True], "all", None, 3, [2**31]])

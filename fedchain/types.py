@@ -78,6 +78,7 @@ class Status(IntEnum):
     REGISTERED = 1
     ACCREDITED = 2
     SUSPENDED = 3
+    BANNED = 4
 
 
 class Role(str, Enum):

@@ -45,8 +45,26 @@ from fedchain.chain.events import (
 from fedchain.chain.models import Models, ModelState, ModelVersion
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
+from fedchain.chain.standing_events import (
+    ChangeApplied,
+    ChangeCancelled,
+    ChangeProposed,
+    EncryptionKeyChanged,
+    FaultProven,
+    GateAdmitted,
+    KeyRotated,
+    MotionCarried,
+    ParticipantBanned,
+    StandingVoted,
+    StewardsChanged,
+    StrikeForgiven,
+    VoteCast,
+)
+from fedchain.chain.stewarding import Stewarding, Vote
 from fedchain.chain.transaction import Call, Receipt, Signed
+from fedchain.chain.upgrading import Upgrade, upgrade
 from fedchain.chain.verifying import ContractCheck, check_contracts, require_sound
+from fedchain.chain.versions import PendingChange, Versions
 from fedchain.chain.views import (
     BatchLeaf,
     ContributionRecord,
@@ -68,6 +86,9 @@ __all__ = [
     "Call",
     "ChainClient",
     "ChainEvent",
+    "ChangeApplied",
+    "ChangeCancelled",
+    "ChangeProposed",
     "Consortium",
     "ContractCheck",
     "ContributionRecord",
@@ -75,11 +96,15 @@ __all__ = [
     "DeployedContract",
     "Deployment",
     "DevChain",
+    "EncryptionKeyChanged",
+    "FaultProven",
+    "GateAdmitted",
     "JobAborted",
     "JobAccepted",
     "JobPolicy",
     "JobProposed",
     "JobView",
+    "KeyRotated",
     "MemoryOutbox",
     "ModelActivated",
     "ModelApproved",
@@ -89,12 +114,15 @@ __all__ = [
     "ModelState",
     "ModelVersion",
     "Models",
+    "MotionCarried",
     "Outbox",
     "Participant",
     "ParticipantAccredited",
+    "ParticipantBanned",
     "ParticipantRegistered",
     "ParticipantReinstated",
     "ParticipantSuspended",
+    "PendingChange",
     "PhaseChanged",
     "Receipt",
     "RequestClosed",
@@ -106,10 +134,18 @@ __all__ = [
     "ServiceChanged",
     "ShardRecorded",
     "Signed",
+    "StandingVoted",
+    "Stewarding",
+    "StewardsChanged",
     "StopDeclared",
+    "StrikeForgiven",
     "StrikeRecorded",
+    "Upgrade",
     "UplinkJudged",
     "Verdict",
+    "Versions",
+    "Vote",
+    "VoteCast",
     "check_contracts",
     "deploy",
     "dev_accounts",
@@ -118,4 +154,5 @@ __all__ = [
     "recover_signer",
     "require_sound",
     "start_dev_chain",
+    "upgrade",
 ]

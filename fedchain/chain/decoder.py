@@ -36,10 +36,12 @@ from fedchain.chain.events import (
     StrikeRecorded,
     UplinkJudged,
 )
+from fedchain.chain.standing_events import STANDING_EVENTS, ParticipantBanned, StandingVoted
+from fedchain.chain.versions import name_text
 from fedchain.chain.views import JobPolicy, RequestStatus, kind_of_number
 from fedchain.errors import ChainError
 from fedchain.messages.envelope import Envelope
-from fedchain.types import JobId, Phase, Reason
+from fedchain.types import JobId, Phase, Reason, Status
 
 
 def job_id_of(value: bytes) -> JobId:
@@ -84,13 +86,20 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "phase": ("phase", Phase),
     "envelope": ("envelope", envelope_of),
     "outcome": ("outcome", RequestStatus),
+    "encryptionKey": ("encryption_key", bytes),
+    "oldSigner": ("old_signer", str),
+    "newSigner": ("new_signer", str),
+    "proposed": ("proposed", Status),
+    "notBefore": ("not_before", int),
+    "names": ("names", lambda names: tuple(map(name_text, names))),
 }
-_TEXT_REASONS = (JobAborted, ParticipantSuspended)
+_TEXT_REASONS = (JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted)
 _CLASSES: tuple[type[ChainEvent], ...] = (
     ParticipantRegistered, ServiceChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
     JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed, ModelProposed,
     ModelApproved, ModelFrozen, ModelActivated, ModelRolledBack,
+    *STANDING_EVENTS,
 )  # fmt: skip
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 

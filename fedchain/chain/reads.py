@@ -79,8 +79,36 @@ class ConsortiumReads:
 
     def participant(self, address: str) -> Participant:
         """A registry entry; its status is `UNKNOWN` when the address is not registered."""
-        name, endpoint, status, strikes, fingerprint = self._read(REGISTRY, "participantOf", address)
-        return Participant(checksum(address), name, endpoint, Status(status), strikes, fingerprint)
+        (found,) = self._read(REGISTRY, "participantOf", address)
+        status = Status(found["status"])
+        return Participant(
+            address=checksum(address),
+            name=found["name"],
+            endpoint=found["endpoint"],
+            status=status,
+            strikes=found["strikes"],
+            fingerprint=found["fingerprint"],
+            encryption_key=found["encryptionKey"],
+            signer="" if status is Status.UNKNOWN else found["signer"],
+            changes=found["changes"],
+        )
+
+    def party_of(self, signer: str) -> str | None:
+        """The address of the participant that a key acts for now; None if it acts for none, or does no more."""
+        party, _ = self._read(REGISTRY, "identify", signer)
+        return None if party == _ZERO_ADDRESS else str(party)
+
+    def is_key_of(self, party: str, key: str) -> bool:
+        """Whether a key acts, or ever acted, for a participant: whose signature its old ones are."""
+        return bool(self._read(REGISTRY, "isKeyOf", party, key)[0])
+
+    def rotation_nonce(self, party: str) -> int:
+        """How often a participant's key was rotated; part of what the present key signs for the next."""
+        return int(self._read(REGISTRY, "rotationNonce", party)[0])
+
+    def registry_epoch(self) -> int:
+        """Grows by one with each change of anybody's status, service or keys."""
+        return int(self._read(REGISTRY, "epoch")[0])
 
     def certificate(self, address: str) -> bytes:
         """The certificate that a participant registered, DER; empty when the address is not registered.
@@ -180,7 +208,7 @@ class ConsortiumReads:
         return RequestView(requester, RequestStatus(status), opened, closed)
 
     def events(self, from_block: int, to_block: int) -> list[ChainEvent]:
-        """The five contracts' events in a closed range of blocks, in the order of the chain.
+        """The contracts' events in a closed range of blocks, in the order of the chain.
 
         Args:
             from_block: first block.

@@ -40,9 +40,13 @@ class Participant:
     """A registry entry; `status` is `UNKNOWN` and the texts empty when the address is not registered.
 
     Attributes:
+        address: under which it registered; it stays the same when its key is rotated.
         endpoint: where the participant's node answers; bytes that are no UTF-8 are replaced.
-        strikes: rejected uplinks since accreditation.
+        strikes: faults that counted when the last one was recorded; the third suspends.
         fingerprint: SHA-256 of its certificate, 32 bytes; zeros when not registered.
+        encryption_key: X25519 public key, 32 bytes; what is sealed to the participant is sealed with it.
+        signer: address of the key that acts for it now; its own until that is rotated, empty when not registered.
+        changes: how often its status, service or keys changed.
     """
 
     address: str
@@ -51,6 +55,9 @@ class Participant:
     status: Status
     strikes: int
     fingerprint: bytes
+    encryption_key: bytes = bytes(32)
+    signer: str = ""
+    changes: int = 0
 
 
 @dataclass(frozen=True)

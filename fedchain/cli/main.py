@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from fedchain.cli import audit, bench, chain, contributions, demo, deploy, job, model, node, predict, simulate, steward
+from fedchain.cli import (
+    audit,
+    bench,
+    chain,
+    contributions,
+    demo,
+    deploy,
+    job,
+    model,
+    node,
+    predict,
+    simulate,
+    steward,
+    stewards,
+)
 from fedchain.cli.guard import SETTINGS, Guarded
 from fedchain.cli.logs import LEVELS, configure_logging
 
@@ -56,6 +70,8 @@ def common(
 
 for command in (demo, simulate, deploy, predict, contributions, audit):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
+for command in (stewards.status, stewards.change, stewards.cancel):
+    steward.app.command()(command)
 for group in (chain, steward, node, job, model, bench):
     app.add_typer(group.app)
 

@@ -1,6 +1,6 @@
 """A node's folder in one encrypted archive: what cannot be had again, and nothing else.
 
-In it: node.toml, keystore, certificate and its key, the deployment file where it lies inside, the state file, and what
+In it: node.toml, keystore, certificate and its key, encryption key, the deployment file where it lies inside, the state file, and what
 the node keeps of its jobs (journals, shards, sessions, reports); payload files where asked for. Not in it: the
 keystore's passphrase, so that an archive and its passphrase alone are not the node's account; and the table.
 
@@ -111,11 +111,14 @@ def _write(
 
 
 def _settings(config: NodeConfig, base: Path) -> list[Path]:
-    """node.toml, keystore, and the deployment file if it lies inside; not yet certificate and key, which must too."""
+    """node.toml, keystore, encryption key, and the deployment file if it lies inside; not yet certificate and key, which must too."""
     keys = config.keys
     found = [base / "node.toml", _inside(base, keys.keystore, "[keys] keystore")]
     for key, path in (("certificate", keys.certificate), ("certificate_key", keys.certificate_key)):
         _inside(base, path, f"[keys] {key}")
+    encryption_key = _inside(base, keys.encryption_key, "[keys] encryption_key")
+    if encryption_key.exists():
+        found.append(encryption_key)
     deployment = config.chain.deployment.resolve()
     if deployment.is_relative_to(base) and deployment.exists():
         found.append(deployment)

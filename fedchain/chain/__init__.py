@@ -13,6 +13,7 @@ from fedchain.chain.account import (
 )
 from fedchain.chain.client import ChainClient
 from fedchain.chain.contracts import MAX_LEAVES, Consortium
+from fedchain.chain.deadline_events import JobExpired, PartyAttended, PartyMissing, ReportRefused, RoundClosed
 from fedchain.chain.deploying import deploy
 from fedchain.chain.deployment import DeployedContract, Deployment
 from fedchain.chain.devchain import CHAIN_KINDS, DevChain, start_dev_chain
@@ -101,6 +102,7 @@ __all__ = [
     "GateAdmitted",
     "JobAborted",
     "JobAccepted",
+    "JobExpired",
     "JobPolicy",
     "JobProposed",
     "JobView",
@@ -122,14 +124,18 @@ __all__ = [
     "ParticipantRegistered",
     "ParticipantReinstated",
     "ParticipantSuspended",
+    "PartyAttended",
+    "PartyMissing",
     "PendingChange",
     "PhaseChanged",
     "Receipt",
+    "ReportRefused",
     "RequestClosed",
     "RequestOpened",
     "RequestStatus",
     "RequestView",
     "RoundBegan",
+    "RoundClosed",
     "Sender",
     "ServiceChanged",
     "ShardRecorded",

@@ -40,7 +40,7 @@ _AGAIN_SECONDS = 5.0
 
 @dataclass
 class _Watched:
-    """A job as it was read last. `place`: phase, round and attempt; `ask_at`: not before, `time.monotonic()` seconds."""
+    """A job as it was read last. `place`: phase, round, attempt; `ask_at`: not before, `time.monotonic()` seconds."""
 
     place: tuple[Phase, int, int]
     view: JobView

@@ -107,6 +107,18 @@ class DigestMismatchError(FedchainError):
     """Bytes whose Merkle digest is not the committed one."""
 
 
+class OtherLeavesError(DigestMismatchError):
+    """Hashes of a payload's chunks that are those of another payload.
+
+    Attributes:
+        root: digest of the payload that they are the hashes of, 32 bytes.
+    """
+
+    def __init__(self, what: str, root: bytes) -> None:
+        super().__init__(what)
+        self.root = root
+
+
 class MessageError(FedchainError):
     """A payload that is not the canonical encoding of a message of its kind."""
 

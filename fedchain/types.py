@@ -94,6 +94,24 @@ class Reason(IntEnum):
         return unknown
 
 
+class Answer(IntEnum):
+    """What was done about a fault; the same numbers as in `AnomalyPolicy`."""
+
+    RECORDED = 0
+    STRIKE = 1
+    SUSPENSION = 2
+
+
+class VotePhase(IntEnum):
+    """Of the votes on a flagged statistic; the same numbers as in `AnomalyRecord`."""
+
+    NONE = 0
+    COMMITTING = 1
+    REVEALING = 2
+    TALLYING = 3
+    TALLIED = 4
+
+
 class Status(IntEnum):
     """A participant's standing; the same numbers as in `ParticipantRegistry`."""
 

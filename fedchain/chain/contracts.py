@@ -10,6 +10,7 @@ from fedchain.chain.artifacts import CONTRIBUTIONS, DIRECTORY, JOBS, LEDGER, REG
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
+from fedchain.chain.faults import Faults
 from fedchain.chain.gas import DEADLINE_GAS, batch_gas, uplink_gas
 from fedchain.chain.models import Models
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
@@ -20,7 +21,7 @@ from fedchain.chain.versions import Versions
 from fedchain.chain.views import BatchLeaf, JobPolicy
 from fedchain.errors import ChainError, ConfigError
 from fedchain.messages.envelope import Envelope
-from fedchain.types import SCHEMA_VERSION, JobId
+from fedchain.types import SCHEMA_VERSION, JobId, Status
 
 MAX_LEAVES = 256
 """Uplinks of one batch, as in `UplinkLedger`."""
@@ -40,6 +41,7 @@ class Consortium(ConsortiumReads):
         models: the model registry.
         stewards: who they are, and their votes.
         versions: the directory of versions.
+        faults: the anomaly record, and proofs of faults.
 
     Raises:
         WrongChainError: the chain is not the recorded one.
@@ -55,6 +57,7 @@ class Consortium(ConsortiumReads):
         self.models = Models(self._read, self._write)
         self.stewards = Stewarding(self._read, self._write, self._addresses)
         self.versions = Versions(self._read, self._write, self._addresses[DIRECTORY])
+        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses[LEDGER])
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
         """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.
@@ -65,6 +68,19 @@ class Consortium(ConsortiumReads):
         if self.sender is None:
             raise ConfigError("this connection to the chain has no sender, it can only read")
         return self.sender.account.sign_uplink(uplink_id)
+
+    def acting_for(self) -> str:
+        """The party for which this connection's key acts: the same address until its key is rotated.
+
+        Raises:
+            ConfigError: there is no sender, or its key acts for nobody.
+        """
+        if self.sender is None:
+            raise ConfigError("this connection to the chain has no sender, it can only read")
+        party, status = self._read(REGISTRY, "identify", self.sender.address)
+        if Status(status) is Status.UNKNOWN:
+            raise ConfigError(f"the key of {self.sender.address} acts for no participant of this consortium")
+        return str(party)
 
     def register(self, name: str, endpoint: str, certificate: bytes, encryption_key: bytes) -> Receipt:
         """Enter oneself in the registry: public from then on.

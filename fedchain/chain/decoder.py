@@ -37,12 +37,13 @@ from fedchain.chain.events import (
     StrikeRecorded,
     UplinkJudged,
 )
+from fedchain.chain.fault_events import FAULT_EVENTS, FaultOverturned
 from fedchain.chain.judgments import decode_judgment
 from fedchain.chain.standing_events import STANDING_EVENTS, ParticipantBanned, StandingVoted
 from fedchain.chain.versions import name_text
 from fedchain.chain.views import JobPolicy, RequestStatus
 from fedchain.errors import ChainError
-from fedchain.types import JobId, Phase, Reason, Status
+from fedchain.types import Answer, JobId, Phase, Reason, Status
 
 
 def job_id_of(value: bytes) -> JobId:
@@ -89,14 +90,20 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "proposed": ("proposed", Status),
     "notBefore": ("not_before", int),
     "names": ("names", lambda names: tuple(map(name_text, names))),
+    "faultId": ("fault_id", int),
+    "answer": ("answer", Answer),
+    "kind": ("kind", kind_of_number),
+    "statisticE6": ("statistic_e6", int),
+    "scoreE6": ("score_e6", int),
+    "commitUntil": ("commit_until", int),
 }
-_TEXT_REASONS = (JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted)
+_TEXT_REASONS = (JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted, FaultOverturned)
 _CLASSES: tuple[type[ChainEvent], ...] = (
     ParticipantRegistered, ServiceChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
     JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed, ModelProposed,
     ModelApproved, ModelFrozen, ModelActivated, ModelRolledBack,
-    *STANDING_EVENTS, *DEADLINE_EVENTS,
+    *STANDING_EVENTS, *FAULT_EVENTS, *DEADLINE_EVENTS,
 )  # fmt: skip
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 

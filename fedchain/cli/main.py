@@ -15,6 +15,7 @@ from fedchain.cli import (
     contributions,
     demo,
     deploy,
+    fault,
     job,
     model,
     node,
@@ -70,9 +71,10 @@ def common(
 
 for command in (demo, simulate, deploy, predict, contributions, audit):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
-for command in (stewards.status, stewards.change, stewards.cancel):
-    steward.app.command()(command)
-for group in (chain, steward, node, job, model, bench):
+steward.app.command()(stewards.status)
+steward.app.command()(stewards.change)
+steward.app.command()(stewards.cancel)
+for group in (chain, steward, fault, node, job, model, bench):
     app.add_typer(group.app)
 
 

@@ -38,6 +38,7 @@ from fedchain.exchange.declared import Declared
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.failures import ANY_ROUND, Failures
 from fedchain.exchange.fetcher import Fetcher
+from fedchain.exchange.replays import Replays
 from fedchain.exchange.rounds import Rounds
 from fedchain.exchange.slot import Slot, describe, slot_of
 from fedchain.exchange.waits import Patience, Wait, Waits
@@ -68,6 +69,8 @@ class Inbox:
             waits.
         on_equivocation: called with sender and second envelope when a slot is found to hold two digests; the inbox is
             locked.
+        on_replay: called with sender, first and second envelope when a ciphertext comes again in another round; the
+            inbox is locked.
         waits: where each wait is entered.
         patience: the job's policy about parties that are late; set by who runs the job.
         waiting: how many threads wait for the chain now.
@@ -87,6 +90,7 @@ class Inbox:
     pipelined: bool = False
     working_attempt: int | None = None
     on_equivocation: Callable[[str, Envelope], None] = lambda sender, envelope: None
+    on_replay: Callable[[str, Envelope, Envelope], None] = lambda sender, first, second: None
     waits: Waits = field(default_factory=Waits)
     patience: Patience | None = None
     waiting: int = 0
@@ -105,6 +109,7 @@ class Inbox:
 
     def __post_init__(self) -> None:
         self._rounds = Rounds(pipelined=self.pipelined)
+        self._replays = Replays(self.on_replay)
         self.arrivals = Arrivals(fetch=self._start_fetch, accuse=self._accuse, mismatch=self._mismatch)
 
     @property
@@ -141,7 +146,7 @@ class Inbox:
             self._failures, self._seen = Failures(), set()
             self._commitments, self._rounds = Commitments(), Rounds(pipelined=self.pipelined)
             self.phase, self._height = phase, -1
-            self._declared = Declared()
+            self._declared, self._replays = Declared(), Replays(self.on_replay)
 
     def fail(self, error: BaseException) -> None:
         """End every wait, present and future, with this error."""
@@ -209,6 +214,8 @@ class Inbox:
 
     def _accept(self, event: UplinkJudged) -> None:
         envelope = event.envelope
+        if event.sender != self.me:
+            self._replays.accepted(event.sender, envelope)
         slot = slot_of(event.sender, envelope)
         if self._is_overlapping:
             if self._is_closed(slot):

@@ -16,6 +16,7 @@ from fedchain.chain import (
     JobAccepted,
     JobExpired,
     JobProposed,
+    ModelProposed,
     ParticipantBanned,
     ParticipantReinstated,
     ParticipantSuspended,
@@ -151,6 +152,10 @@ class Replay:
             fits = status is RequestStatus.OPEN and event.by in (requester, self.proposal.roster[0])
             self._require(fits, event, f"the end of request {event.request_id}, which was not open")
             self.requests[event.request_id] = (requester, event.outcome)
+        elif isinstance(event, ModelProposed):
+            digests = tuple(self.shards.get(party) for party in self.proposal.roster)
+            fits = self.phase is Phase.COMPLETED and event.shard_digests == digests
+            self._require(fits, event, f"version {event.version} of model '{event.name}' with other shards")
         elif isinstance(event, (ParticipantSuspended, ParticipantBanned)):
             self.suspended.add(event.party)
         elif isinstance(event, ParticipantReinstated):

@@ -12,6 +12,11 @@ from fedchain.chain import (
     JobAccepted,
     JobExpired,
     JobProposed,
+    ModelActivated,
+    ModelApproved,
+    ModelFrozen,
+    ModelProposed,
+    ModelRolledBack,
     ParticipantBanned,
     ParticipantReinstated,
     ParticipantSuspended,
@@ -88,6 +93,20 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.party), f"was banned: {event.reason}"
     if isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
         return name_of(event.party), "was reinstated"
+    return _of_model(event, name_of)
+
+
+def _of_model(event: ChainEvent, name_of: Callable[[str], str]) -> tuple[str, str] | None:
+    if isinstance(event, ModelProposed):
+        return name_of(event.proposer), f"proposed its model as version {event.version} of '{event.name}'"
+    if isinstance(event, ModelApproved):
+        return name_of(event.party), f"approved version {event.version} of model '{event.name}'"
+    if isinstance(event, ModelFrozen):
+        return "", f"version {event.version} of model '{event.name}' is frozen"
+    if isinstance(event, ModelActivated):
+        return name_of(event.by), f"put version {event.version} of model '{event.name}' into use"
+    if isinstance(event, ModelRolledBack):
+        return name_of(event.by), f"went back from version {event.withdrawn} of model '{event.name}' to {event.version}"
     return None
 
 

@@ -215,6 +215,10 @@ class JobAbortedError(FedchainError):
     exit_code = 5
 
 
+class JobExpiredError(JobAbortedError):
+    """The job's time was over, or a party of it was suspended, and it was ended on chain; the message says which."""
+
+
 class DeadlineError(FedchainError):
     """Nothing arrived in time; the message names what, and from whom.
 

@@ -50,6 +50,12 @@ class Phase(IntEnum):
     EVALUATING = 4
     COMPLETED = 5
     ABORTED = 6
+    EXPIRED = 7
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended, one way or the other."""
+        return self >= Phase.COMPLETED
 
 
 class Reason(IntEnum):

@@ -13,6 +13,7 @@ from fedchain.chain.account import (
 )
 from fedchain.chain.client import ChainClient
 from fedchain.chain.contracts import MAX_LEAVES, Consortium
+from fedchain.chain.deadline_events import JobExpired, PartyAttended, PartyMissing, ReportRefused, RoundClosed
 from fedchain.chain.deploying import deploy
 from fedchain.chain.deployment import DeployedContract, Deployment
 from fedchain.chain.devchain import CHAIN_KINDS, DevChain, start_dev_chain
@@ -125,6 +126,7 @@ __all__ = [
     "GateAdmitted",
     "JobAborted",
     "JobAccepted",
+    "JobExpired",
     "JobPolicy",
     "JobProposed",
     "JobView",
@@ -146,15 +148,19 @@ __all__ = [
     "ParticipantRegistered",
     "ParticipantReinstated",
     "ParticipantSuspended",
+    "PartyAttended",
+    "PartyMissing",
     "PendingChange",
     "PhaseChanged",
     "ProofAccepted",
     "Receipt",
+    "ReportRefused",
     "RequestClosed",
     "RequestOpened",
     "RequestStatus",
     "RequestView",
     "RoundBegan",
+    "RoundClosed",
     "Sender",
     "ServiceChanged",
     "ShardRecorded",

@@ -11,7 +11,7 @@ from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
 from fedchain.chain.faults import Faults
-from fedchain.chain.gas import batch_gas, uplink_gas
+from fedchain.chain.gas import DEADLINE_GAS, batch_gas, uplink_gas
 from fedchain.chain.models import Models
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
 from fedchain.chain.sender import Sender
@@ -131,7 +131,17 @@ class Consortium(ConsortiumReads):
             roster: 2..8 distinct accredited addresses, the caller's among them.
             policy: the contract's bounds.
         """
-        values = (policy.max_payload_bytes, policy.max_rounds, policy.max_statistic_e6, policy.pipelined)
+        values = (
+            policy.max_payload_bytes,
+            policy.max_rounds,
+            policy.max_statistic_e6,
+            policy.pipelined,
+            policy.phase_seconds,
+            policy.round_seconds,
+            policy.max_uplinks_per_round,
+            policy.ends_on_suspension,
+            policy.version,
+        )
         receipt = self._write(JOBS, "propose", spec, list(roster), values)
         return _first(receipt, JobProposed, "propose").job_id
 
@@ -161,6 +171,22 @@ class Consortium(ConsortiumReads):
     def abort(self, job_id: JobId, reason: str) -> Receipt:
         """Roster party: end a job that is not completed; the reason (at most 256 bytes) is public."""
         return self._write(JOBS, "abort", job_id_bytes(job_id), reason)
+
+    def attend(self, job_id: JobId) -> Receipt:
+        """Roster party: say that one is there and waits, in the phase or round in force; before its deadline."""
+        return self._write(JOBS, "attend", job_id_bytes(job_id))
+
+    def close_round(self, job_id: JobId) -> Receipt:
+        """Anyone: close the round in force once its deadline is over; who is missing is named and reported."""
+        return self._send(self._call(JOBS, "closeRound", job_id_bytes(job_id)), DEADLINE_GAS)
+
+    def mark_missing(self, job_id: JobId) -> Receipt:
+        """Anyone: the same for the phases other than training."""
+        return self._send(self._call(JOBS, "markMissing", job_id_bytes(job_id)), DEADLINE_GAS)
+
+    def expire(self, job_id: JobId) -> Receipt:
+        """Anyone: end a job whose time is over twice, or as soon as its policy says because of a suspension."""
+        return self._send(self._call(JOBS, "expire", job_id_bytes(job_id)), DEADLINE_GAS)
 
     def submit(self, envelope: Envelope, payload: bytes) -> tuple[Receipt, UplinkJudged | None]:
         """Uplink a payload and return the contract's judgement, which may be a rejection.
@@ -203,7 +229,7 @@ class Consortium(ConsortiumReads):
         Raises:
             TransactionError: `CallerNotAccredited(…)`: never accredited; `BatchSizeInvalid(…)`.
         """
-        values = [(leaf.step, int(leaf.kind), leaf.recipient, leaf.digest, leaf.size) for leaf in leaves]
+        values = [leaf.packed() for leaf in leaves]
         call = self._call(LEDGER, "submitBatch", job_id_bytes(job_id), round, attempt, SCHEMA_VERSION, values)
         receipt = self._send(call, batch_gas(len(leaves)))
         return receipt, [event for event in receipt.events if isinstance(event, UplinkJudged)]

@@ -301,9 +301,9 @@ class JobChannel:
             job = through_outages(
                 lambda: self._consortium.job(self.job_id), lambda: None, deadline, "looking at the job's phase"
             )
-            if job.phase == Phase.ABORTED:
+            if job.phase in (Phase.ABORTED, Phase.EXPIRED):
                 self._raise_what_came_first()
-                raise JobAbortedError(f"job {self.job_id} was aborted")
+                raise JobAbortedError(f"job {self.job_id} was {job.phase.name.lower()}")
             if not self._is_behind(job):
                 return
             if time.monotonic() >= deadline:

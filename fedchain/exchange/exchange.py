@@ -27,6 +27,7 @@ from fedchain.exchange.fetcher import Fetcher
 from fedchain.exchange.identities import Identities
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.incoming import IncomingStore
+from fedchain.exchange.keeping import DeadlineKeeper
 from fedchain.exchange.members import Members
 from fedchain.exchange.nudging import Nudger
 from fedchain.exchange.outbox import NodeOutbox
@@ -168,6 +169,9 @@ class Exchange:
                 outgoing=self.outgoing,
                 sign=consortium.sign_uplink,
             )
+            self._keeper = DeadlineKeeper(
+                consortium, self.waits, lambda job_id: self.subscriber.inbox(job_id), me=address
+            )
             self.subscriber = Subscriber(
                 client,
                 consortium,
@@ -256,6 +260,7 @@ class Exchange:
         self.outgoing.forget(job_id)
         self.incoming.forget(job_id)
         self.waits.forget(job_id)
+        self._keeper.forget(job_id)
 
     def _mining(self, what: str, limit_seconds: float) -> AbstractContextManager[Wait]:
         bound = structlog.contextvars.get_contextvars()
@@ -283,7 +288,8 @@ class Exchange:
             self._repairs.submit(put_back)
 
     def _look_later(self) -> None:
-        """See whether the chain took back what this node had sent: the blocks may never have been read."""
+        """Look at deadlines; and whether the chain took back what this node had sent, perhaps in blocks never read."""
+        self._keeper.look_later()
         if not self._is_looking:
             self._is_looking = True
             with contextlib.suppress(RuntimeError):  # closing
@@ -320,6 +326,7 @@ class Exchange:
             return
         self._closed = True
         self._repairs.shutdown(wait=False, cancel_futures=True)
+        self._keeper.close()
         self.subscriber.close(reason or StoppingError("this node is stopping"))
         self._prover.finish(_PROVE_AT_CLOSE_SECONDS)
         self._prover.close()

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from fedchain.chain.deadline_events import JobExpired, PartyMissing
 from fedchain.chain.events import (
     ChainEvent,
     JobAborted,
@@ -27,6 +28,7 @@ from fedchain.errors import (
     DigestMismatchError,
     FedchainError,
     JobAbortedError,
+    JobExpiredError,
     ProtocolViolationError,
     UplinkRejectedError,
 )
@@ -100,6 +102,7 @@ class Inbox:
     _commitments: Commitments = field(default_factory=Commitments, repr=False)
     _names: dict[str, str] = field(default_factory=dict, repr=False)
     _declared: Declared = field(default_factory=Declared, repr=False)
+    _missing: tuple[str, ...] = ()
     _accused: set[str] = field(default_factory=set, repr=False)
     _working: int = 1
     _fatal: BaseException | None = None
@@ -159,7 +162,7 @@ class Inbox:
             elif event.sender in self.roster:
                 self._reject(event)
         elif isinstance(event, PhaseChanged):
-            self.phase = event.phase
+            self.phase, self._missing = event.phase, ()
             if event.phase == Phase.EVALUATING:
                 self._rounds.end()
         elif isinstance(event, RoundBegan):
@@ -167,6 +170,11 @@ class Inbox:
                 self._commitments.forget_rejections()
                 self._working = min(self._working, event.round)  # it may be one that is closed here
             self._failures.forget_passing()
+            self._missing = ()
+        elif isinstance(event, PartyMissing):
+            self._missing += (event.party,)
+        elif isinstance(event, JobExpired):
+            self._failures.add(self._expiry(event, self._missing), None, lasting=True)
         elif isinstance(event, JobAborted):
             self._failures.add(self._abortion(event), None, lasting=True)
         elif isinstance(event, RequestClosed):
@@ -189,6 +197,14 @@ class Inbox:
         return lambda: JobAbortedError(
             f"job {self.job_id} was aborted by party '{self.directory.name_of(event.by)}': {event.reason!r}"
         )
+
+    def _expiry(self, event: JobExpired, missing: tuple[str, ...]) -> Callable[[], FedchainError]:
+        def error() -> FedchainError:
+            names = ", ".join(map(self.directory.name_of, missing))
+            why = f"its deadline passed without {names}" if names else "its time was over, or a party of it suspended"
+            return JobExpiredError(f"job {self.job_id} expired: {why}; ended by '{self.directory.name_of(event.by)}'")
+
+        return error
 
     def _closing(self, event: RequestClosed) -> Callable[[], FedchainError]:
         return lambda: JobAbortedError(
@@ -434,6 +450,12 @@ class Inbox:
             what="beginning of the first round",
             who=self._active,
         )
+
+    @property
+    def place(self) -> tuple[Phase, int, int]:
+        """Phase, round and attempt in force, as far as the chain tells: what a deadline belongs to."""
+        with self._changed:
+            return self.phase, self._rounds.last, self._rounds.attempt
 
     def _active(self) -> tuple[str, ...]:
         return (self._names.get(self.roster[0], self.roster[0]),)

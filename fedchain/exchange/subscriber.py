@@ -155,7 +155,7 @@ class Subscriber:
         if from_block is None:
             return inbox
         self._began[job_id] = from_block
-        if job.phase not in (Phase.COMPLETED, Phase.ABORTED):
+        if not job.phase.is_over:
             inbox.phase = Phase.PROPOSED
         self._replay(inbox, from_block)
         return inbox

@@ -83,7 +83,7 @@ def run_mutants(mutants: Sequence[Mutant], workers: int, progress: Callable[[str
         nonlocal done
         space = spaces.get()
         try:
-            fate = _try(mutant, space, ignored)
+            fate = try_mutant(mutant, space, ignored)
         finally:
             spaces.put(space)
         with lock:
@@ -115,7 +115,17 @@ def _baseline() -> tuple[Workspace, dict[str, bool]]:
     raise ReportError("the contracts do not compile, or have no tests: run contracts/script/forge.sh test")
 
 
-def _try(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fate:
+def try_mutant(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fate:
+    """Put a mutant into a workspace's sources, run tests, and take it out again.
+
+    Args:
+        mutant: which.
+        space: built, and used by nobody else meanwhile.
+        ignored: tests that fail without a mutant, too.
+
+    Raises:
+        ReportError: it cannot be applied or compiled, or its filter matches no test.
+    """
     path = space.sources / mutant.file
     original = mutant.apply(space.sources)
     try:

@@ -41,7 +41,7 @@ from fedchain.chain.fault_events import FAULT_EVENTS, FaultOverturned
 from fedchain.chain.judgments import decode_judgment
 from fedchain.chain.standing_events import STANDING_EVENTS, ParticipantBanned, StandingVoted
 from fedchain.chain.versions import name_text
-from fedchain.chain.views import JobPolicy, RequestStatus
+from fedchain.chain.views import JobPolicy, RequestStatus, kind_of_number
 from fedchain.errors import ChainError
 from fedchain.types import Answer, JobId, Phase, Reason, Status
 

@@ -20,7 +20,7 @@ from fedchain.types import Kind, Phase, Reason
 ADDRESSES = {name: "0x" + f"{index + 1:02x}" * 20 for index, name in enumerate(CONTRACT_NAMES)}
 PARTY = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
 JOB = b"\x11" * 32
-NOT_DECODED = {"RoleAdminChanged", "RoleGranted", "RoleRevoked", "LedgerSet", "RouterSet"}
+NOT_DECODED = {"LedgerSet", "ReportersSet", "RouterSet"}
 SAMPLES: dict[str, Any] = {
     "bytes32": JOB, "address": PARTY, "string": "text", "bytes": b"payload", "address[]": [PARTY], "int64[]": [-5, 7],
     "bytes32[]": [JOB],
@@ -79,8 +79,8 @@ def judgment(envelope: Envelope, reason: int, payload: bytes = b"") -> Any:
 
 def a_envelope(**changes: Any) -> Envelope:
     values: dict[str, Any] = {
-        "job_id": JOB, "round": 1, "attempt": 2, "step": 3, "kind": Kind.HISTOGRAM, "recipient": bytes.fromhex(PARTY[2:]),
-        "digest": bytes(range(32)), "size": 7, "statistic_e6": 8, "schema": 1,
+        "job_id": JOB, "round": 1, "attempt": 2, "step": 3, "kind": Kind.HISTOGRAM, "size": 7, "statistic_e6": 8,
+        "recipient": bytes.fromhex(PARTY[2:]), "digest": bytes(range(32)), "schema": 1,
     }  # fmt: skip
     return Envelope(**{**values, **changes})
 

@@ -110,6 +110,9 @@ class Ledger:
         reason = self.verdicts.get(self.uplink_id(party, envelope))
         return SimpleNamespace(known=reason is not None, reason=reason or Reason.ACCEPTED)
 
+    def is_key_of(self, party: str, key: str) -> bool:
+        return party == key
+
     def submit(self, envelope: Envelope, payload: bytes) -> tuple[Any, Any]:
         self.head()
         self.submitted.append((envelope, payload))
@@ -123,6 +126,9 @@ class Names:
 
     def name_of(self, address: str) -> str:
         return {ALPHA: "alpha", BETA: "beta"}[address]
+
+    def participant(self, address: str) -> Any:
+        return SimpleNamespace(name=self.name_of(address), signer=address)
 
     def observe(self, event: ChainEvent) -> None:
         pass

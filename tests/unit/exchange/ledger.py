@@ -110,9 +110,6 @@ class Ledger:
         reason = self.verdicts.get(self.uplink_id(party, envelope))
         return SimpleNamespace(known=reason is not None, reason=reason or Reason.ACCEPTED)
 
-    def is_key_of(self, party: str, key: str) -> bool:
-        return party == key
-
     def submit(self, envelope: Envelope, payload: bytes) -> tuple[Any, Any]:
         self.head()
         self.submitted.append((envelope, payload))

@@ -27,6 +27,7 @@ from fedchain.errors import (
     WrongChainError,
 )
 from fedchain.exchange import Exchange
+from fedchain.exchange.publisher import envelope_of
 from fedchain.exchange.records import Cursor
 from fedchain.exchange.server import FETCH, SERVICE
 from fedchain.exchange.wire import RUN_BYTES, PayloadLeaves, PayloadRequest, PayloadRun, decode_wire, encode_wire
@@ -371,7 +372,8 @@ def test_what_was_sent_is_sent_again_byte_for_byte_after_a_restart_and_changes_n
     }  # fmt: skip
     deadline = time.monotonic() + 10
     again = rig.exchange.publisher.publish(KEY, deadline=deadline, **arguments)
-    assert rig.consortium.verdict(again).known
+    assert rig.consortium.uplink_id(rig.account.address, envelope_of(sent[0])) == again
+    assert rig.consortium.verdict(rig.account.address, envelope_of(sent[0])).known
     assert rig.consortium.counts(job_id) == (2, 0)
     second = PublicKey(b"\x09" * 32, b"\x02" * 32, b"", True, b"")
     with pytest.raises(TrainingError, match="two digests"):

@@ -21,7 +21,7 @@ from fedchain.chain.versions import Versions
 from fedchain.chain.views import BatchLeaf, JobPolicy
 from fedchain.errors import ChainError, ConfigError
 from fedchain.messages.envelope import Envelope
-from fedchain.types import SCHEMA_VERSION, JobId, Status
+from fedchain.types import SCHEMA_VERSION, JobId
 
 MAX_LEAVES = 256
 """Uplinks of one batch, as in `UplinkLedger`."""
@@ -57,7 +57,7 @@ class Consortium(ConsortiumReads):
         self.models = Models(self._read, self._write)
         self.stewards = Stewarding(self._read, self._write, self._addresses)
         self.versions = Versions(self._read, self._write, self._addresses[DIRECTORY])
-        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses[LEDGER])
+        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses)
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
         """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.
@@ -77,10 +77,10 @@ class Consortium(ConsortiumReads):
         """
         if self.sender is None:
             raise ConfigError("this connection to the chain has no sender, it can only read")
-        party, status = self._read(REGISTRY, "identify", self.sender.address)
-        if Status(status) is Status.UNKNOWN:
+        party = self.party_of(self.sender.address)
+        if party is None:
             raise ConfigError(f"the key of {self.sender.address} acts for no participant of this consortium")
-        return str(party)
+        return party
 
     def register(self, name: str, endpoint: str, certificate: bytes, encryption_key: bytes) -> Receipt:
         """Enter oneself in the registry: public from then on.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from fedchain.chain.abi import CODEC, checksum
 from fedchain.chain.artifacts import ANOMALIES, LEDGER, PROOFS
 from fedchain.chain.decoder import job_id_of
 from fedchain.chain.reads import envelope_values, job_id_bytes
+from fedchain.chain.stewarding import Vote
 from fedchain.chain.transaction import Receipt
 from fedchain.messages.envelope import Envelope
 from fedchain.types import Answer, JobId, Kind, Reason, VotePhase
@@ -69,7 +70,8 @@ class Faults:
     Args:
         read: asks a contract: its name, the function's, arguments; gives the values of the answer.
         write: sends a transaction: the same; gives its receipt.
-        chain_id, ledger: the chain, and the address of the uplink ledger there.
+        chain_id: of the chain.
+        addresses: of the contracts there, by name.
 
     Every read asks the newest block. Every write waits until it is mined and raises `TransactionError` with the
     contract's typed error when it reverts, `ChainUnreachableError` when the node does not answer, `ConfigError` without
@@ -77,11 +79,16 @@ class Faults:
     """
 
     def __init__(
-        self, read: Callable[..., tuple[Any, ...]], write: Callable[..., Receipt], chain_id: int, ledger: str
+        self,
+        read: Callable[..., tuple[Any, ...]],
+        write: Callable[..., Receipt],
+        chain_id: int,
+        addresses: Mapping[str, str],
     ) -> None:
         self._read = read
         self._write = write
-        self._place = chain_id, ledger
+        self._chain_id = chain_id
+        self._addresses = addresses
 
     # -- the record ---------------------------------------------------------------------------------------------------
 
@@ -117,15 +124,14 @@ class Faults:
         """The last declared statistics of a job and kind, at most 32, oldest first, scale 1e6."""
         return tuple(self._read(ANOMALIES, "statisticsOf", job_id_bytes(job_id), int(kind))[0])
 
-    def overturn(self, fault_id: int, reason: str) -> bool:
-        """Steward: vote that a fault be overturned, for this public reason; returns whether it is now.
+    def overturn(self, fault_id: int, reason: str) -> Vote:
+        """Steward: vote that a fault be overturned, for this public reason.
 
         Args:
             fault_id: its number.
             reason: 1..`MAX_OVERTURN_REASON_BYTES` bytes; only votes for the same reason count together.
         """
-        self._write(ANOMALIES, "overturn", fault_id, reason)
-        return self.fault(fault_id).overturned
+        return Vote.of(self._write(ANOMALIES, "overturn", fault_id, reason), self._addresses[ANOMALIES])
 
     # -- votes on a flag ----------------------------------------------------------------------------------------------
 
@@ -193,7 +199,9 @@ class Faults:
             served: 32 bytes, the digest of what is served.
         """
         types = ("string", "uint256", "address", "bytes32", "bytes32")
-        return keccak(CODEC.encode(types, ("fedchain payload", *self._place, digest, served)))
+        return keccak(
+            CODEC.encode(types, ("fedchain payload", self._chain_id, self._addresses[LEDGER], digest, served))
+        )
 
     def prove_payload_mismatch(self, party: str, envelope: Envelope, served: bytes, signature: bytes) -> Receipt:
         """Anyone: show that a party served another payload than it committed to; a strike for it.

@@ -17,12 +17,11 @@ from fedchain.cli.options import (
     Keystore,
     PassphraseFile,
     Rpc,
-    acting,
     known_job,
     opened,
 )
 from fedchain.cli.output import print_json, print_pairs, print_rows
-from fedchain.cli.steward import find_participant
+from fedchain.cli.steward import acting, find_participant
 from fedchain.errors import ConfigError
 from fedchain.types import Answer, Reason, VotePhase
 
@@ -222,8 +221,13 @@ def overturn(
         fault = _known(consortium, number)
         if fault.overturned:
             raise ConfigError(f"fault {number} was overturned already")
-        consortium.faults.overturn(number, reason)
-        _show(consortium, _known(consortium, number), as_json)
+        vote = consortium.faults.overturn(number, reason)
+        fault, name = consortium.faults.fault(number), _name(consortium, fault.party)
+    if as_json:
+        counted = {"votes": vote.votes, "threshold": vote.threshold, "carried": vote.carried}
+        print_json({**_as_dict(fault, name), "vote": counted})
+    else:
+        print(f"fault {number} of {name}: {_answer(fault)}; {vote} to overturn it for this reason")
 
 
 def _known(consortium: Consortium, number: int) -> Fault:

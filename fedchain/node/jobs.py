@@ -119,7 +119,11 @@ class Jobs:
             self._start(recorded, inbox)
 
     def resume(self) -> None:
-        """After a restart: go on with every job that is not over, from what its journal and the chain hold."""
+        """After a restart: go on with every job that is not over, from what its journal and the chain hold.
+
+        Raises:
+            ConfigError: one of them belongs to another version of the contracts.
+        """
         state, consortium = self._exchange.state, self._exchange.consortium
         for record in state.jobs():
             if record.status not in ("proposed", "running"):
@@ -128,6 +132,12 @@ class Jobs:
                 self._show(record.job_id, _name_in(record.spec), record.status, record.error)
                 continue
             job = consortium.job(record.job_id)
+            if job.phase is Phase.NONE:
+                raise ConfigError(
+                    f"job {record.job_id} is not over, and is not of these contracts (version "
+                    f"{consortium.deployment.version}): jobs end in the version in which they were proposed; set "
+                    "[chain] deployment to that version's file until it has ended"
+                )
             files = JobFiles(self._config.state.folder, record.job_id)
             if job.phase == Phase.COMPLETED and files.complete:
                 digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]

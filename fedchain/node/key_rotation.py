@@ -18,7 +18,7 @@ from fedchain.exchange.exchange import lock_folder
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.exchange.state import NodeState
 from fedchain.node.config import NodeConfig
-from fedchain.node.key_files import install_key, party_address, stage_key, staged_key
+from fedchain.node.key_files import install_key, party_address, stage_key, staged_key, staged_keystore
 from fedchain.node.keystore import open_account
 from fedchain.node.membership import require_acting
 from fedchain.types import PartyId
@@ -27,9 +27,6 @@ log = structlog.get_logger(__name__)
 
 VALID_SECONDS = 3600
 """So long the present key's signature for the next one may be used, by the chain's clock."""
-
-_LEAST_GAS = 1_000_000
-"""What a new key can pay for, at least, where nothing more is moved to it."""
 
 _AGAIN_SECONDS = 1.0
 
@@ -86,7 +83,8 @@ def rotate_stopped(config: NodeConfig, *, iterations: int | None = None) -> KeyR
     """
     deployment = Deployment.load(config.chain.deployment)
     with ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id) as client:
-        _require_acting(Consortium(client, deployment, Sender(client, open_account(config))), config.name)
+        if not staged_keystore(config).exists():  # else the registry may hold the new key already
+            _require_acting(Consortium(client, deployment, Sender(client, open_account(config))), config.name)
         stage_key(config, iterations=iterations)
         done = finish_rotation(config, client, deployment)
         assert done is not None
@@ -202,11 +200,8 @@ def _require_acting(consortium: Consortium, name: str) -> None:
 
 
 def _move_funds(client: ChainClient, old: Sender, to: str) -> None:
-    """What the old key has left goes to the new one, which pays from then on; nothing where gas is free."""
-    price = client.fair_price()
-    if price == 0 or client.balance(to) >= price * _LEAST_GAS:
-        return
-    amount = client.balance(old.address) - 2 * TRANSFER_GAS * price  # the price may rise until it is sent
+    """What the old key has left goes to the new one, which pays from then on."""
+    amount = client.balance(old.address) - 2 * TRANSFER_GAS * client.fair_price()  # it may rise until this is sent
     if amount > 0:
         old.transfer(to, amount)
 

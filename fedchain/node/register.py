@@ -21,7 +21,7 @@ from fedchain.node.doctor.files import is_running
 from fedchain.node.encryption import open_encryption_key
 from fedchain.node.key_files import party_address
 from fedchain.node.keystore import open_account
-from fedchain.node.membership import join, wait_until_accredited
+from fedchain.node.membership import join, require_acting, wait_until_accredited
 from fedchain.types import PartyId, Status
 
 
@@ -102,6 +102,8 @@ def register_node(
         entry = consortium.participant(address)
         found = (entry.name, entry.endpoint, entry.fingerprint, entry.encryption_key)
         is_there = found == (name, endpoint, identity.fingerprint, encryption_key)
+        if entry.status is not Status.UNKNOWN:
+            require_acting(consortium, entry)
         if not is_there:
             if is_running(config.control_socket):
                 raise ConfigError(

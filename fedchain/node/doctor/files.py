@@ -14,6 +14,7 @@ from fedchain.exchange import Identity
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.finding import Finding, fail, failed, ok, warn
+from fedchain.node.key_files import staged_keystore
 from fedchain.node.keystore import open_account, staged_passphrase_file
 
 LOW_DISK_BYTES = 1 << 30
@@ -61,6 +62,9 @@ def check_keystore(config: NodeConfig) -> tuple[Finding, Account | None]:
         account = open_account(config, mend=False)
     except ConfigError as error:
         return failed("keystore", error, "restore keystore and passphrase that belong together"), None
+    if staged_keystore(config).exists():
+        found = f"a rotation of the key was interrupted; address {account.address}"
+        return warn("keystore", found, "run `fedchain node rotate key DIR` again, or start the node"), account
     if staged_passphrase_file(config).exists():
         found = f"a change of the passphrase was interrupted; address {account.address}"
         return warn("keystore", found, "run `fedchain node rotate passphrase DIR` again"), account

@@ -20,6 +20,7 @@ NEVER = {
     "docs/how-to/besu.md": {"it needs Hyperledger Besu"},
     "docs/how-to/data.md": {"it would install packages into the environment of the tests"},
     "docs/how-to/docker.md": {"it needs a Docker engine; make test-docker does the same"},
+    "docs/how-to/stewards.md": {"it needs a consortium of three stewards, each with a key of its own"},
     "docs/reference/api.md": {"the how-to has the same requests in the order of a job"},
     "docs/tutorial.md": {"the tests run in a clone already"},
 }

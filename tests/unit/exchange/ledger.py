@@ -28,12 +28,14 @@ class Ledger:
         blocks: events of each block.
         widest: most blocks that one query may span.
         asked: the ranges of all queries.
+        earlier_keys: (party, key) of keys that were rotated.
     """
 
     blocks: list[list[ChainEvent]] = field(default_factory=lambda: [[]])
     salts: list[int] = field(default_factory=lambda: [0])
     widest: int = 10**9
     asked: list[tuple[int, int]] = field(default_factory=list)
+    earlier_keys: set[tuple[str, str]] = field(default_factory=set)
     is_away: bool = False
     job_view: Any = None
     verdicts: dict[bytes, Reason] = field(default_factory=dict)
@@ -95,6 +97,10 @@ class Ledger:
     def job(self, job_id: JobId) -> Any:
         self.head()
         return self.job_view
+
+    def is_key_of(self, party: str, key: str) -> bool:
+        """Whether a key acted for a party before it was rotated."""
+        return (party, key) in self.earlier_keys
 
     def uplink_id(self, sender: str, envelope: Envelope) -> bytes:
         return hashlib.sha256(repr((sender, envelope)).encode()).digest()

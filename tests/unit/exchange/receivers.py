@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fedchain.chain import PhaseChanged, RoundBegan, UplinkJudged, dev_accounts
+from fedchain.chain import Participant, PhaseChanged, RoundBegan, UplinkJudged, dev_accounts
 from fedchain.chain.events import ChainEvent
 from fedchain.crypto.merkle import leaf_hashes, payload_digest
 from fedchain.exchange import Inbox, NodeState
@@ -16,7 +16,7 @@ from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.receiving import Receiver
 from fedchain.exchange.slot import slot_of
 from fedchain.messages import Envelope
-from fedchain.types import JobId, Kind, PartyId, Phase, Reason
+from fedchain.types import JobId, Kind, PartyId, Phase, Reason, Status
 from tests.unit.exchange.ledger import JOB, Ledger
 
 ACCOUNTS = dict(zip(("alpha", "beta", "gamma", "stranger"), dev_accounts(4), strict=True))
@@ -32,6 +32,13 @@ class Names:
 
     def name_of(self, address: str) -> PartyId:
         return NAMES[address]
+
+    def participant(self, address: str) -> Participant:
+        """Its key is the one under which it registered."""
+        return Participant(address, NAMES[address], "", Status.ACCREDITED, 0, bytes(32), signer=address)
+
+    def forget(self, address: str) -> None:
+        """Nothing is remembered."""
 
 
 class Fetches:

@@ -265,6 +265,14 @@ def test_an_uplink_that_its_sender_did_not_sign_is_refused(node: Node) -> None:
     assert node.incoming.received(one.digest) is None
 
 
+def test_an_uplink_that_was_signed_before_its_sender_s_key_was_rotated_is_taken(node: Node) -> None:
+    one = envelope()
+    before = ACCOUNTS["gamma"]  # stands for a key that acted for beta once
+    node.ledger.earlier_keys.add((BETA, before.address))
+    node.comes(BETA, one, signature=before.sign_uplink(node.ledger.uplink_id(BETA, one)))
+    assert node.held() == [one]
+
+
 @pytest.mark.parametrize("signature", [b"", bytes(65), b"\xff" * 64 + b"\x1b", b"\x01" * 64])
 def test_what_is_no_signature_is_refused(node: Node, signature: bytes) -> None:
     with pytest.raises(ProtocolViolationError, match="signature of an uplink") as caught:

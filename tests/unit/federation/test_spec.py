@@ -361,3 +361,28 @@ def test_the_shipped_job_files_are_valid() -> None:
     for path in files:
         spec = JobSpec.from_toml(path)
         assert JobSpec.from_bytes(spec.to_bytes()) == spec
+
+
+def test_the_contracts_deadlines_follow_from_the_waits_unless_they_are_named() -> None:
+    policy = JobSpec.from_toml_text(JOB).policy
+    assert (policy.phase_limit, policy.round_limit) == (4 * 60, 12 * 60)
+    brief = JobSpec.from_toml_text(JOB.replace("deadline_seconds = 60", "deadline_seconds = 0.5")).policy
+    assert (brief.phase_limit, brief.round_limit) == (60, 60)
+    named = JOB.replace("[policy]", "[policy]\nphase_seconds = 7\nround_seconds = 8\nmax_uplinks_per_round = 9")
+    policy = JobSpec.from_toml_text(named).policy
+    assert (policy.phase_limit, policy.round_limit, policy.max_uplinks_per_round) == (7, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("phase_seconds = 0", "policy.phase_seconds"),
+        ("round_seconds = 31622401", "policy.round_seconds"),
+        ("max_uplinks_per_round = 65536", "policy.max_uplinks_per_round"),
+        ("max_uplinks_per_round = 0", "policy.max_uplinks_per_round"),
+        ("ends_on_suspension = 1", "policy.ends_on_suspension"),
+    ],
+)
+def test_a_policy_that_the_contract_would_refuse_is_refused(line: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        JobSpec.from_toml_text(JOB.replace("[policy]", f"[policy]\n{line}"))

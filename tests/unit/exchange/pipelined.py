@@ -46,7 +46,7 @@ class Handed:
 
     recipient: str
     envelope: Envelope
-    signature: bytes
+    signature: bytes | Future[bytes]
     payload: bytes
     wanted: Callable[[], bool]
 
@@ -61,7 +61,7 @@ class Deliverer:
         self,
         recipient: str,
         envelope: bytes,
-        signature: bytes,
+        signature: bytes | Future[bytes],
         payload: bytes,
         *,
         deadline: float,
@@ -117,7 +117,6 @@ class Party:
         self.chain.inbox = self.inbox
         self.chain.tell()
         if resumed:
-            self.publisher.restore(JOB)
             receiver.bring_back(self.inbox)
         self.channel = PipelinedChannel(
             deliverer=deliverer,

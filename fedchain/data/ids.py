@@ -1,8 +1,9 @@
 """Row ids: one canonical spelling, one order, the same at every party.
 
-Spelling (`normalize_id`): surrounding white space is cut; a whole number written as a float loses its zeros (``12.0``
-becomes ``12``, as a spreadsheet may write one column either way); all else stays as it is. Leading zeros mean something
-and stay (``0012`` is not ``12``), letters keep their case, an empty cell or a missing-value token is no id at all.
+Spelling where a job declares nothing else (`normalize_id`; for what it can declare see `fedchain.data.idrules`):
+surrounding white space is cut; a whole number written as a float loses its zeros (``12.0`` becomes ``12``, as a
+spreadsheet may write one column either way); all else stays as it is. Leading zeros mean something and stay (``0012``
+is not ``12``), letters keep their case, an empty cell or a missing-value token is no id at all.
 
 Order (`sort_ids`): ascending by number where every id is a canonical whole number, else bytewise by UTF-8.
 """
@@ -31,8 +32,13 @@ def normalize_id(text: str) -> str | None:
     Idempotent: the canonical spelling of a canonical spelling is itself.
     """
     text = text.strip()
-    if is_missing(text):
-        return None
+    return None if is_missing(text) else whole_number(text)
+
+
+def whole_number(text: str) -> str:
+    """A trimmed text; a whole number written as a float without its zeros."""
+    if not text.endswith("0"):
+        return text
     whole = _WHOLE_FLOAT.fullmatch(text)
     return whole.group(1) if whole else text
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -30,10 +30,12 @@ class TableSource:
     Attributes:
         origin: path of a file, or a query.
         schema: what its people declare of its columns; None where they declare nothing.
+        id_columns: which column holds which part of an id, as its people say; it counts before what a job says.
     """
 
     origin: Path | Query
     schema: Schema | None = None
+    id_columns: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, selection: Selection) -> Table:
         """The table, now.
@@ -52,7 +54,12 @@ class TableSource:
         with self.records() as records:
             table = assemble(records, selection, self.schema)
         if isinstance(self.origin, Query):
-            return replace(table.take(sort_ids(table.ids)), blank_ids=table.blank_ids)
+            return replace(
+                table.take(sort_ids(table.ids)),
+                blank_ids=table.blank_ids,
+                unreadable_ids=table.unreadable_ids,
+                repeated_ids=table.repeated_ids,
+            )
         return table
 
     @contextmanager

@@ -107,7 +107,14 @@ def job_party(
     continued = checkpoint_of(spec, me, table, checkpoint)
     usable = BinMapper.from_table(table, np.arange(len(table)), spec.algorithm.bins).features  # constant ones are not
     digest = b"" if continued is None else continued.shard.digest()
-    keys = yield from exchange_keys(me, roster, outputs=outputs, has_features=bool(usable), checkpoint=digest)
+    keys = yield from exchange_keys(
+        me,
+        roster,
+        outputs=outputs,
+        has_features=bool(usable),
+        checkpoint=digest,
+        id_rules=spec.alignment.rules.digest,
+    )
     require_announced(spec.warm_start.model, keys.checkpoints)
     aligned = yield from _aligned(spec, me, table, keys.sealing.salt, executor)
     rows = table.rows_of(aligned.ids)

@@ -22,6 +22,7 @@ class PublicKey(Message, frozen=True):
         gradient_keys: the active party's ElGamal public keys (33-byte SEC1 each, joined), empty for passive ones.
         has_features: whether the party brings feature columns, so that all know whose turn a tree is.
         checkpoint: digest of the sender's shard of the model that a warm start continues; empty without one.
+        id_rules: digest of the rules by which the sender spelled its ids (`fedchain.data.idrules`).
     """
 
     kind: ClassVar[Kind] = Kind.PUBLIC_KEY
@@ -31,6 +32,7 @@ class PublicKey(Message, frozen=True):
     gradient_keys: Annotated[bytes, msgspec.Meta(max_length=33 * 64)]
     has_features: bool
     checkpoint: Annotated[bytes, msgspec.Meta(max_length=32)]
+    id_rules: Bytes32
 
 
 class BlindedIds(Message, frozen=True):

@@ -205,6 +205,13 @@ class Jobs:
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it
                 table = read_party_table(self._config.table, spec, me)
                 _require_same(table, journal)
+            log.info(
+                "table read",
+                rows=len(table),
+                blank_ids=table.blank_ids,
+                unreadable_ids=table.unreadable_ids,
+                repeated_ids=table.repeated_ids,
+            )
             checkpoint = find_checkpoint(self._config.state.folder, spec)
             checkpoint_of(spec, me, table, checkpoint)
             dlog = None
@@ -219,7 +226,15 @@ class Jobs:
 
         def keep(outcome: object) -> None:
             assert isinstance(outcome, JobOutcome)
-            extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(time.monotonic() - started, 3)}
+            extra = {
+                "job_id": record.job_id,
+                "job_name": spec.name,
+                "seconds": round(time.monotonic() - started, 3),
+                "own_rows": len(table),
+                "blank_ids": table.blank_ids,
+                "unreadable_ids": table.unreadable_ids,
+                "repeated_ids": table.repeated_ids,
+            }
             files.save(spec, outcome, extra)
 
         def party() -> Party[JobOutcome]:

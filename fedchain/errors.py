@@ -8,6 +8,7 @@ FedchainError
 ├── DataError                 a table, its columns, its labels
 │   └── TableInUseError       a table that cannot be replaced now
 ├── AlignmentError            ids that cannot be aligned (empty intersection, duplicates …)
+│   └── AlignmentPolicyError  this node's own policy refuses a peer's alignment; names the peer
 ├── TrainingError             a job that cannot go on for a reason of its own
 ├── ModelFormatError          a shard file that cannot be read
 ├── CryptoError
@@ -77,6 +78,18 @@ class AlignmentError(FedchainError):
     """Ids cannot be aligned: empty intersection, duplicates, too few rows."""
 
     exit_code = 3
+
+
+class AlignmentPolicyError(AlignmentError):
+    """This node's own policy (`[alignment]` of node.toml) refuses to align with a peer.
+
+    Attributes:
+        peer: the peer's name.
+    """
+
+    def __init__(self, peer: str, what: str) -> None:
+        super().__init__(f"party '{peer}' {what}")
+        self.peer = peer
 
 
 class TrainingError(FedchainError):

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,10 @@ from fedchain.types import PartyId
 POINT_BYTES = 65
 TAG_BYTES = 16
 SECRET_BYTES = 32
+
+
+Admit = Callable[[PartyId, int, int], None]
+"""Looks at a peer's name, the size of its set and that of the own set, and raises to refuse to align with it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def align(
     *,
     min_rows: int,
     executor: Executor,
+    admit: Admit | None = None,
 ) -> Party[Aligned]:
     """One party's side of the alignment.
 
@@ -70,6 +75,7 @@ def align(
         session_salt: 32 bytes that all parties agreed on, fresh for each run.
         min_rows: the job's least number of common rows.
         executor: where the curve arithmetic runs.
+        admit: asked before any id of a peer's set is blinded here: whoever is refused learns nothing of the own ids.
 
     Raises:
         AlignmentError: no id, an empty intersection, or one below `min_rows`.
@@ -90,6 +96,8 @@ def align(
         message = yield from receive(BlindedIds, step, preceding, to_me=True)
         origin = (index - 1 - step) % parties
         received = _parse_points(message, origin, step + 1, preceding)
+        if admit is not None:
+            admit(roster[origin], len(received), len(ids))
         yield Stage("align", step + 1, parties + 1, f"blinding {len(received)} ids of {roster[origin]}")
         in_hand = psi.blind(received, secret, executor)
 

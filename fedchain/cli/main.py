@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from fedchain.cli import audit, bench, chain, contributions, demo, deploy, job, model, node, predict, simulate, steward
+from fedchain.cli import (
+    alignment,
+    audit,
+    bench,
+    chain,
+    contributions,
+    demo,
+    deploy,
+    job,
+    model,
+    node,
+    predict,
+    simulate,
+    steward,
+)
 from fedchain.cli.guard import SETTINGS, Guarded
 from fedchain.cli.logs import LEVELS, configure_logging
 
@@ -56,7 +70,7 @@ def common(
 
 for command in (demo, simulate, deploy, predict, contributions, audit):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
-for group in (chain, steward, node, job, model, bench):
+for group in (chain, steward, node, job, model, alignment, bench):
     app.add_typer(group.app)
 
 

@@ -226,6 +226,20 @@ class JobsSection(_Section):
         return self.accept == "all" or job_name in self.accept
 
 
+class AlignmentSection(_Section):
+    """`[alignment]`: how often, and with how small sets, peers may ask which of their ids this party holds.
+
+    Attributes:
+        max_runs_per_peer_and_day: jobs with a peer on the roster that this node aligns within 24 hours.
+        min_set_size: a peer's set of fewer ids is refused.
+        max_size_ratio: so is one that is so many times smaller than the own set.
+    """
+
+    max_runs_per_peer_and_day: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 100
+    min_set_size: Annotated[int, Field(strict=True, ge=1, le=20_000_000)] = 20
+    max_size_ratio: Annotated[int, Field(strict=True, ge=1, le=20_000_000)] = 1000
+
+
 class NodeConfig(_Section):
     """All of `node.toml`, paths made absolute against the file's folder.
 
@@ -242,6 +256,7 @@ class NodeConfig(_Section):
     serve: ServeSection = ServeSection()
     state: StateSection = StateSection()
     jobs: JobsSection = JobsSection()
+    alignment: AlignmentSection = AlignmentSection()
     metrics: MetricsSection = MetricsSection()
     api: ApiSection = ApiSection()
     _folder: Path = PrivateAttr(default=Path())

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -34,6 +35,7 @@ from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.federation.tables import read_party_table
 from fedchain.model.shard import model_digest
+from fedchain.node.admission import Admission, require_size
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_job
@@ -96,6 +98,7 @@ class Jobs:
         self._address = address
         self._executor = executor
         self._board = board
+        self._admission = Admission(config.alignment, exchange.consortium, exchange.state.jobs, address)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._started: set[JobId] = set()
@@ -202,6 +205,9 @@ class Jobs:
             log.info("job goes on after a restart", job=record.job_id, name=spec.name)
         try:
             me = PartyId(self._config.name)
+            until = time.monotonic() + _OUTAGE_SECONDS
+            admit = partial(self._admission.admit, record.job_id, parties)
+            through_outages(admit, lambda: None, until, "counting alignments")
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it
                 table = read_party_table(self._config.table, spec, me)
                 _require_same(table, journal)
@@ -246,6 +252,7 @@ class Jobs:
                 dlog=dlog,
                 checkpoint=checkpoint,
                 fill_pools=self._config.jobs.fill_pools,
+                admit=partial(require_size, self._config.alignment),
             )
 
         outcome = run_job(party, channel, on_stage, keep, journal)

@@ -18,6 +18,12 @@ OLDEST_NODE := 20
 # Processes that `make test` runs Python tests in.
 WORKERS ?= 2
 
+# For `make contracts-slither`; pinned, because what it finds depends on it.
+SLITHER := 0.11.6
+
+# Options of `make contracts-report`.
+ARGS ?=
+
 # Settings of `make demo`; they reach the recipe through the environment, so that paths may hold blanks.
 DATA ?=
 JOB ?=
@@ -71,7 +77,7 @@ PIP_INSTALL = $(RUN_PYTHON) -m pip install -qq --disable-pip-version-check
 help: ## this list
 	@echo 'targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' $(firstword $(MAKEFILE_LIST)) \
-		| while IFS='|' read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
+		| while IFS='|' read -r name what; do printf '  %-18s%s\n' "$$name" "$$what"; done
 
 .PHONY: demo
 demo: venv ## the whole job on this machine: [DATA=dir] [JOB=file] [CHAIN=embedded|anvil|ganache] [REPORT=file]
@@ -137,6 +143,14 @@ audit: check-node venv-test tools .venv/.installed-audit ## known vulnerabilitie
 contracts: venv-test tools ## compile the contracts into fedchain/chain/artifacts/
 	$(RUN_PYTHON) contracts/script/compile.py
 
+.PHONY: contracts-report
+contracts-report: venv-test tools ## coverage, mutants and gas of the contracts as `name value` lines, some minutes: [ARGS='--only gas -v']
+	@$(RUN_PYTHON) -m contracts.script.report $(ARGS)
+
+.PHONY: contracts-slither
+contracts-slither: venv-test tools build/slither/.installed-$(SLITHER) ## slither: no finding of high or medium impact unexplained
+	@$(RUN_PYTHON) -m contracts.script.report --only slither --verbose
+
 .PHONY: openapi
 openapi: venv ## write the HTTP API's OpenAPI document into docs/reference/
 	$(RUN_PYTHON) -m fedchain.node.api.description docs/reference/openapi.json
@@ -190,6 +204,12 @@ which-python:
 
 .venv/.installed-audit: .venv/.installed
 	@$(PIP_INSTALL) --editable '.[audit]'
+	@touch $@
+
+build/slither/.installed-$(SLITHER):
+	@echo 'installing slither into build/slither'
+	@$(RUN_PYTHON) -m venv --clear build/slither
+	@build/slither/bin/python -m pip install -qq --disable-pip-version-check slither-analyzer==$(SLITHER)
 	@touch $@
 
 $(NODE_MODULES): package.json package-lock.json

@@ -120,6 +120,18 @@ class DigestMismatchError(FedchainError):
     """Bytes whose Merkle digest is not the committed one."""
 
 
+class OtherLeavesError(DigestMismatchError):
+    """Hashes of a payload's chunks that are those of another payload.
+
+    Attributes:
+        root: digest of the payload that they are the hashes of, 32 bytes.
+    """
+
+    def __init__(self, what: str, root: bytes) -> None:
+        super().__init__(what)
+        self.root = root
+
+
 class MessageError(FedchainError):
     """A payload that is not the canonical encoding of a message of its kind."""
 
@@ -214,6 +226,10 @@ class JobAbortedError(FedchainError):
     """The job was aborted on chain; the message says by whom and why."""
 
     exit_code = 5
+
+
+class JobExpiredError(JobAbortedError):
+    """The job's time was over, or a party of it was suspended, and it was ended on chain; the message says which."""
 
 
 class DeadlineError(FedchainError):

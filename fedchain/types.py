@@ -50,10 +50,16 @@ class Phase(IntEnum):
     EVALUATING = 4
     COMPLETED = 5
     ABORTED = 6
+    EXPIRED = 7
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended, one way or the other."""
+        return self >= Phase.COMPLETED
 
 
 class Reason(IntEnum):
-    """Why an uplink was rejected; the same numbers as in `UplinkLedger`."""
+    """Why an uplink was rejected, as in `UplinkLedger`; from 32 on, other faults of a party, as in `AnomalyPolicy`."""
 
     ACCEPTED = 0
     SENDER_SUSPENDED = 1
@@ -69,6 +75,41 @@ class Reason(IntEnum):
     DIGEST_MISMATCH = 11
     SLOT_TAKEN = 12
     STATISTIC_OUT_OF_POLICY = 13
+    RATE_EXCEEDED = 14
+    DEADLINE_MISSED = 15
+    EQUIVOCATION = 32
+    PAYLOAD_MISMATCH = 33
+    REPLAY = 34
+    STATISTIC_OUTLIER = 48
+    STATISTIC_FALSE = 49
+    MISSING = 64
+
+    @classmethod
+    def _missing_(cls, value: object) -> Reason | None:
+        """One that a later contract has added: a number is its name."""
+        if not isinstance(value, int) or not 0 <= value <= 255:
+            return None
+        unknown = int.__new__(cls, value)
+        unknown._name_, unknown._value_ = f"REASON_{value}", value
+        return unknown
+
+
+class Answer(IntEnum):
+    """What was done about a fault; the same numbers as in `AnomalyPolicy`."""
+
+    RECORDED = 0
+    STRIKE = 1
+    SUSPENSION = 2
+
+
+class VotePhase(IntEnum):
+    """Of the votes on a flagged statistic; the same numbers as in `AnomalyRecord`."""
+
+    NONE = 0
+    COMMITTING = 1
+    REVEALING = 2
+    TALLYING = 3
+    TALLIED = 4
 
 
 class Status(IntEnum):
@@ -78,6 +119,7 @@ class Status(IntEnum):
     REGISTERED = 1
     ACCREDITED = 2
     SUSPENDED = 3
+    BANNED = 4
 
 
 class Role(str, Enum):

@@ -5,7 +5,6 @@ import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {Faults} from "./Faults.sol";
 import {Kinds} from "./Kinds.sol";
-import {PayloadDigest} from "./PayloadDigest.sol";
 import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IFaultProofs} from "./interfaces/IFaultProofs.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
@@ -50,29 +49,27 @@ contract FaultProofs is IFaultProofs {
         bytes32 evidence = keccak256(abi.encode(Faults.EQUIVOCATION, slot));
         _requireFresh(evidence);
         faultId = record.report(party, a.jobId, a.round, Faults.EQUIVOCATION, evidence);
-        emit FaultProven(faultId, party, msg.sender, evidence, first, second);
+        emit ProofAccepted(faultId, party, msg.sender, evidence, first, second);
     }
 
     /// @inheritdoc IFaultProofs
     function provePayloadMismatch(
         address party,
         IUplinkLedger.Envelope calldata envelope,
-        uint32 index,
-        bytes32 leaf,
-        bytes32[] calldata proof,
+        bytes32 served,
         bytes calldata signature
     ) external returns (uint256 faultId) {
         _requireRegistered(party);
+        bytes32 digest = envelope.digest;
+        if (served == digest) revert PayloadIsSound(digest);
         bytes32 uplinkId = _requireAccepted(party, envelope);
-        bytes32 served = keccak256(abi.encode("fedchain chunk", uplinkId, index, leaf, keccak256(abi.encode(proof))));
-        _requireSigned(party, served, signature);
-        if (PayloadDigest.isInTree(envelope.digest, envelope.size, index, leaf, proof)) {
-            revert ChunkIsSound(uplinkId, index);
-        }
-        bytes32 evidence = keccak256(abi.encode(Faults.PAYLOAD_MISMATCH, uplinkId));
+        _requireSigned(
+            party, keccak256(abi.encode("fedchain payload", block.chainid, address(ledger), digest, served)), signature
+        );
+        bytes32 evidence = keccak256(abi.encode(Faults.PAYLOAD_MISMATCH, party, digest));
         _requireFresh(evidence);
         faultId = record.report(party, envelope.jobId, envelope.round, Faults.PAYLOAD_MISMATCH, evidence);
-        emit FaultProven(faultId, party, msg.sender, evidence, uplinkId, uplinkId);
+        emit ProofAccepted(faultId, party, msg.sender, evidence, uplinkId, uplinkId);
     }
 
     /// @inheritdoc IFaultProofs
@@ -98,7 +95,7 @@ contract FaultProofs is IFaultProofs {
         _requireFresh(evidence);
         IUplinkLedger.Envelope calldata later = _later(party, first, second);
         faultId = record.report(party, later.jobId, later.round, Faults.REPLAY, evidence);
-        emit FaultProven(faultId, party, msg.sender, evidence, one, other);
+        emit ProofAccepted(faultId, party, msg.sender, evidence, one, other);
     }
 
     /// @dev Kinds whose payloads no honest party ever sends twice: keys of one job, and ciphertexts with fresh randomness.

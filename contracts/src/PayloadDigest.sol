@@ -18,38 +18,6 @@ library PayloadDigest {
         if (length <= CHUNK_BYTES) return _leaf(payload);
         bytes32 left = _leaf(payload[:CHUNK_BYTES]);
         bytes32 right = _leaf(payload[CHUNK_BYTES:]);
-        return _node(left, right);
-    }
-
-    /// @notice Whether a leaf with its siblings leads to a payload's digest; for payloads of any size.
-    /// @param root the payload's digest.
-    /// @param size the payload's bytes.
-    /// @param index the chunk's position, from 0; none beyond the last is in the tree.
-    /// @param leaf sha256(0x00 ‖ chunk).
-    /// @param siblings from the leaf's level up; none where an odd last node is carried up. Neither more nor fewer.
-    function isInTree(bytes32 root, uint64 size, uint256 index, bytes32 leaf, bytes32[] calldata siblings)
-        internal
-        pure
-        returns (bool)
-    {
-        uint256 width = (uint256(size) + CHUNK_BYTES - 1) / CHUNK_BYTES;
-        if (index >= width) return false;
-        bytes32 node = leaf;
-        uint256 used;
-        for (; width > 1; width = (width + 1) / 2) {
-            // at most 48 levels
-            if (index ^ 1 < width) {
-                if (used == siblings.length) return false;
-                bytes32 sibling = siblings[used];
-                ++used;
-                node = index % 2 == 1 ? _node(sibling, node) : _node(node, sibling);
-            }
-            index /= 2;
-        }
-        return used == siblings.length && node == root;
-    }
-
-    function _node(bytes32 left, bytes32 right) private pure returns (bytes32) {
         return sha256(abi.encodePacked(bytes1(0x01), left, right));
     }
 

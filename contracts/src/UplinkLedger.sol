@@ -40,6 +40,7 @@ contract UplinkLedger is IUplinkLedger {
     /// @param placed the first rule that uplinks of the kind and to the recipient at hand break, whatever their content.
     /// @param leastByReference from which size on they may be sent without payload.
     /// @param roster the job's, empty until it is needed.
+    /// @param reported which reasons were reported that are reported once per call, as bits.
     struct Session {
         IJobManager.JobContext job;
         IParticipantRegistry.Status status;
@@ -50,6 +51,7 @@ contract UplinkLedger is IUplinkLedger {
         Reason placed;
         uint256 leastByReference;
         address[] roster;
+        uint256 reported;
     }
 
     /// @notice Who is accredited.
@@ -291,9 +293,21 @@ contract UplinkLedger is IUplinkLedger {
         session.tally = session.tally.withRejected(session.job.senderIndex);
         _settle(session, uplink.jobId);
         uplink.publish(uplinkId, reason, msg.data[:0]);
-        if (_isOvertaken(uplink, session.job, reason)) return;
+        if (_isOvertaken(uplink, session.job, reason) || _isReported(session, reason)) return;
         Reports.report(anomalies, uplink.party, uplink.jobId, session.job.round, uint8(reason), uplinkId);
         session.status = registry.statusOf(uplink.party); // perhaps suspended now
+    }
+
+    /// @dev A batch that is late, or has too many leaves, or whose sender was suspended, is that once, whatever its number of
+    /// leaves; other faults are of a leaf, and the third suspends. So a batch has few reports, and a bound for its gas.
+    function _isReported(Session memory session, Reason reason) private pure returns (bool before) {
+        bool isOfTheCall =
+            reason == Reason.SenderSuspended || reason == Reason.RateExceeded || reason == Reason.DeadlineMissed;
+        if (!isOfTheCall) return false;
+        // forge-lint: disable-next-line(incorrect-shift)
+        uint256 bit = 1 << uint8(reason);
+        before = session.reported & bit != 0;
+        session.reported |= bit;
     }
 
     /// @dev While an uplink is on its way others may abort or expire the job, close the inference request, or in a pipelined

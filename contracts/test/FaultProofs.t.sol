@@ -64,7 +64,9 @@ contract FaultProofsTest is Gated {
         vm.expectEmit(true, true, true, true, address(record));
         emit IAnomalyRecord.FaultRecorded(1, bob, JOB, 1, Faults.EQUIVOCATION, Faults.SUSPENSION, evidence);
         vm.expectEmit(true, true, true, true, address(proofs));
-        emit IFaultProofs.FaultProven(1, bob, STRANGER, evidence, ledger.uplinkIdOf(bob, a), ledger.uplinkIdOf(bob, b));
+        emit IFaultProofs.ProofAccepted(
+            1, bob, STRANGER, evidence, ledger.uplinkIdOf(bob, a), ledger.uplinkIdOf(bob, b)
+        );
         vm.prank(STRANGER);
         assertEq(proofs.proveEquivocation(bob, a, signatureA, b, signatureB), 1, "faultId");
         assertStatus(bob, IParticipantRegistry.Status.Suspended);
@@ -197,7 +199,7 @@ contract FaultProofsTest is Gated {
             vm.expectRevert(expected);
             proofs.proveEquivocation(unknown[i], a, new bytes(65), b, new bytes(65));
             vm.expectRevert(expected);
-            proofs.provePayloadMismatch(unknown[i], a, 0, 0, new bytes32[](0), "");
+            proofs.provePayloadMismatch(unknown[i], a, 0, "");
             vm.expectRevert(expected);
             proofs.proveReplay(unknown[i], a, b);
         }

@@ -149,6 +149,56 @@ contract UplinkBatchTest is Deployed {
         assertEq(_strikes(BOB), 3, "strikes");
     }
 
+    function test_submitBatch_reportsOnce_whenAllOfItIsLate() public {
+        for (uint32 i = 0; i < 5; ++i) {
+            leaves.push(_sound(i));
+        }
+        _pass(jobId);
+        (bytes32[] memory ids, IUplinkLedger.Reason[] memory reasons) = _batch(BOB, 1);
+        for (uint256 i = 0; i < 5; ++i) {
+            assertReason(reasons[i], IUplinkLedger.Reason.DeadlineMissed, "each has its verdict");
+        }
+        assertEq(_faults(), 1, "one report");
+        assertEq(anomalies.faultOf(1).evidence, ids[0], "of the first");
+        _batch(BOB, 1);
+        assertEq(_faults(), 2, "the next batch is late again");
+        assertEq(_strikes(BOB), 1, "which is a strike");
+    }
+
+    function test_submitBatch_reportsOnce_whenItExceedsTheRateOrItsSenderIsSuspended() public {
+        for (uint32 i = 0; i < 256; ++i) {
+            leaves.push(_sound(i));
+        }
+        for (uint32 i = 0; i < 4; ++i) {
+            _batch(BOB, 1);
+            for (uint32 j = 0; j < 256; ++j) {
+                leaves[j] = _sound(256 * (i + 1) + j);
+            }
+        }
+        assertEq(ledger.uplinksOf(jobId, 1), MAX_UPLINKS, "1000 of 1024");
+        assertEq(_faults(), 1, "one report for 24 leaves");
+        assertEq(anomalies.faultOf(1).reason, uint8(IUplinkLedger.Reason.RateExceeded), "reason");
+        _suspend(BOB);
+        (, IUplinkLedger.Reason[] memory reasons) = _batch(BOB, 1);
+        assertReason(reasons[255], IUplinkLedger.Reason.SenderSuspended, "suspended");
+        assertEq(_faults(), 2, "one report for 256 leaves");
+    }
+
+    function test_submitBatch_staysBelowTheLargestTransaction_whateverItsFaults() public {
+        IUplinkLedger.Leaf[] memory full = new IUplinkLedger.Leaf[](256);
+        for (uint32 i = 0; i < 256; ++i) {
+            uint8 kind = i % 2 == 0 ? Kinds.HISTOGRAM : Kinds.PARTITION;
+            address recipient = i % 3 == 0 ? ALICE : i % 3 == 1 ? CAROL : DAVE;
+            full[i] = _leafOf(type(uint32).max - i / 4, kind, recipient, bytes32(uint256(i % 2)), 999);
+        }
+        vm.prank(BOB);
+        uint256 before = gasleft();
+        (, IUplinkLedger.Reason[] memory reasons) = ledger.submitBatch(jobId, 1, 0, 1, full);
+        uint256 used = before - gasleft();
+        assertReason(reasons[255], IUplinkLedger.Reason.SenderSuspended, "at last");
+        assertTrue(21_000 + 256 * 64 * 16 + used < 12_000_000, vm.toString(used));
+    }
+
     function test_submitBatch_changesNothing_whenLeavesAreAcceptedAlready() public {
         leaves.push(_sound(0));
         leaves.push(_sound(1));
@@ -246,7 +296,7 @@ contract UplinkBatchTest is Deployed {
         uint256 snapshot = vm.snapshotState();
         vm.recordLogs();
         (bytes32[] memory ids, IUplinkLedger.Reason[] memory reasons) = _batch(BOB, round);
-        bytes32 events = keccak256(abi.encode(vm.getRecordedLogs()));
+        bytes32 events = _judgments(vm.getRecordedLogs());
         bytes32 state = _stateOf(round);
         assertTrue(vm.revertToState(snapshot), "reverted");
         vm.recordLogs();
@@ -255,13 +305,20 @@ contract UplinkBatchTest is Deployed {
             assertEq(ids[i], id, "id");
             assertReason(reasons[i], reason, "reason");
         }
-        assertEq(keccak256(abi.encode(vm.getRecordedLogs())), events, "events");
+        assertEq(_judgments(vm.getRecordedLogs()), events, "events");
         assertEq(_stateOf(round), state, "state");
+    }
+
+    /// @dev The ledger's events; reports are fewer in a batch.
+    function _judgments(Vm.Log[] memory logs) private view returns (bytes32 digest) {
+        for (uint256 i = 0; i < logs.length; ++i) {
+            if (logs[i].emitter == address(ledger)) digest = keccak256(abi.encode(digest, logs[i]));
+        }
     }
 
     function _stateOf(uint32 round) private view returns (bytes32 digest) {
         (uint64 accepted, uint64 rejected) = ledger.countsOf(jobId);
-        digest = keccak256(abi.encode(accepted, rejected, _strikes(BOB), registry.statusOf(BOB), _faults()));
+        digest = keccak256(abi.encode(accepted, rejected, _strikes(BOB), registry.statusOf(BOB)));
         (uint32 inForce, uint16 attempt, uint8 acceptedMask, uint8 rejectedMask) = ledger.roundOf(jobId);
         uint16 count = ledger.uplinksOf(jobId, 1);
         digest = keccak256(abi.encode(digest, inForce, attempt, acceptedMask, rejectedMask, count));

@@ -16,6 +16,8 @@ contract UplinkHandler is Deployed {
     address[] private _senders;
     mapping(bytes32 slot => bytes32) public firstDigest;
     mapping(address party => bool) public missedOnce;
+    mapping(IUplinkLedger.Reason => uint256 call) public reportedIn;
+    uint256 public calls;
     mapping(address party => mapping(uint256 place => uint256)) public acceptedIn;
     mapping(address party => uint256) public strikesSinceReinstated;
     mapping(bytes32 roundAndAttempt => bool) public hasBegun;
@@ -29,6 +31,7 @@ contract UplinkHandler is Deployed {
     }
 
     function submit(uint256 seed, uint8 kind, uint8 step, uint8 variant, bool wrong) external {
+        ++calls;
         address sender = roster[seed % 3];
         bytes memory payload = bytes.concat("payload ", bytes1(variant % 2));
         IUplinkLedger.Envelope memory envelope = _envelope(jobId, currentRound, 2 + kind % 5);
@@ -41,6 +44,7 @@ contract UplinkHandler is Deployed {
     }
 
     function submitBatch(uint256 seed, uint256 count, bool wrong) external {
+        ++calls;
         address sender = roster[seed % 3];
         IUplinkLedger.Leaf[] memory leaves = new IUplinkLedger.Leaf[](1 + count % 6);
         IUplinkLedger.Envelope[] memory envelopes = new IUplinkLedger.Envelope[](leaves.length);
@@ -75,6 +79,8 @@ contract UplinkHandler is Deployed {
 
     /// @dev All payloads here have one length, so a slot with an uplink's digest holds that very uplink.
     function _note(address sender, IUplinkLedger.Envelope memory envelope, IUplinkLedger.Reason reason) private {
+        bool isFirst = reportedIn[reason] != calls;
+        reportedIn[reason] = calls;
         bytes32 slot = _slot(sender, envelope);
         if (firstDigest[slot] == envelope.digest) {
             assertReason(reason, IUplinkLedger.Reason.Accepted, "repeated");
@@ -92,8 +98,11 @@ contract UplinkHandler is Deployed {
             assertTrue(count <= MAX_RATE, "more than the rate");
             assertTrue(block.timestamp <= jobs.deadlineOf(jobId), "after the deadline");
         } else if (reason == IUplinkLedger.Reason.DeadlineMissed) {
-            if (missedOnce[sender]) ++strikesSinceReinstated[sender]; // the first time is on the record only
+            // the first time is on the record only, and a batch is late once
+            if (missedOnce[sender] && isFirst) ++strikesSinceReinstated[sender];
             missedOnce[sender] = true;
+        } else if (reason == IUplinkLedger.Reason.RateExceeded) {
+            if (isFirst) ++strikesSinceReinstated[sender];
         } else if (reason != IUplinkLedger.Reason.SenderSuspended && envelope.attempt >= currentAttempt) {
             ++strikesSinceReinstated[sender]; // an earlier attempt was overtaken, which is nobody's fault
         }

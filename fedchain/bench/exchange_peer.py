@@ -19,6 +19,7 @@ from typing import Any
 from fedchain.bench.exchange_child import serve
 from fedchain.chain import ChainClient, Consortium, Deployment, JobPolicy, Sender, dev_accounts
 from fedchain.crypto.merkle import payload_digest
+from fedchain.crypto.seal import SealingKey
 from fedchain.exchange import Access, Exchange, Identity, Inbox, JobChannel
 from fedchain.exchange.tls import der_of, server_name_of
 from fedchain.messages import Envelope, Partition
@@ -62,6 +63,7 @@ class Peer:
             name=PartyId(name),
             endpoint=self._exchange.endpoint,
             certificate=self._identity.certificate,
+            encryption_key=SealingKey.generate().public,
         )
         return {"address": account.address, "certificate": self._identity.certificate_pem.decode()}
 

@@ -151,6 +151,38 @@ class Account:
         signature: bytes = self._key.sign_recoverable(_uplink_hash(uplink_id), hasher=None)
         return signature[:64] + bytes((27 + signature[64],))
 
+    def sign_rotation(
+        self, *, chain_id: int, registry: str, party: str, successor: str, nonce: int, deadline: int
+    ) -> bytes:
+        """Hand a party over to another key: EIP-712's signature of what `ParticipantRegistry.rotateKey` takes.
+
+        It is good for this one rotation alone: chain, registry, party, new key and nonce are in it.
+
+        Args:
+            chain_id: of the chain.
+            registry: address of the registry.
+            party: address of the party for which this account acts.
+            successor: address of the key that is to act for it.
+            nonce: how often its key was rotated before.
+            deadline: until when it may be mined, seconds of the chain's clock.
+
+        Returns:
+            65 bytes: r, s (low), and v, 27 or 28.
+        """
+        signed = self._local.sign_typed_data(
+            domain_data={"name": "fedchain", "version": "1", "chainId": chain_id, "verifyingContract": registry},
+            message_types={
+                "KeyRotation": [
+                    {"name": "party", "type": "address"},
+                    {"name": "newSigner", "type": "address"},
+                    {"name": "nonce", "type": "uint64"},
+                    {"name": "deadline", "type": "uint64"},
+                ]
+            },
+            message_data={"party": party, "newSigner": successor, "nonce": nonce, "deadline": deadline},
+        )
+        return bytes(signed.signature)
+
     def __repr__(self) -> str:
         return f"Account({self.address})"
 

@@ -27,6 +27,12 @@ CONTRACT_NAMES = (
 )  # fmt: skip
 """In the order of deployment."""
 
+LASTING = (STEWARDS, REGISTRY, DIRECTORY)
+"""Those that a new version of the others keeps: members, their standing and the history of versions live on."""
+
+VERSIONED = tuple(name for name in CONTRACT_NAMES if name not in LASTING)
+"""Those that a new version replaces, in the order of deployment."""
+
 
 @dataclass(frozen=True)
 class Artifact:

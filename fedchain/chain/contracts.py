@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from fedchain.chain.abi import function
-from fedchain.chain.artifacts import CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
+from fedchain.chain.artifacts import CONTRIBUTIONS, DIRECTORY, JOBS, LEDGER, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
-from fedchain.chain.gas import batch_gas, uplink_gas
+from fedchain.chain.faults import Faults
+from fedchain.chain.gas import DEADLINE_GAS, batch_gas, uplink_gas
 from fedchain.chain.models import Models
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
 from fedchain.chain.sender import Sender
+from fedchain.chain.stewarding import Stewarding, Vote
 from fedchain.chain.transaction import Call, Receipt
+from fedchain.chain.versions import Versions
 from fedchain.chain.views import BatchLeaf, JobPolicy
 from fedchain.errors import ChainError, ConfigError
 from fedchain.messages.envelope import Envelope
-from fedchain.types import SCHEMA_VERSION, JobId
+from fedchain.types import SCHEMA_VERSION, JobId, Status
 
 MAX_LEAVES = 256
 """Uplinks of one batch, as in `UplinkLedger`."""
@@ -27,7 +30,7 @@ _E = TypeVar("_E", bound=ChainEvent)
 
 
 class Consortium(ConsortiumReads):
-    """The five contracts of a deployment.
+    """The contracts of a deployment.
 
     Args:
         client: the chain.
@@ -36,6 +39,9 @@ class Consortium(ConsortiumReads):
 
     Attributes:
         models: the model registry.
+        stewards: who they are, and their votes.
+        versions: the directory of versions.
+        faults: the anomaly record, and proofs of faults.
 
     Raises:
         WrongChainError: the chain is not the recorded one.
@@ -49,6 +55,9 @@ class Consortium(ConsortiumReads):
         super().__init__(client, deployment)
         self.sender = sender
         self.models = Models(self._read, self._write)
+        self.stewards = Stewarding(self._read, self._write, self._addresses)
+        self.versions = Versions(self._read, self._write, self._addresses[DIRECTORY])
+        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses[LEDGER])
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
         """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.
@@ -60,31 +69,59 @@ class Consortium(ConsortiumReads):
             raise ConfigError("this connection to the chain has no sender, it can only read")
         return self.sender.account.sign_uplink(uplink_id)
 
-    def register(self, name: str, endpoint: str, certificate: bytes) -> Receipt:
+    def acting_for(self) -> str:
+        """The party for which this connection's key acts: the same address until its key is rotated.
+
+        Raises:
+            ConfigError: there is no sender, or its key acts for nobody.
+        """
+        if self.sender is None:
+            raise ConfigError("this connection to the chain has no sender, it can only read")
+        party, status = self._read(REGISTRY, "identify", self.sender.address)
+        if Status(status) is Status.UNKNOWN:
+            raise ConfigError(f"the key of {self.sender.address} acts for no participant of this consortium")
+        return str(party)
+
+    def register(self, name: str, endpoint: str, certificate: bytes, encryption_key: bytes) -> Receipt:
         """Enter oneself in the registry: public from then on.
 
         Args:
             name: 1..64 characters of [a-z0-9_-], unique.
             endpoint: where one's node answers, 1..256 bytes.
             certificate: DER of the node's self-signed X.509 certificate, 1..2048 bytes, no other participant's.
+            encryption_key: X25519 public key of the node, 32 bytes.
         """
-        return self._write(REGISTRY, "register", name, endpoint, certificate)
+        return self._write(REGISTRY, "register", name, endpoint, certificate, encryption_key)
 
     def set_service(self, endpoint: str, certificate: bytes) -> Receipt:
         """Announce where one's node answers, and with which certificate; both as in `register`."""
         return self._write(REGISTRY, "setService", endpoint, certificate)
 
-    def accredit(self, address: str) -> Receipt:
-        """Steward: let a registered participant take part."""
-        return self._write(REGISTRY, "accredit", address)
+    def set_encryption_key(self, encryption_key: bytes) -> Receipt:
+        """Announce another encryption key, as in `register`."""
+        return self._write(REGISTRY, "setEncryptionKey", encryption_key)
 
-    def suspend(self, address: str, reason: str) -> Receipt:
-        """Steward: stop a participant; the reason is public."""
-        return self._write(REGISTRY, "suspend", address, reason)
+    def rotate_key(self, party: str, deadline: int, signature: bytes) -> Receipt:
+        """Make this sender's account the key of a participant; the present key then acts for nobody, for ever.
 
-    def reinstate(self, address: str) -> Receipt:
-        """Steward: accredit a suspended participant again; its strikes are forgotten."""
-        return self._write(REGISTRY, "reinstate", address)
+        Args:
+            party: address of the participant.
+            deadline: until when it may be mined, seconds of the chain's clock.
+            signature: the present key's, of `Account.sign_rotation`.
+        """
+        return self._write(REGISTRY, "rotateKey", party, deadline, signature)
+
+    def accredit(self, address: str) -> Vote:
+        """See `Stewarding.accredit`."""
+        return self.stewards.accredit(address)
+
+    def suspend(self, address: str, reason: str) -> Vote:
+        """See `Stewarding.suspend`."""
+        return self.stewards.suspend(address, reason)
+
+    def reinstate(self, address: str) -> Vote:
+        """See `Stewarding.reinstate`."""
+        return self.stewards.reinstate(address)
 
     def propose(self, spec: bytes, roster: Sequence[str], policy: JobPolicy) -> JobId:
         """Propose a job to a roster, the active party first. Spec, roster and policy are public.
@@ -94,7 +131,17 @@ class Consortium(ConsortiumReads):
             roster: 2..8 distinct accredited addresses, the caller's among them.
             policy: the contract's bounds.
         """
-        values = (policy.max_payload_bytes, policy.max_rounds, policy.max_statistic_e6, policy.pipelined)
+        values = (
+            policy.max_payload_bytes,
+            policy.max_rounds,
+            policy.max_statistic_e6,
+            policy.pipelined,
+            policy.phase_seconds,
+            policy.round_seconds,
+            policy.max_uplinks_per_round,
+            policy.ends_on_suspension,
+            policy.version,
+        )
         receipt = self._write(JOBS, "propose", spec, list(roster), values)
         return _first(receipt, JobProposed, "propose").job_id
 
@@ -124,6 +171,22 @@ class Consortium(ConsortiumReads):
     def abort(self, job_id: JobId, reason: str) -> Receipt:
         """Roster party: end a job that is not completed; the reason (at most 256 bytes) is public."""
         return self._write(JOBS, "abort", job_id_bytes(job_id), reason)
+
+    def attend(self, job_id: JobId) -> Receipt:
+        """Roster party: say that one is there and waits, in the phase or round in force; before its deadline."""
+        return self._write(JOBS, "attend", job_id_bytes(job_id))
+
+    def close_round(self, job_id: JobId) -> Receipt:
+        """Anyone: close the round in force once its deadline is over; who is missing is named and reported."""
+        return self._send(self._call(JOBS, "closeRound", job_id_bytes(job_id)), DEADLINE_GAS)
+
+    def mark_missing(self, job_id: JobId) -> Receipt:
+        """Anyone: the same for the phases other than training."""
+        return self._send(self._call(JOBS, "markMissing", job_id_bytes(job_id)), DEADLINE_GAS)
+
+    def expire(self, job_id: JobId) -> Receipt:
+        """Anyone: end a job whose time is over twice, or as soon as its policy says because of a suspension."""
+        return self._send(self._call(JOBS, "expire", job_id_bytes(job_id)), DEADLINE_GAS)
 
     def submit(self, envelope: Envelope, payload: bytes) -> tuple[Receipt, UplinkJudged | None]:
         """Uplink a payload and return the contract's judgement, which may be a rejection.
@@ -166,7 +229,7 @@ class Consortium(ConsortiumReads):
         Raises:
             TransactionError: `CallerNotAccredited(…)`: never accredited; `BatchSizeInvalid(…)`.
         """
-        values = [(leaf.step, int(leaf.kind), leaf.recipient, leaf.digest, leaf.size) for leaf in leaves]
+        values = [leaf.packed() for leaf in leaves]
         call = self._call(LEDGER, "submitBatch", job_id_bytes(job_id), round, attempt, SCHEMA_VERSION, values)
         receipt = self._send(call, batch_gas(len(leaves)))
         return receipt, [event for event in receipt.events if isinstance(event, UplinkJudged)]

@@ -10,6 +10,7 @@ from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import Values, type_strings
 from fedchain.chain.artifacts import load_artifact
+from fedchain.chain.deadline_events import DEADLINE_EVENTS
 from fedchain.chain.events import (
     AlignmentDeclared,
     ChainEvent,
@@ -36,10 +37,13 @@ from fedchain.chain.events import (
     StrikeRecorded,
     UplinkJudged,
 )
+from fedchain.chain.fault_events import FAULT_EVENTS, FaultOverturned
+from fedchain.chain.judgments import decode_judgment
+from fedchain.chain.standing_events import STANDING_EVENTS, ParticipantBanned, StandingVoted
+from fedchain.chain.versions import name_text
 from fedchain.chain.views import JobPolicy, RequestStatus, kind_of_number
 from fedchain.errors import ChainError
-from fedchain.messages.envelope import Envelope
-from fedchain.types import JobId, Phase, Reason
+from fedchain.types import Answer, JobId, Phase, Reason, Status
 
 
 def job_id_of(value: bytes) -> JobId:
@@ -49,22 +53,16 @@ def job_id_of(value: bytes) -> JobId:
 
 def policy_of(value: dict[str, Any]) -> JobPolicy:
     """The policy of a decoded `JobManager.Policy`."""
-    return JobPolicy(value["maxPayloadBytes"], value["maxRounds"], value["maxStatisticE6"], value["pipelined"])
-
-
-def envelope_of(value: dict[str, Any]) -> Envelope:
-    """The envelope of a decoded `UplinkLedger.Envelope`."""
-    return Envelope(
-        job_id=value["jobId"],
-        round=value["round"],
-        attempt=value["attempt"],
-        step=value["step"],
-        kind=kind_of_number(value["kind"]),
-        recipient=bytes.fromhex(value["recipient"][2:]),
-        digest=value["digest"],
-        size=value["size"],
-        statistic_e6=value["statisticE6"],
-        schema=value["schema"],
+    return JobPolicy(
+        max_payload_bytes=value["maxPayloadBytes"],
+        max_rounds=value["maxRounds"],
+        max_statistic_e6=value["maxStatisticE6"],
+        pipelined=value["pipelined"],
+        phase_seconds=value["phaseSeconds"],
+        round_seconds=value["roundSeconds"],
+        max_uplinks_per_round=value["maxUplinksPerRound"],
+        ends_on_suspension=value["endsOnSuspension"],
+        version=value["version"],
     )
 
 
@@ -82,15 +80,30 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "utilityEmptyE6": ("empty", int),
     "policy": ("policy", policy_of),
     "phase": ("phase", Phase),
-    "envelope": ("envelope", envelope_of),
+    "acceptedMask": ("accepted_mask", int),
+    "rejectedMask": ("rejected_mask", int),
+    "missingMask": ("missing_mask", int),
     "outcome": ("outcome", RequestStatus),
+    "encryptionKey": ("encryption_key", bytes),
+    "oldSigner": ("old_signer", str),
+    "newSigner": ("new_signer", str),
+    "proposed": ("proposed", Status),
+    "notBefore": ("not_before", int),
+    "names": ("names", lambda names: tuple(map(name_text, names))),
+    "faultId": ("fault_id", int),
+    "answer": ("answer", Answer),
+    "kind": ("kind", kind_of_number),
+    "statisticE6": ("statistic_e6", int),
+    "scoreE6": ("score_e6", int),
+    "commitUntil": ("commit_until", int),
 }
-_TEXT_REASONS = (JobAborted, ParticipantSuspended)
+_TEXT_REASONS = (JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted, FaultOverturned)
 _CLASSES: tuple[type[ChainEvent], ...] = (
     ParticipantRegistered, ServiceChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
     JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed, ModelProposed,
     ModelApproved, ModelFrozen, ModelActivated, ModelRolledBack,
+    *STANDING_EVENTS, *FAULT_EVENTS, *DEADLINE_EVENTS,
 )  # fmt: skip
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 
@@ -154,7 +167,6 @@ class EventDecoder:
             layout = self._layouts.get((log["address"].lower(), topics[0].lower())) if topics else None
             if layout is None or log.get("removed"):
                 return None
-            words = bytes.fromhex("".join(topic[2:] for topic in topics[1:]))
             data = bytes.fromhex(log["data"][2:])
             place: dict[str, Any] = {
                 "block_number": int(log["blockNumber"], 16),
@@ -162,6 +174,9 @@ class EventDecoder:
                 "log_index": int(log["logIndex"], 16),
                 "transaction_hash": bytes.fromhex(log["transactionHash"][2:]),
             }
+            if layout.event is UplinkJudged:
+                return decode_judgment(topics, data, place)
+            words = bytes.fromhex("".join(topic[2:] for topic in topics[1:]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ChainError(f"the node sent a log of another shape: {error!r}") from error
         name = layout.event.__name__

@@ -21,6 +21,9 @@ from fedchain.chain.client import ChainClient
 from fedchain.chain.transaction import Call, Signed
 from fedchain.errors import ConfigError, WrongChainError
 
+DEFAULT_DELAY_SECONDS = 2 * 86_400
+"""So long every party has to look at another version of the contracts, and to leave."""
+
 _MAX_FILE_BYTES = 16 << 20
 _Hash = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-f]{64}$")]
 _Address = Annotated[str, msgspec.Meta(pattern="^0x[0-9a-fA-F]{40}$")]
@@ -58,6 +61,19 @@ class _Withdrawn(_Line, tag="withdrawn", frozen=True):
     tx_hash: _Hash
 
 
+def checked_threshold(threshold: int | None, stewards: Sequence[str]) -> int:
+    """How many of the stewards carry a motion; by default more than half of them.
+
+    Raises:
+        ConfigError: more than there are, or none.
+    """
+    if threshold is None:
+        return len(stewards) // 2 + 1
+    if not 1 <= threshold <= len(stewards):
+        raise ConfigError(f"threshold: {threshold} votes of {len(stewards)} stewards; give 1 to {len(stewards)}")
+    return threshold
+
+
 def progress_path(out: Path) -> Path:
     """The file beside a deployment file."""
     return out.with_name(f"{out.name}.progress")
@@ -73,9 +89,12 @@ class DeployLog:
         client: the chain.
         deployer: address that deploys.
         stewards: addresses; None takes those of the begun deployment, else the deployer alone.
+        threshold: how many of them carry a motion; None takes the begun deployment's, else more than half.
+        delay_seconds: between a change of the directory and its effect; None takes the begun deployment's, else
+            `DEFAULT_DELAY_SECONDS`.
 
     Attributes:
-        stewards: addresses that accredit participants.
+        stewards, threshold, delay_seconds: what is deployed.
         resumed: transactions that an earlier run has recorded.
 
     Raises:
@@ -89,8 +108,8 @@ class DeployLog:
         client: ChainClient,
         deployer: str,
         stewards: Sequence[str] | None,
-        threshold: int | None,
-        delay_seconds: int,
+        threshold: int | None = None,
+        delay_seconds: int | None = None,
     ) -> None:
         self._path = path
         self._transactions: list[Signed] = []
@@ -100,16 +119,17 @@ class DeployLog:
             if begun is None:
                 self.stewards = list(stewards or [deployer])
                 genesis = "0x" + client.genesis_hash().hex()
-                self.threshold = threshold or len(self.stewards) // 2 + 1
-                self.delay_seconds = delay_seconds
+                self.threshold = checked_threshold(threshold, self.stewards)
+                self.delay_seconds = DEFAULT_DELAY_SECONDS if delay_seconds is None else delay_seconds
                 self._append(
-                    _Begun(client.chain_id, genesis, deployer, self.stewards, self.threshold, delay_seconds)
+                    _Begun(client.chain_id, genesis, deployer, self.stewards, self.threshold, self.delay_seconds)
                 )
             else:
                 self.stewards = begun.stewards
                 self.threshold = begun.threshold
                 self.delay_seconds = begun.delay_seconds
                 self._check(begun, client, deployer, stewards)
+                self._check_terms(begun, threshold, delay_seconds)
             self.resumed = len({one.nonce for one in self._transactions})
         except BaseException:
             os.close(self._descriptor)
@@ -247,6 +267,17 @@ class DeployLog:
                 f"{self._path}: a deployment with the stewards {', '.join(begun.stewards)} is unfinished; "
                 f"give these or none, {anew}"
             )
+
+    def _check_terms(self, begun: _Begun, threshold: int | None, delay_seconds: int | None) -> None:
+        for what, asked, found in (
+            ("threshold", threshold, begun.threshold),
+            ("delay", delay_seconds, begun.delay_seconds),
+        ):
+            if asked is not None and asked != found:
+                raise ConfigError(
+                    f"{self._path}: a deployment with the {what} {found} is unfinished, not {asked}; "
+                    f"give that or none, or remove {self._path} to deploy anew"
+                )
 
     def _append(self, line: _Line) -> None:
         """Write a line; it is on the disk when this returns."""

@@ -20,21 +20,29 @@ Hash = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
 
 
 class DeployedContract(BaseModel):
-    """Where a contract stands, and the Keccak-256 of the code that was put there."""
+    """Where a contract stands.
+
+    Attributes:
+        address: its.
+        code_hash: Keccak-256 of the code that was put there.
+        deployer: who did, where that is not the deployment's deployer: an earlier version's.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: Address
     code_hash: Hash
+    deployer: Address | None = None
 
 
 class Deployment(BaseModel):
-    """A deployment as recorded; nothing in it is secret.
+    """One version of a consortium's contracts as recorded; nothing in it is secret.
 
     Attributes:
+        version: of the consortium's directory in which these contracts are in force, from 1.
         chain_id: of the chain.
         genesis_hash: hash of block 0, so that a chain that was reset is noticed.
-        deployer: address that deployed, and administers the registry's roles.
+        deployer: address that deployed; it may do nothing more, once all is wired.
         stewards: addresses that voted on members and changes at the deployment; `Stewards` knows today's.
         threshold: how many of them carried a motion.
         delay_seconds: between a change of the directory and its effect.
@@ -44,6 +52,7 @@ class Deployment(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: Annotated[int, Field(ge=1)] = 1
     chain_id: Annotated[int, Field(ge=0)]
     genesis_hash: Hash
     deployer: Address
@@ -58,6 +67,10 @@ class Deployment(BaseModel):
         if set(self.contracts) != set(CONTRACT_NAMES):
             raise ValueError(f"contracts must be exactly {', '.join(CONTRACT_NAMES)}")
         return self
+
+    def deployer_of(self, name: str) -> str:
+        """Who deployed a contract."""
+        return self.contracts[name].deployer or self.deployer
 
     @property
     def addresses(self) -> dict[str, str]:

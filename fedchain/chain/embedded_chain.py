@@ -30,6 +30,7 @@ from fedchain.chain.account import DEV_MNEMONIC, DEV_PATH
 from fedchain.chain.embedded_store import EmbeddedStore, KeptBlock, KeptLog, RecordingDB
 
 BLOCK_GAS_LIMIT = 10**9
+MAX_TIME_STEP_SECONDS = 2**31
 DEV_ACCOUNTS = 10
 
 _MALFORMED = (PyEVMError, ValidationError, RLPException, ValueError, TypeError, IndexError)
@@ -88,6 +89,7 @@ class EmbeddedChain:
         self._chain = backend.chain
         self._lock = threading.RLock()
         self._store = store
+        self._seconds_ahead = 0
         self._blocks: list[Mined] = []
         self._by_transaction: dict[bytes, int] = {}
         self._by_hash: dict[bytes, int] = {}
@@ -144,8 +146,7 @@ class EmbeddedChain:
                     raise RefusedError(f"transaction is for chain {transaction.chain_id}, not {self.chain_id}")
                 if digest in self._by_transaction:
                     raise RefusedError("already known")
-                now = max(int(time.time()), self._blocks[-1].header.timestamp + 1)
-                self._chain.set_header_timestamp(now)
+                self._chain.set_header_timestamp(self._next_timestamp())
                 result, receipts, computations = self._chain.mine_all([transaction], mix_hash=os.urandom(32))
             except _MALFORMED as error:
                 words = str(error)
@@ -164,6 +165,32 @@ class EmbeddedChain:
             self._enter(mined)
             return digest
 
+    def increase_time(self, seconds: int) -> int:
+        """Move the clock of all later blocks ahead of the next one's time, so that a deadline need not be waited for.
+
+        Nothing is kept of it: a chain that is started again from its file goes on a second per block until the
+        machine's clock has caught up.
+
+        Args:
+            seconds: 0 to `MAX_TIME_STEP_SECONDS`.
+
+        Returns:
+            By how many seconds the clock is ahead of the machine's now.
+
+        Raises:
+            RefusedError: out of range.
+        """
+        if not 0 <= seconds <= MAX_TIME_STEP_SECONDS:
+            raise RefusedError(f"the clock goes 0 to {MAX_TIME_STEP_SECONDS} seconds ahead, not {seconds}")
+        with self._lock:
+            # blocks that follow each other within a second have made the chain's time run ahead by itself
+            self._seconds_ahead = self._next_timestamp() + seconds - int(time.time())
+            return self._seconds_ahead
+
+    def _next_timestamp(self) -> int:
+        """Of a block that is mined now."""
+        return max(int(time.time()) + self._seconds_ahead, int(self._blocks[-1].header.timestamp) + 1)
+
     def _keep(self, mined: Mined) -> None:
         """Write a block to the file, before anybody hears of it."""
         if self._store is None or self._database is None:
@@ -174,6 +201,9 @@ class EmbeddedChain:
 
     def call(self, sender: bytes, to: bytes, data: bytes, value: int, gas: int | None, number: int) -> bytes:
         """Execute a call on the state after a block, and forget it.
+
+        After the newest one it is executed as a transaction in the next block would be, at the time that it would have:
+        a deadline passes while no block is mined, too.
 
         Raises:
             RefusedError: it reverted (code 3 with the revert data) or failed.
@@ -198,8 +228,11 @@ class EmbeddedChain:
     ) -> tuple[int, Any]:
         """The gas that a transaction costs before it is executed, and its execution, which leaves no trace."""
         with self._lock:
-            header = self.block(number).header
-            vm = self._chain.get_vm(at_header=header)
+            if number == self.head:
+                self._chain.set_header_timestamp(self._next_timestamp())
+                vm = self._chain.get_vm()
+            else:
+                vm = self._chain.get_vm(at_header=self.block(number).header)
             transaction = vm.get_transaction_builder().create_unsigned_transaction(
                 nonce=vm.state.get_nonce(sender),
                 gas_price=0,

@@ -39,6 +39,7 @@ class EmbeddedRpc:
             "eth_getTransactionReceipt": self._receipt,
             "eth_getTransactionByHash": self._transaction,
             "eth_getLogs": self._logs,
+            "evm_increaseTime": self._increase_time,
         }
 
     def answer(self, request: Any) -> Any:
@@ -83,6 +84,9 @@ class EmbeddedRpc:
 
     def _estimate(self, transaction: dict[str, Any], tag: Any = "latest") -> str:
         return hex(self._chain.estimate(**_call_fields(transaction), number=self._number(tag)))
+
+    def _increase_time(self, seconds: Any) -> int:
+        return self._chain.increase_time(int(seconds, 16) if isinstance(seconds, str) else int(seconds))
 
     def _receipt(self, transaction_hash: Any) -> dict[str, Any] | None:
         number = self._chain.number_of_transaction(_bytes(transaction_hash, 32))

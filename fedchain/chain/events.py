@@ -21,12 +21,18 @@ class ChainEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class ParticipantRegistered(ChainEvent):
-    """A participant entered itself; `fingerprint` is its certificate's SHA-256, 32 bytes."""
+    """A participant entered itself.
+
+    Attributes:
+        fingerprint: SHA-256 of its certificate, 32 bytes.
+        encryption_key: its X25519 public key, 32 bytes.
+    """
 
     party: str
     name: str
     endpoint: str
     fingerprint: bytes
+    encryption_key: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,7 @@ class ServiceChanged(ChainEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ParticipantAccredited(ChainEvent):
-    """A steward accredited a participant."""
+    """A participant was accredited; the steward's vote carried it."""
 
     party: str
     steward: str
@@ -48,7 +54,7 @@ class ParticipantAccredited(ChainEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ParticipantSuspended(ChainEvent):
-    """A participant was suspended, by a steward or, after three strikes, by the ledger."""
+    """A participant was suspended: a steward's vote carried it, or the anomaly record did it."""
 
     party: str
     by: str
@@ -57,7 +63,7 @@ class ParticipantSuspended(ChainEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ParticipantReinstated(ChainEvent):
-    """A steward reinstated a participant; its strikes are gone."""
+    """A participant was reinstated, its strikes are gone; the steward's vote carried it."""
 
     party: str
     steward: str
@@ -65,10 +71,11 @@ class ParticipantReinstated(ChainEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class StrikeRecorded(ChainEvent):
-    """A rejected uplink counted against its sender."""
+    """A fault counted against a participant; `strikes` count now."""
 
     party: str
     job_id: JobId
+    round: int
     reason: Reason
     strikes: int
 

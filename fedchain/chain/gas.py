@@ -49,8 +49,8 @@ def uplink_gas(calldata_bytes: int) -> int:
     """An upper bound of `UplinkLedger.submit`, for any verdict.
 
     A byte of calldata costs at most 40 (EIP-7623); copying, hashing and logging it about 15. The rest of an uplink
-    (four new slots, two events, a strike and a suspension, or a shard digest that completes the job) is below 400,000.
-    A full inline payload stays below the largest transaction.
+    (its verdict and the job's tally; a fault with a strike and a suspension, a statistic that is flagged, or a shard
+    digest that completes the job) is below 450,000. A full inline payload stays below the largest transaction.
     """
     return 500_000 + 60 * calldata_bytes
 
@@ -58,7 +58,15 @@ def uplink_gas(calldata_bytes: int) -> int:
 def batch_gas(leaves: int) -> int:
     """An upper bound of `UplinkLedger.submitBatch`, for any verdicts.
 
-    A leaf costs at most 61,000: calldata of 160 bytes, two new slots, an event; rejected ones less, but for strikes and
-    a suspension, which are within the constant.
+    A leaf costs at most 33,000, accepted or rejected: calldata of 64 bytes, a new slot, an event. A batch has few
+    reports of faults, however many of its leaves are at fault (`UplinkLedger`): they are within the constant.
     """
-    return min(300_000 + 66_000 * leaves, LARGEST_TRANSACTION)
+    return min(1_500_000 + 35_000 * leaves, LARGEST_TRANSACTION)
+
+
+DEADLINE_GAS = 2_500_000
+"""An upper bound of `JobManager.closeRound`, `markMissing` and `expire`: at most eight parties are named and reported.
+
+They are not estimated: whether a deadline is over depends on the time of the block, and a node may estimate with the
+time of the block before.
+"""

@@ -21,7 +21,6 @@ from fedchain.chain.views import (
     RequestStatus,
     RequestView,
     Verdict,
-    kind_of_number,
 )
 from fedchain.errors import ConfigError, TransactionError
 from fedchain.messages.envelope import Envelope
@@ -79,8 +78,36 @@ class ConsortiumReads:
 
     def participant(self, address: str) -> Participant:
         """A registry entry; its status is `UNKNOWN` when the address is not registered."""
-        name, endpoint, status, strikes, fingerprint = self._read(REGISTRY, "participantOf", address)
-        return Participant(checksum(address), name, endpoint, Status(status), strikes, fingerprint)
+        (found,) = self._read(REGISTRY, "participantOf", address)
+        status = Status(found["status"])
+        return Participant(
+            address=checksum(address),
+            name=found["name"],
+            endpoint=found["endpoint"],
+            status=status,
+            strikes=found["strikes"],
+            fingerprint=found["fingerprint"],
+            encryption_key=found["encryptionKey"],
+            signer="" if status is Status.UNKNOWN else found["signer"],
+            changes=found["changes"],
+        )
+
+    def party_of(self, signer: str) -> str | None:
+        """The address of the participant that a key acts for now; None if it acts for none, or does no more."""
+        party, _ = self._read(REGISTRY, "identify", signer)
+        return None if party == _ZERO_ADDRESS else str(party)
+
+    def is_key_of(self, party: str, key: str) -> bool:
+        """Whether a key acts, or ever acted, for a participant: whose signature its old ones are."""
+        return bool(self._read(REGISTRY, "isKeyOf", party, key)[0])
+
+    def rotation_nonce(self, party: str) -> int:
+        """How often a participant's key was rotated; part of what the present key signs for the next."""
+        return int(self._read(REGISTRY, "rotationNonce", party)[0])
+
+    def registry_epoch(self) -> int:
+        """Grows by one with each change of anybody's status, service or keys."""
+        return int(self._read(REGISTRY, "epoch")[0])
 
     def certificate(self, address: str) -> bytes:
         """The certificate that a participant registered, DER; empty when the address is not registered.
@@ -113,6 +140,8 @@ class ConsortiumReads:
             aligned_rows=view["alignedRows"],
             roster=view["roster"],
             policy=policy_of(view["policy"]),
+            deadline=view["deadline"],
+            closed=view["closed"],
         )
 
     def jobs(self) -> list[JobId]:
@@ -137,6 +166,18 @@ class ConsortiumReads:
         """Whether a party declared the stopping condition met."""
         return bool(self._read(JOBS, "hasStopped", job_id_bytes(job_id), address)[0])
 
+    def has_attended(self, job_id: JobId, address: str) -> bool:
+        """Whether a party said that it waits, in the phase in force, in training in the round and attempt in force."""
+        return bool(self._read(JOBS, "hasAttended", job_id_bytes(job_id), address)[0])
+
+    def is_expirable(self, job_id: JobId) -> bool:
+        """Whether anyone may end the job now, by `Consortium.expire`."""
+        return bool(self._read(JOBS, "isExpirable", job_id_bytes(job_id))[0])
+
+    def chain_time(self) -> int:
+        """The newest block's time, seconds since 1970: what the contracts' deadlines are compared with."""
+        return self.client.block_time()[1]
+
     def uplink_id(self, sender: str, envelope: Envelope) -> bytes:
         """The id that the ledger gives an uplink, computed here: 32 bytes.
 
@@ -149,16 +190,33 @@ class ConsortiumReads:
         size = 32 * len(envelope_values(envelope))
         return keccak(head + call[4 : 4 + size])
 
-    def verdict(self, uplink_id: bytes) -> Verdict:
-        """The contract's judgement of an uplink; `known` is False when there is none."""
-        (found,) = self._read(LEDGER, "verdictOf", uplink_id)
-        return Verdict(
-            sender=found["sender"],
-            reason=Reason(found["reason"]),
-            kind=kind_of_number(found["kind"]),
-            block_number=found["blockNumber"],
-            known=found["known"],
-        )
+    def verdict(self, party: str, envelope: Envelope) -> Verdict:
+        """The contract's judgement of what a party sent; `known` is False when there is none."""
+        (found,) = self._read(LEDGER, "verdictOf", party, envelope_values(envelope))
+        return Verdict(Reason(found["reason"]), found["blockNumber"], found["known"])
+
+    def slot(self, party: str, envelope: Envelope) -> bytes:
+        """What tells the uplink's slot from all others, 32 bytes, computed here; a slot takes one uplink.
+
+        Raises:
+            ChainError: a field does not fit its type.
+        """
+        values = envelope_values(envelope)
+        function(LEDGER, "submit").encode(values, b"")  # refuses what does not fit
+        types = ("address", "bytes32", "uint32", "uint16", "uint32", "uint8", "address")
+        return keccak(CODEC.encode(types, (party, *values[:6])))
+
+    def round_of(self, job_id: JobId) -> tuple[int, int, int, int]:
+        """The latest round and attempt with uplinks, and who had any accepted and rejected in it, as masks.
+
+        Bit i of a mask stands for the party at roster position i.
+        """
+        round, attempt, accepted, rejected = self._read(LEDGER, "roundOf", job_id_bytes(job_id))
+        return round, attempt, accepted, rejected
+
+    def uplinks_of(self, job_id: JobId, index: int) -> int:
+        """How many uplinks of the party at roster position `index` were accepted in that round and attempt."""
+        return int(self._read(LEDGER, "uplinksOf", job_id_bytes(job_id), index)[0])
 
     def counts(self, job_id: JobId) -> tuple[int, int]:
         """How many uplinks of a job were accepted and rejected."""
@@ -180,7 +238,7 @@ class ConsortiumReads:
         return RequestView(requester, RequestStatus(status), opened, closed)
 
     def events(self, from_block: int, to_block: int) -> list[ChainEvent]:
-        """The five contracts' events in a closed range of blocks, in the order of the chain.
+        """The contracts' events in a closed range of blocks, in the order of the chain.
 
         Args:
             from_block: first block.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from fedchain.chain.abi import describe_revert
@@ -18,6 +18,7 @@ from fedchain.chain.refusals import is_known, is_nonce, is_poor, is_price
 from fedchain.chain.reverts import revert_data, why_failed
 from fedchain.chain.rpc import RpcError
 from fedchain.chain.transaction import Call, Receipt, Signed, sign
+from fedchain.chain.turnstile import Turnstile
 from fedchain.chain.watcher import Flight, Watcher
 from fedchain.errors import ChainError, ConfigError, NonceTakenError, TransactionError
 
@@ -72,6 +73,7 @@ class Sender:
         self._timeout_seconds = receipt_timeout_seconds
         self._stuck_seconds = stuck_seconds
         self.on_wait: OnWait = unwatched
+        self._turnstile = Turnstile()
         self._lock = threading.RLock()
         self._flights: dict[int, Flight] = {}
         self._watcher: Watcher | None = None
@@ -126,6 +128,39 @@ class Sender:
                 the same call again finds out.
             ChainError: the node refused it, or it was not mined in time.
         """
+        with self._turnstile.passing():
+            return self._transact(call, gas, decoder)
+
+    @contextmanager
+    def alone(self) -> Iterator[Sender]:
+        """Keep others from sending: what is under way is waited for, and whoever comes waits.
+
+        Yields:
+            A sender of the same account and outbox, for what is to be done meanwhile.
+
+        Raises:
+            ChainError: what an earlier caller gave up on is not done.
+        """
+        with self._turnstile.closed():
+            self.resume()
+            try:
+                yield Sender(self.client, self.account, outbox=self._outbox, stuck_seconds=self._stuck_seconds)
+            finally:
+                with self._lock:
+                    self._watcher = self._nonce = None
+
+    def become(self, account: Account, outbox: Outbox) -> None:
+        """Send with another account from now on; only within `alone`."""
+        with self._lock:
+            self.account, self._outbox = account, outbox
+            self._watcher = self._nonce = self._gas_price = None
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether the outbox holds transactions of which it is not known whether they are mined."""
+        return bool(self._outbox.pending())
+
+    def _transact(self, call: Call, gas: int | None, decoder: EventDecoder | None) -> Receipt:
         flight = self._take_up(call)
         if flight is None:
             limit = self._estimate(call) if gas is None else gas

@@ -31,6 +31,7 @@ from fedchain.chain.artifacts import (
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.rpc import RpcError
+from fedchain.chain.versions import name_bytes
 from fedchain.errors import ContractMissingError
 
 
@@ -65,6 +66,12 @@ _TAKES: dict[str, tuple[str, ...]] = {
     PROOFS: (REGISTRY, LEDGER, ANOMALIES),
     MODELS: (REGISTRY, JOBS),
 }
+_WIRED: dict[str, tuple[tuple[str, str], ...]] = {
+    ANOMALIES: (("jobs", JOBS), ("ledger", LEDGER), ("proofs", PROOFS)),
+    JOBS: (("ledger", LEDGER),),
+    LEDGER: (("router", ROUTER),),
+}
+"""What the deployer wired afterwards: by contract, the views that name others."""
 
 
 def constructor_arguments(
@@ -89,9 +96,9 @@ def constructor_arguments(
 def check_contracts(client: ChainClient, deployment: Deployment) -> list[ContractCheck]:
     """Look at every contract of a deployment; sends no transaction, changes nothing.
 
-    Compared are the code on the chain, the hash in the deployment file and this package's artifact, and of what the
-    deployer wired afterwards: the ledger's role in the registry, the job manager's ledger, the ledger's router. Who
-    administers the registry, and who its stewards are today, is not judged: that may change.
+    Compared are the code on the chain, the hash in the deployment file and this package's artifact, and what the
+    deployer wired afterwards: the registry's gate, the anomaly record's reporters, the job manager's ledger, the
+    ledger's router, the directory's version. Who the stewards are today is not judged: that may change.
 
     Args:
         client: the chain.
@@ -146,9 +153,10 @@ def _check(client: ChainClient, deployment: Deployment, name: str) -> ContractCh
 
 def _expected(client: ChainClient, deployment: Deployment, name: str) -> tuple[str | None, str]:
     """Hash of the code that the packaged creation code returns, or None and why not."""
-    data = constructor_data(name, *constructor_arguments(name, deployment.addresses, deployment.stewards, deployment.threshold, deployment.delay_seconds))
+    terms = deployment.stewards, deployment.threshold, deployment.delay_seconds
+    data = constructor_data(name, *constructor_arguments(name, deployment.addresses, *terms))
     try:
-        code = client.call({"from": deployment.deployer, "data": "0x" + data.hex()})
+        code = client.call({"from": deployment.deployer_of(name), "data": "0x" + data.hex()})
     except RpcError as error:
         return None, str(error)
     return ("0x" + keccak(code).hex(), "") if code else (None, "the node returned nothing")
@@ -163,15 +171,23 @@ def _wiring(client: ChainClient, deployment: Deployment, name: str) -> str:
         (value,) = reader.decode(client.call({"to": addresses[name], "data": "0x" + reader.encode(*values).hex()}))
         return value
 
-    if name == REGISTRY:
-        if not read("isGate", addresses[ANOMALIES]):
-            return f"the recorded {ANOMALIES} {addresses[ANOMALIES]} is no gate there: strikes cannot be recorded"
-        return ""
-    wired = {JOBS: ("ledger", LEDGER), LEDGER: ("router", ROUTER)}.get(name)
-    if wired is None:
-        return ""
-    method, other = wired
-    value = str(read(method))
-    if value.lower() != addresses[other].lower():
-        return f"it works with the {other} {value}, not with the recorded one {addresses[other]}"
+    if name == REGISTRY and _is_in_force(client, deployment) and not read("isGate", addresses[ANOMALIES]):
+        return f"the recorded {ANOMALIES} {addresses[ANOMALIES]} is no gate there: strikes cannot be recorded"
+    if name == DIRECTORY and _is_in_force(client, deployment):
+        for other in CONTRACT_NAMES:
+            value = str(read("addressAt", name_bytes(other), deployment.version))
+            if value.lower() != addresses[other].lower():
+                return f"its version {deployment.version} has the {other} {value}, not the recorded {addresses[other]}"
+    for method, other in _WIRED.get(name, ()):
+        value = str(read(method))
+        if value.lower() != addresses[other].lower():
+            return f"it works with the {other} {value}, not with the recorded one {addresses[other]}"
     return ""
+
+
+def _is_in_force(client: ChainClient, deployment: Deployment) -> bool:
+    """Whether the deployment's version is, or was; not yet while stewards vote on it."""
+    reader = function(DIRECTORY, "version")
+    query: dict[str, object] = {"to": deployment.addresses[DIRECTORY], "data": "0x" + reader.encode().hex()}
+    (version,) = reader.decode(client.call(query))
+    return bool(version >= deployment.version)

@@ -8,6 +8,9 @@ from enum import IntEnum
 from fedchain.messages.envelope import Envelope
 from fedchain.types import JobId, Kind, Phase, Reason, Status
 
+ANOMALY_POLICY_VERSION = 1
+"""Of the anomaly policy that this software knows; a job manager takes jobs of its own version alone."""
+
 
 class RequestStatus(IntEnum):
     """An inference request's standing; the same numbers as in `InferenceRouter`."""
@@ -27,12 +30,22 @@ class JobPolicy:
         max_rounds: uint32.
         max_statistic_e6: largest declared statistic, scale 1e6, uint64.
         pipelined: in training, payloads of any size may stay with their sender.
+        phase_seconds: how long each phase but training may take, uint32, at least 1.
+        round_seconds: how long an attempt of a round may take, uint32, at least 1.
+        max_uplinks_per_round: of one party, accepted in one round and attempt, uint16, at least 1.
+        ends_on_suspension: anyone may expire the job once a party of its roster is suspended or banned.
+        version: of the anomaly policy that the consortium's contracts follow.
     """
 
     max_payload_bytes: int
     max_rounds: int
     max_statistic_e6: int
     pipelined: bool = False
+    phase_seconds: int = 86_400
+    round_seconds: int = 86_400
+    max_uplinks_per_round: int = 65_535
+    ends_on_suspension: bool = False
+    version: int = ANOMALY_POLICY_VERSION
 
 
 @dataclass(frozen=True)
@@ -40,9 +53,13 @@ class Participant:
     """A registry entry; `status` is `UNKNOWN` and the texts empty when the address is not registered.
 
     Attributes:
+        address: under which it registered; it stays the same when its key is rotated.
         endpoint: where the participant's node answers; bytes that are no UTF-8 are replaced.
-        strikes: rejected uplinks since accreditation.
+        strikes: faults that counted when the last one was recorded; the third suspends.
         fingerprint: SHA-256 of its certificate, 32 bytes; zeros when not registered.
+        encryption_key: X25519 public key, 32 bytes; what is sealed to the participant is sealed with it.
+        signer: address of the key that acts for it now; its own until that is rotated, empty when not registered.
+        changes: how often its status, service or keys changed.
     """
 
     address: str
@@ -51,6 +68,9 @@ class Participant:
     status: Status
     strikes: int
     fingerprint: bytes
+    encryption_key: bytes = bytes(32)
+    signer: str = ""
+    changes: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,11 @@ class BatchLeaf:
     recipient: bytes
     digest: bytes
     size: int
+
+    def packed(self) -> tuple[int, bytes]:
+        """The two words of `UplinkLedger.Leaf`."""
+        place = int.from_bytes(self.recipient, "big") << 96 | self.step << 64 | self.size << 8 | int(self.kind)
+        return place, self.digest
 
     def envelope(self, job_id: JobId, round: int, attempt: int) -> Envelope:
         """The envelope that the ledger judges for this leaf."""
@@ -96,6 +121,9 @@ class JobView:
         aligned_digest: 32 bytes, zeros until the first party declared.
         aligned_rows: 0 until then.
         roster: addresses, the active party first.
+        deadline: until when the phase in force, in training the attempt of the round, is to be over; seconds of the
+            chain's clock, 0 once the job has ended.
+        closed: whether that was over, and who was missing has been named.
     """
 
     job_id: JobId
@@ -108,6 +136,16 @@ class JobView:
     aligned_rows: int
     roster: tuple[str, ...]
     policy: JobPolicy
+    deadline: int = 0
+    closed: bool = False
+
+    @property
+    def expires_after(self) -> int:
+        """The last second of the chain's clock before anyone may end the job because its time is over; 0 once ended."""
+        if not self.deadline:
+            return 0
+        training = self.phase is Phase.TRAINING
+        return self.deadline + (self.policy.round_seconds if training else self.policy.phase_seconds)
 
 
 @dataclass(frozen=True)
@@ -115,14 +153,10 @@ class Verdict:
     """The contract's judgement of an uplink; `known` is False when there is none.
 
     Attributes:
-        sender: address, the zero address when unknown.
-        kind: a plain number above 10 when the sender named no known kind.
         block_number: when it was judged.
     """
 
-    sender: str
     reason: Reason
-    kind: Kind
     block_number: int
     known: bool
 

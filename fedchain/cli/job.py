@@ -14,18 +14,23 @@ from fedchain.cli.options import (
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
+    DevAccount,
     JobIdArgument,
+    Keystore,
     NodeFolder,
+    PassphraseFile,
     Rpc,
     Seconds,
     known_job,
     opened,
 )
 from fedchain.cli.output import note, print_json, print_pairs, print_rows, short
-from fedchain.errors import DeadlineError, JobAbortedError
+from fedchain.cli.waiting import clock, deadline_in_words
+from fedchain.errors import ConfigError, DeadlineError, JobAbortedError, JobExpiredError
 from fedchain.types import JobId, Phase
 
 if TYPE_CHECKING:
+    from fedchain.chain import JobView
     from fedchain.data.idrules import IdPart
 
 app = typer.Typer(name="job", no_args_is_help=True)
@@ -88,6 +93,56 @@ def abort(
 
 
 @app.command()
+def close(
+    job: JobIdArgument,
+    rpc: Rpc = DEFAULT_RPC,
+    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
+    keystore: Keystore = None,
+    passphrase_file: PassphraseFile = None,
+    dev_account: DevAccount = None,
+    as_json: AsJson = False,
+) -> None:
+    """Close what is overdue in a job, with any account: who is missing is named on the chain, a fault on the record.
+
+    Running nodes do it by themselves. Once a job is overdue by as much time again, or by its policy as soon as a party
+    of it is suspended, this ends it.
+
+    Example: fedchain job close 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
+    """
+    from fedchain.chain.overdue import Step, step_due, take_step
+    from fedchain.cli.steward import acting
+
+    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+        view = known_job(consortium, job)
+        step = step_due(consortium, view)
+        if step is Step.NOTHING:
+            raise ConfigError(f"job {view.job_id}: nothing is due; {_due(view)}")
+        take_step(consortium, view, step)
+        after = consortium.job(view.job_id)
+    done = "ended: it has expired" if step is Step.EXPIRE else "closed: who is missing has been named"
+    if as_json:
+        print_json({"job_id": view.job_id, "done": step.value, "phase": after.phase.name.lower()})
+    else:
+        print(f"{_place(view)} of job {short(view.job_id)} is {done}")
+
+
+def _place(view: JobView) -> str:
+    if view.phase is Phase.TRAINING and view.round:
+        return f"round {view.round}, attempt {view.attempt}"
+    return f"phase {view.phase.name.lower()}"
+
+
+def _due(view: JobView) -> str:
+    """When something is due in a job, in words."""
+    if not view.deadline:
+        return f"it is {view.phase.name.lower()}"
+    expires = f"it may be ended after {clock(view.expires_after)}"
+    if view.closed:
+        return f"{_place(view)} is closed already, {expires}"
+    return f"{_place(view)} has until {clock(view.deadline)}, {expires}"
+
+
+@app.command()
 def status(
     job: JobIdArgument,
     rpc: Rpc = DEFAULT_RPC,
@@ -115,6 +170,8 @@ def status(
     ]
     if view.phase is Phase.TRAINING:
         pairs.append(("round", f"{view.round}, attempt {view.attempt}"))
+    if view.deadline:
+        pairs.append(("deadline", deadline_in_words(view, state.chain_time)))
     if state.model_digest:
         pairs.append(("model digest", state.model_digest))
     if state.abort_reason:
@@ -123,7 +180,7 @@ def status(
     yes = {True: "yes", False: "-"}
     print_rows(
         "",
-        ("party", "role", "standing", "accepted", "aligned", "stopped", "shard"),
+        ("party", "role", "standing", "accepted", "aligned", "stopped", "waits", "shard"),
         [
             (
                 party.name,
@@ -132,6 +189,7 @@ def status(
                 yes[party.accepted],
                 yes[party.aligned],
                 yes[party.stopped],
+                yes[party.attended],
                 short(party.shard_digest),
             )
             for party in state.parties
@@ -228,7 +286,7 @@ def watch(
             seen = on_chain.lines(view, accepted)
             waits = (of_node.lines() if of_node is not None else []) or seen
             bars.show(view, consortium.client.head(), accepted, rejected, waits)
-            if view.phase in (Phase.COMPLETED, Phase.ABORTED):
+            if view.phase.is_over:
                 break
             if timeout is not None and time.monotonic() - begun > timeout:
                 raise DeadlineError(
@@ -241,6 +299,8 @@ def watch(
     if as_json:
         print_json(state.as_dict())
     if state.abort_reason is not None:
+        if view.phase is Phase.EXPIRED:
+            raise JobExpiredError(f"job {view.job_id} {state.abort_reason}")
         raise JobAbortedError(f"job {view.job_id} was aborted: {state.abort_reason}")
     if not as_json:
         print(f"completed: {state.trees_done} trees, model digest {state.model_digest}")

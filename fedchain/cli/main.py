@@ -16,12 +16,14 @@ from fedchain.cli import (
     contributions,
     demo,
     deploy,
+    fault,
     job,
     model,
     node,
     predict,
     simulate,
     steward,
+    stewards,
 )
 from fedchain.cli.guard import SETTINGS, Guarded
 from fedchain.cli.logs import LEVELS, configure_logging
@@ -70,7 +72,10 @@ def common(
 
 for command in (demo, simulate, deploy, predict, contributions, audit):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
-for group in (chain, steward, node, job, model, alignment, bench):
+steward.app.command()(stewards.status)
+steward.app.command()(stewards.change)
+steward.app.command()(stewards.cancel)
+for group in (chain, steward, fault, node, job, model, alignment, bench):
     app.add_typer(group.app)
 
 

@@ -17,7 +17,7 @@ _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The node's folder,
 
 @app.callback()
 def group() -> None:
-    """Replace a node's certificate, or the passphrase of its keystore; a running node goes on without a pause.
+    """Replace a node's certificate, its key, or the passphrase of its keystore; a running node goes on without a pause.
 
     Example: fedchain node rotate certificate nodes/operator
     """
@@ -59,6 +59,44 @@ def certificate(folder: _Folder = Path("."), as_json: AsJson = False) -> None:
     print(f"node '{config.name}' has certificate 0x{done.fingerprint.hex()} now")
     if done.earlier:
         note(f"before it: 0x{done.earlier.hex()}; backups made until now hold that one: make a new backup")
+    if not done.registered:
+        note("the node is not in the registry yet: it registers itself at its first start")
+
+
+@app.command()
+def key(folder: _Folder = Path("."), as_json: AsJson = False) -> None:
+    """Make a new account key, signed for by the old one; the party keeps its address, name, standing and jobs.
+
+    The old key acts for nobody from then on, for ever. What it has left of the chain's money goes to the new one. A
+    running node acts with the new key at once. What was interrupted is gone on with: run it again, or start the node.
+
+    Example: fedchain node rotate key nodes/operator
+    """
+    from fedchain.errors import ChainError
+    from fedchain.node.config import load_config
+    from fedchain.node.key_files import staged_keystore
+    from fedchain.node.rotating import rotate_key
+
+    config = load_config(folder / "node.toml")
+    try:
+        done = rotate_key(config)
+    except ChainError:
+        if staged_keystore(config).exists():
+            note("the new key is made and perhaps not registered: run this again, or start the node")
+        raise
+    if as_json:
+        print_json(
+            {
+                "name": config.name,
+                "party": done.party,
+                "earlier": done.earlier,
+                "signer": done.signer,
+                "registered": done.registered,
+            }
+        )
+        return
+    print(f"node '{config.name}' acts with the key {done.signer} now; its party is {done.party}")
+    note(f"before it: {done.earlier}; backups made until now hold that one: make a new backup")
     if not done.registered:
         note("the node is not in the registry yet: it registers itself at its first start")
 

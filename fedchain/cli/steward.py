@@ -1,8 +1,8 @@
-"""`fedchain steward`: who takes part in the consortium."""
+"""`fedchain steward`: who takes part in the consortium, and who decides that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,12 +21,12 @@ from fedchain.cli.options import (
     open_account,
     opened,
 )
-from fedchain.cli.output import print_json, print_rows
+from fedchain.cli.output import note, print_json, print_rows
 from fedchain.errors import ConfigError
 from fedchain.types import Status
 
 if TYPE_CHECKING:
-    from fedchain.chain import Consortium, Participant
+    from fedchain.chain import Consortium, Participant, Vote
 
 app = typer.Typer(name="steward", no_args_is_help=True)
 Name = Annotated[
@@ -36,7 +36,7 @@ Name = Annotated[
 
 @app.callback()
 def group() -> None:
-    """Accredit, suspend and reinstate participants; the sending account must be a steward.
+    """Decide on participants; the sending account must be a steward, and each call is its vote.
 
     Example: fedchain steward accredit operator --rpc http://127.0.0.1:8545
     """
@@ -49,7 +49,7 @@ def init(
 ) -> None:
     """Make a steward's key: an encrypted keystore and its passphrase, in files with mode 0600; prints its address.
 
-    Whoever deploys, or accredits, on a chain that is no development chain needs one.
+    Whoever deploys, or votes, on a chain that is no development chain needs one.
 
     Example: fedchain steward init my-steward
     """
@@ -60,7 +60,7 @@ def init(
     if as_json:
         print_json({"address": account.address, "keystore": str(path), "passphrase_file": str(folder / "passphrase")})
     else:
-        print(f"steward {account.address} in {folder}; back it up: nobody else can accredit in its place")
+        print(f"steward {account.address} in {folder}; back it up: nobody else can vote in its place")
 
 
 @app.command()
@@ -73,15 +73,12 @@ def accredit(
     dev_account: DevAccount = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a registered participant take part in jobs; nothing changes where it does already.
+    """Vote to let a registered participant take part in jobs; nothing changes where it does already.
 
     Example: fedchain steward accredit operator --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    with _acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
-        participant = find_participant(consortium, name)
-        if participant.status is not Status.ACCREDITED:
-            consortium.accredit(participant.address)
-        _show(consortium, participant.address, as_json)
+    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+        _decide(consortium, name, Status.ACCREDITED, lambda one: consortium.stewards.accredit(one.address), as_json)
 
 
 @app.command()
@@ -95,14 +92,14 @@ def suspend(
     dev_account: DevAccount = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop a participant: its uplinks are rejected, and it enters no new roster.
+    """Vote to stop a participant: its uplinks are rejected, and it enters no new roster.
 
     Example: fedchain steward suspend media_partner --reason "contract ended" --rpc http://127.0.0.1:8545
     """
-    with _acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
-        participant = find_participant(consortium, name)
-        consortium.suspend(participant.address, reason)
-        _show(consortium, participant.address, as_json)
+    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+        _decide(
+            consortium, name, Status.SUSPENDED, lambda one: consortium.stewards.suspend(one.address, reason), as_json
+        )
 
 
 @app.command()
@@ -115,19 +112,43 @@ def reinstate(
     dev_account: DevAccount = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accredit a suspended participant again; its strikes are forgotten.
+    """Vote to accredit a suspended participant again; its strikes are then forgotten.
 
     Example: fedchain steward reinstate media_partner --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    with _acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
-        participant = find_participant(consortium, name)
-        consortium.reinstate(participant.address)
-        _show(consortium, participant.address, as_json)
+    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+        _decide(
+            consortium,
+            name,
+            Status.ACCREDITED,
+            lambda one: consortium.stewards.reinstate(one.address),
+            as_json,
+            again=True,
+        )
+
+
+@app.command()
+def ban(
+    name: Name,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Public, on chain.", show_default=False)],
+    rpc: Rpc = DEFAULT_RPC,
+    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
+    keystore: Keystore = None,
+    passphrase_file: PassphraseFile = None,
+    dev_account: DevAccount = None,
+    as_json: AsJson = False,
+) -> None:
+    """Vote to exclude a participant for ever; its name and its certificate stay taken.
+
+    Example: fedchain steward ban media_partner --reason "forged payloads" --rpc http://127.0.0.1:8545
+    """
+    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+        _decide(consortium, name, Status.BANNED, lambda one: consortium.stewards.ban(one.address, reason), as_json)
 
 
 @app.command("list")
 def show_all(rpc: Rpc = DEFAULT_RPC, deployment: DeploymentFile = DEFAULT_DEPLOYMENT, as_json: AsJson = False) -> None:
-    """Show who is registered, and who of them is accredited or suspended.
+    """Show who is registered, and who of them is accredited, suspended or banned.
 
     Example: fedchain steward list --deployment deployment.json --rpc http://127.0.0.1:8545
     """
@@ -144,9 +165,10 @@ def show_all(rpc: Rpc = DEFAULT_RPC, deployment: DeploymentFile = DEFAULT_DEPLOY
 
 
 @contextmanager
-def _acting(
+def acting(
     rpc: str, deployment: Path, keystore: Path | None, passphrase_file: Path | None, dev_account: int | None
 ) -> Iterator[Consortium]:
+    """A consortium with the account that the options name as its sender."""
     from fedchain.chain import ChainClient, Consortium, Deployment, Sender
 
     recorded = Deployment.load(deployment)
@@ -182,9 +204,32 @@ def as_dict(participant: Participant) -> dict[str, object]:
     }
 
 
-def _show(consortium: Consortium, address: str, as_json: bool) -> None:
-    participant = consortium.participant(address)
+def _decide(
+    consortium: Consortium,
+    name: str,
+    proposed: Status,
+    decide: Callable[[Participant], Vote],
+    as_json: bool,
+    *,
+    again: bool = False,
+) -> None:
+    """Vote, unless the participant has that status or this steward has voted for it; then say how it stands."""
+    participant = find_participant(consortium, name)
+    sender = consortium.sender
+    steward = "" if sender is None else sender.address
+    voters = consortium.stewards.voters(participant.address, proposed)
+    votes, threshold, carried, voted = len(voters), consortium.stewards.threshold(), False, False
+    if (participant.status is not proposed or again) and steward not in voters:
+        vote = decide(participant)
+        votes, threshold, carried, voted = vote.votes, vote.threshold, vote.carried, True
+        participant = consortium.participant(participant.address)
     if as_json:
-        print_json(as_dict(participant))
-    else:
-        print(f"{participant.name} ({participant.address}) is {participant.status.name.lower()}")
+        counted = {"voted": voted, "votes": votes, "threshold": threshold, "carried": carried}
+        print_json({**as_dict(participant), **counted})
+        return
+    line = f"{participant.name} ({participant.address}) is {participant.status.name.lower()}"
+    if votes and threshold > 1:
+        line += f": {votes} of {threshold} votes" + ("" if carried else f" that it be {proposed.name.lower()}")
+    print(line)
+    if votes and not voted:
+        note("your vote is among them already; nothing was sent")

@@ -139,6 +139,28 @@ class NodeWaits:
                     note(f"{error}; from here on as far as the chain shows")
 
 
+def clock(seconds: int) -> str:
+    """A time of the chain, seconds since 1970, as this machine's clock shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def deadline_in_words(view: JobView, now: float) -> str:
+    """Until when the phase or round in force has time; empty once the job has ended.
+
+    Args:
+        view: the job.
+        now: seconds since 1970.
+    """
+    if not view.deadline:
+        return ""
+    left = view.deadline - now
+    if left >= 0:
+        return f"{clock(view.deadline)}, in {left:.0f} s"
+    closed = "closed" if view.closed else "to be closed"
+    expires = f"the job may be ended after {clock(view.expires_after)}"
+    return f"{clock(view.deadline)}, over since {-left:.0f} s: {closed}; {expires}"
+
+
 def in_words(line: WaitLine) -> str:
     """A wait in one line for people."""
     seconds = line["seconds"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 from fedchain.cli.output import console, note
-from fedchain.cli.waiting import WaitLine, in_words
+from fedchain.cli.waiting import WaitLine, deadline_in_words, in_words
 from fedchain.types import Phase
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class JobBars:
         self._live = Live(Group(self._progress), console=terminal, refresh_per_second=4) if self._is_live else None
         self._trees = self._progress.add_task("trees", total=view.policy.max_rounds, detail="")
         self._blocks = self._progress.add_task("blocks", total=None, detail="")
-        self._said: tuple[Phase, int, int] | None = None
+        self._said: tuple[Phase, int, int, bool] | None = None
         self._waits_said: set[tuple[object, ...]] = set()
 
     def __enter__(self) -> JobBars:
@@ -69,11 +70,13 @@ class JobBars:
         uplinks = f"{accepted} uplinks accepted, {rejected} rejected"
         phase = view.phase.name.lower()
         if self._live is not None:
-            self._progress.update(self._trees, completed=done, detail=phase)
+            deadline = deadline_in_words(view, time.time())
+            until = f", until {deadline}" if deadline else ""
+            self._progress.update(self._trees, completed=done, detail=phase + until)
             self._progress.update(self._blocks, completed=head, detail=uplinks)
             self._live.update(Group(self._progress, *(Text(in_words(one), style=_style(one)) for one in waits)))
             return
-        now = (view.phase, view.round, view.attempt)
+        now = (view.phase, view.round, view.attempt, view.closed)
         if now != self._said:
             self._said = now
             if self._as_json:
@@ -85,12 +88,16 @@ class JobBars:
                     attempt=view.attempt,
                     trees_done=done,
                     max_rounds=view.policy.max_rounds,
+                    deadline=view.deadline or None,
+                    closed=view.closed,
                     block=head,
                     uplinks={"accepted": accepted, "rejected": rejected},
                 )
             else:
                 rows = f", {view.aligned_rows} aligned rows" if view.aligned_rows else ""
-                note(f"{phase}: {done} of {view.policy.max_rounds} trees{rows}, block {head}, {uplinks}")
+                deadline = deadline_in_words(view, time.time())
+                until = f", deadline {deadline}" if deadline else ""
+                note(f"{phase}: {done} of {view.policy.max_rounds} trees{rows}, block {head}, {uplinks}{until}")
         self._tell(waits)
 
     def _tell(self, waits: Sequence[WaitLine]) -> None:

@@ -59,6 +59,7 @@ class JobChannel:
         patience: the job's policy about parties that are late.
         resumed: whether this party was at it before a restart: what it has done on chain is not done again.
         nudge: called with the addresses of those for whom something was put on chain; must return at once.
+        finish_proofs: called before this party gives the job up: waits until what it can prove is on chain.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class JobChannel:
         resumed: bool = False,
         patience: Patience | None = None,
         nudge: Callable[[Iterable[str]], None] = lambda addresses: None,
+        finish_proofs: Callable[[], None] = lambda: None,
     ) -> None:
+        self._finish_proofs = finish_proofs
         self._nudge = nudge
         self.resumed = resumed
         self.job_id: JobId = inbox.job_id
@@ -238,6 +241,7 @@ class JobChannel:
         Args:
             reason: goes on chain for all to read: no values, no ids, no paths.
         """
+        self._finish_proofs()
         for _ in range(2):  # once more where another party came first
             with contextlib.suppress(ChainError):
                 if self.request_id is not None:
@@ -297,9 +301,9 @@ class JobChannel:
             job = through_outages(
                 lambda: self._consortium.job(self.job_id), lambda: None, deadline, "looking at the job's phase"
             )
-            if job.phase == Phase.ABORTED:
+            if job.phase in (Phase.ABORTED, Phase.EXPIRED):
                 self._raise_what_came_first()
-                raise JobAbortedError(f"job {self.job_id} was aborted")
+                raise JobAbortedError(f"job {self.job_id} was {job.phase.name.lower()}")
             if not self._is_behind(job):
                 return
             if time.monotonic() >= deadline:

@@ -24,6 +24,7 @@ from fedchain.errors import (
     DigestMismatchError,
     FedchainError,
     MessageError,
+    OtherLeavesError,
     PayloadUnavailableError,
     ProtocolViolationError,
     StoppingError,
@@ -50,6 +51,7 @@ from fedchain.types import JobId
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+OnOther = Callable[[bytes, bytes], None]
 
 _FATAL = (
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -105,6 +107,7 @@ class PayloadClient:
         culprit: str,
         max_bytes: int,
         deadline_seconds: float,
+        on_other: OnOther = lambda served, signature: None,
     ) -> bytes:
         """Fetch the payload of a digest, going on with growing pauses until the deadline.
 
@@ -119,6 +122,8 @@ class PayloadClient:
             culprit: the sender's name, for errors.
             max_bytes: the job's bound.
             deadline_seconds: how long to keep trying.
+            on_other: called when the hashes of another payload come: with its digest, and the sender's signature under
+                it as it came; nobody has checked that. Must return at once.
 
         Raises:
             ProtocolViolationError: the committed size is above the job's bound; nothing is fetched.
@@ -140,7 +145,7 @@ class PayloadClient:
                 earlier = self._incoming.received(digest)  # by another thread, while this one waited for its turn
                 if earlier is not None and len(earlier) == size:
                     return earlier
-                self._receive(there, mine, partial, digest, size, culprit, deadline)
+                self._receive(there, mine, partial, digest, size, culprit, deadline, on_other)
                 return partial.payload()
 
         return self._until(deadline, peer, receive, lambda text: PayloadUnavailableError(culprit, f"{what} {text}"))
@@ -256,6 +261,7 @@ class PayloadClient:
         size: int,
         culprit: str,
         deadline: float,
+        on_other: OnOther,
     ) -> None:
         if partial.complete:
             return
@@ -264,10 +270,12 @@ class PayloadClient:
         call = self._channel(there, mine).unary_stream(f"/{SERVICE}/{FETCH}")(
             encode_wire(request), timeout=max(0.1, deadline - time.monotonic())
         )
+        signature = b""
         try:
             for raw in call:
                 if partial.needs_leaves:
                     leaves = decode_wire(raw, PayloadLeaves)
+                    signature = signature or leaves.signature
                     partial.add_leaves(leaves.first, leaves.hashes)
                 else:
                     run = decode_wire(raw, PayloadRun)
@@ -276,6 +284,8 @@ class PayloadClient:
             if not partial.complete:
                 raise DigestMismatchError(f"the stream ended after {partial.chunks} chunks of {size} bytes")
         except (MessageError, DigestMismatchError) as error:
+            if isinstance(error, OtherLeavesError) and signature:
+                on_other(error.root, signature)
             raise DigestMismatchError(
                 f"party '{culprit}' served other bytes than it committed to on chain ({digest.hex()}): {error}"
             ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fedchain.chain import Consortium, Participant
 from fedchain.chain.events import ChainEvent, ParticipantRegistered, ServiceChanged
+from fedchain.chain.standing_events import KeyRotated
 from fedchain.errors import ChainError, MessageError, PayloadUnavailableError
 from fedchain.exchange.tls import check_certificate, fingerprint_of
 from fedchain.types import PartyId
@@ -143,7 +144,7 @@ class Directory:
 
     def observe(self, event: ChainEvent) -> None:
         """Take note of an event, and pass it on to whoever listens."""
-        if isinstance(event, (ParticipantRegistered, ServiceChanged)):
+        if isinstance(event, (ParticipantRegistered, ServiceChanged, KeyRotated)):
             self.forget(event.party)
         for listener in self._listeners:
             listener(event)

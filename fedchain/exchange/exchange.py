@@ -27,10 +27,12 @@ from fedchain.exchange.fetcher import Fetcher
 from fedchain.exchange.identities import Identities
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.incoming import IncomingStore
+from fedchain.exchange.keeping import DeadlineKeeper
 from fedchain.exchange.members import Members
 from fedchain.exchange.nudging import Nudger
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.exchange.pipeline import PipelinedChannel
+from fedchain.exchange.prover import Prover
 from fedchain.exchange.publisher import Publisher
 from fedchain.exchange.receiving import Receiver
 from fedchain.exchange.retention import Retention, Sweeper
@@ -46,6 +48,7 @@ log = structlog.get_logger(__name__)
 
 _PUT_BACK_SECONDS = 120.0
 _PUT_BACK_PAUSE_SECONDS = 0.2
+_PROVE_AT_CLOSE_SECONDS = 5.0
 
 
 class Exchange:
@@ -129,6 +132,7 @@ class Exchange:
             self.directory = Directory(consortium)
             self.members = Members(consortium, self.directory, self.identities)
             opened.append(self.members)
+            self._prover = Prover(consortium, self.state, self.directory)
             self._receiver = Receiver(
                 consortium,
                 self.state,
@@ -136,6 +140,7 @@ class Exchange:
                 self.incoming,
                 me=address,
                 inbox=lambda job_id: self.subscriber.inbox(job_id) if self._reads else None,
+                on_equivocation=self._prover.equivocation,
             )
             deliveries = Deliveries(self._receiver.bound, self._receiver.on_delivery)
             self.server = PayloadServer(
@@ -146,13 +151,14 @@ class Exchange:
                 port,
                 deliveries=deliveries,
                 on_nudge=self._look_now,
+                sign_served=self._sign_served,
             )
             opened.append(self.server)
             self._endpoint = _public_endpoint(endpoint, self.server)
             self._sweeper = Sweeper((self.outgoing, self.incoming))
             opened.append(self._sweeper)
             self.payloads = PayloadClient(self.identities, self.incoming)
-            self._fetcher = Fetcher(self.directory, self.payloads)
+            self._fetcher = Fetcher(self.directory, self.payloads, self._prover.other_payload)
             self._deliverer = Deliverer(self.directory, self.payloads)
             self._nudger = Nudger(self.directory, self.payloads)
             self.publisher = Publisher(
@@ -162,6 +168,9 @@ class Exchange:
                 state=self.state,
                 outgoing=self.outgoing,
                 sign=consortium.sign_uplink,
+            )
+            self._keeper = DeadlineKeeper(
+                consortium, self.waits, lambda job_id: self.subscriber.inbox(job_id), me=address
             )
             self.subscriber = Subscriber(
                 client,
@@ -178,6 +187,7 @@ class Exchange:
                 on_reorganisation=self._put_back_later,
                 on_look=self._look_later,
                 on_equivocation=self._receiver.keep_proof,
+                on_replay=self._prover.replay,
             )
         except BaseException:
             for one in reversed(opened):
@@ -241,6 +251,7 @@ class Exchange:
             resumed=resumed,
             patience=patience,
             nudge=self._nudger.nudge,
+            finish_proofs=self._prover.finish,
         )
 
     def forget(self, job_id: JobId) -> None:
@@ -249,11 +260,17 @@ class Exchange:
         self.outgoing.forget(job_id)
         self.incoming.forget(job_id)
         self.waits.forget(job_id)
+        self._keeper.forget(job_id)
 
     def _mining(self, what: str, limit_seconds: float) -> AbstractContextManager[Wait]:
         bound = structlog.contextvars.get_contextvars()
         deadline = time.monotonic() + limit_seconds
         return self.waits.on((THE_CHAIN,), "mining", f"receipt of {what}", deadline, job_id=str(bound.get("job", "")))
+
+    def _sign_served(self, digest: bytes, served: bytes) -> bytes:
+        if self.consortium.sender is None:
+            return b""
+        return self.consortium.sign_uplink(self.consortium.faults.served_statement(digest, served))
 
     def _look_now(self) -> None:
         if self._reads:
@@ -271,7 +288,8 @@ class Exchange:
             self._repairs.submit(put_back)
 
     def _look_later(self) -> None:
-        """See whether the chain took back what this node had sent: the blocks may never have been read."""
+        """Look at deadlines; and whether the chain took back what this node had sent, perhaps in blocks never read."""
+        self._keeper.look_later()
         if not self._is_looking:
             self._is_looking = True
             with contextlib.suppress(RuntimeError):  # closing
@@ -308,7 +326,10 @@ class Exchange:
             return
         self._closed = True
         self._repairs.shutdown(wait=False, cancel_futures=True)
+        self._keeper.close()
         self.subscriber.close(reason or StoppingError("this node is stopping"))
+        self._prover.finish(_PROVE_AT_CLOSE_SECONDS)
+        self._prover.close()
         self.payloads.close()
         self._fetcher.close()
         self._deliverer.close()

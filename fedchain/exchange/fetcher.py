@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from structlog.contextvars import bound_contextvars
 
@@ -13,9 +15,24 @@ from fedchain.types import JobId
 
 
 class Fetcher:
-    """`PayloadClient.fetch` in the background."""
+    """`PayloadClient.fetch` in the background.
 
-    def __init__(self, directory: Directory, client: PayloadClient) -> None:
+    Args:
+        directory: of names and endpoints.
+        client: fetches.
+        on_other: called when a sender serves another payload than it committed to: with job, its address, the digest
+            asked for, that of what it serves, and its signature under the two; nobody has checked that.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        client: PayloadClient,
+        on_other: Callable[[JobId, str, bytes, bytes, bytes], None] = lambda job, sender, digest, served, signature: (
+            None
+        ),
+    ) -> None:
+        self._on_other = on_other
         self._directory = directory
         self._client = client
         self._pools = PeerPools("payload-fetch")
@@ -48,6 +65,7 @@ class Fetcher:
                     culprit=self._directory.name_of(sender),
                     max_bytes=max_bytes,
                     deadline_seconds=deadline_seconds,
+                    on_other=partial(self._on_other, job_id, sender, digest),
                 )
 
         return self._pools.submit(sender, fetch)

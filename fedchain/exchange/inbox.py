@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from fedchain.chain.deadline_events import JobExpired, PartyMissing
 from fedchain.chain.events import (
     ChainEvent,
     JobAborted,
@@ -27,6 +28,7 @@ from fedchain.errors import (
     DigestMismatchError,
     FedchainError,
     JobAbortedError,
+    JobExpiredError,
     ProtocolViolationError,
     UplinkRejectedError,
 )
@@ -36,6 +38,7 @@ from fedchain.exchange.declared import Declared
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.failures import ANY_ROUND, Failures
 from fedchain.exchange.fetcher import Fetcher
+from fedchain.exchange.replays import Replays
 from fedchain.exchange.rounds import Rounds
 from fedchain.exchange.slot import Slot, describe, slot_of
 from fedchain.exchange.waits import Patience, Wait, Waits
@@ -66,6 +69,8 @@ class Inbox:
             waits.
         on_equivocation: called with sender and second envelope when a slot is found to hold two digests; the inbox is
             locked.
+        on_replay: called with sender, first and second envelope when a ciphertext comes again in another round; the
+            inbox is locked.
         waits: where each wait is entered.
         patience: the job's policy about parties that are late; set by who runs the job.
         waiting: how many threads wait for the chain now.
@@ -85,6 +90,7 @@ class Inbox:
     pipelined: bool = False
     working_attempt: int | None = None
     on_equivocation: Callable[[str, Envelope], None] = lambda sender, envelope: None
+    on_replay: Callable[[str, Envelope, Envelope], None] = lambda sender, first, second: None
     waits: Waits = field(default_factory=Waits)
     patience: Patience | None = None
     waiting: int = 0
@@ -96,12 +102,14 @@ class Inbox:
     _commitments: Commitments = field(default_factory=Commitments, repr=False)
     _names: dict[str, str] = field(default_factory=dict, repr=False)
     _declared: Declared = field(default_factory=Declared, repr=False)
+    _missing: tuple[str, ...] = ()
     _accused: set[str] = field(default_factory=set, repr=False)
     _working: int = 1
     _fatal: BaseException | None = None
 
     def __post_init__(self) -> None:
         self._rounds = Rounds(pipelined=self.pipelined)
+        self._replays = Replays(self.on_replay)
         self.arrivals = Arrivals(fetch=self._start_fetch, accuse=self._accuse, mismatch=self._mismatch)
 
     @property
@@ -138,7 +146,7 @@ class Inbox:
             self._failures, self._seen = Failures(), set()
             self._commitments, self._rounds = Commitments(), Rounds(pipelined=self.pipelined)
             self.phase, self._height = phase, -1
-            self._declared = Declared()
+            self._declared, self._replays = Declared(), Replays(self.on_replay)
 
     def fail(self, error: BaseException) -> None:
         """End every wait, present and future, with this error."""
@@ -154,7 +162,7 @@ class Inbox:
             elif event.sender in self.roster:
                 self._reject(event)
         elif isinstance(event, PhaseChanged):
-            self.phase = event.phase
+            self.phase, self._missing = event.phase, ()
             if event.phase == Phase.EVALUATING:
                 self._rounds.end()
         elif isinstance(event, RoundBegan):
@@ -162,6 +170,11 @@ class Inbox:
                 self._commitments.forget_rejections()
                 self._working = min(self._working, event.round)  # it may be one that is closed here
             self._failures.forget_passing()
+            self._missing = ()
+        elif isinstance(event, PartyMissing):
+            self._missing += (event.party,)
+        elif isinstance(event, JobExpired):
+            self._failures.add(self._expiry(event, self._missing), None, lasting=True)
         elif isinstance(event, JobAborted):
             self._failures.add(self._abortion(event), None, lasting=True)
         elif isinstance(event, RequestClosed):
@@ -185,6 +198,14 @@ class Inbox:
             f"job {self.job_id} was aborted by party '{self.directory.name_of(event.by)}': {event.reason!r}"
         )
 
+    def _expiry(self, event: JobExpired, missing: tuple[str, ...]) -> Callable[[], FedchainError]:
+        def error() -> FedchainError:
+            names = ", ".join(map(self.directory.name_of, missing))
+            why = f"its deadline passed without {names}" if names else "its time was over, or a party of it suspended"
+            return JobExpiredError(f"job {self.job_id} expired: {why}; ended by '{self.directory.name_of(event.by)}'")
+
+        return error
+
     def _closing(self, event: RequestClosed) -> Callable[[], FedchainError]:
         return lambda: JobAbortedError(
             f"inference request {event.request_id} of job {self.job_id} was closed by party "
@@ -193,6 +214,8 @@ class Inbox:
 
     def _accept(self, event: UplinkJudged) -> None:
         envelope = event.envelope
+        if event.sender != self.me:
+            self._replays.accepted(event.sender, envelope)
         slot = slot_of(event.sender, envelope)
         if self._is_overlapping:
             if self._is_closed(slot):
@@ -427,6 +450,12 @@ class Inbox:
             what="beginning of the first round",
             who=self._active,
         )
+
+    @property
+    def place(self) -> tuple[Phase, int, int]:
+        """Phase, round and attempt in force, as far as the chain tells: what a deadline belongs to."""
+        with self._changed:
+            return self.phase, self._rounds.last, self._rounds.attempt
 
     def _active(self) -> tuple[str, ...]:
         return (self._names.get(self.roster[0], self.roster[0]),)

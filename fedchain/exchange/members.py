@@ -18,6 +18,7 @@ from fedchain.chain.events import (
     ParticipantSuspended,
     ServiceChanged,
 )
+from fedchain.chain.standing_events import ParticipantBanned
 from fedchain.errors import ChainError, MessageError, NotAccreditedError
 from fedchain.exchange.directory import STALE_SECONDS, Directory
 from fedchain.exchange.identities import Identities
@@ -36,6 +37,7 @@ _CHANGES = (
     ParticipantAccredited,
     ParticipantSuspended,
     ParticipantReinstated,
+    ParticipantBanned,
 )
 
 

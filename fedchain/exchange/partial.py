@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fedchain.crypto.merkle import CHUNK_BYTES, DIGEST_BYTES, chunk_count, leaf_hash, root_of
-from fedchain.errors import DigestMismatchError
+from fedchain.errors import DigestMismatchError, OtherLeavesError
 
 
 class PartialPayload:
@@ -62,7 +62,8 @@ class PartialPayload:
         """Take the next hashes; the last ones are checked against the digest.
 
         Raises:
-            DigestMismatchError: not the next ones, too many, or not those of the digest.
+            DigestMismatchError: not the next ones, or too many.
+            OtherLeavesError: not those of the digest.
         """
         if first * DIGEST_BYTES != len(self._leaves) or len(hashes) % DIGEST_BYTES:
             raise DigestMismatchError(f"hashes of chunks out of order, at {first}")
@@ -70,9 +71,10 @@ class PartialPayload:
             raise DigestMismatchError(f"more hashes than the {self._count} chunks of {self._size} bytes have")
         self._leaves += hashes
         if not self.needs_leaves:
-            if not self._leaves_match():
+            root = self._root()
+            if root != self._digest:
                 self._leaves.clear()
-                raise DigestMismatchError(f"the hashes of its chunks do not match the digest {self._digest.hex()}")
+                raise OtherLeavesError(f"the hashes of its chunks do not match the digest {self._digest.hex()}", root)
             self._write_leaves()
 
     def add(self, first: int, data: bytes | memoryview) -> None:
@@ -117,7 +119,7 @@ class PartialPayload:
         try:
             with self._leaves_path.open("rb") as file:
                 self._leaves += file.read(DIGEST_BYTES * self._count + 1)
-            if len(self._leaves) != DIGEST_BYTES * self._count or not self._leaves_match():
+            if len(self._leaves) != DIGEST_BYTES * self._count or self._root() != self._digest:
                 self._leaves.clear()
                 return
             with self.path.open("rb") as file:
@@ -132,8 +134,8 @@ class PartialPayload:
     def _leaf(self, index: int) -> bytes:
         return bytes(self._leaves[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES])
 
-    def _leaves_match(self) -> bool:
-        return root_of([self._leaf(index) for index in range(self._count)]) == self._digest
+    def _root(self) -> bytes:
+        return root_of([self._leaf(index) for index in range(self._count)])
 
     def _write_leaves(self) -> None:
         descriptor = os.open(self._leaves_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

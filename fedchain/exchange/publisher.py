@@ -165,10 +165,8 @@ class Publisher:
         inline = uplink.payload or b""
         with bound_contextvars(uplink="0x" + uplink_id.hex()):
             reason, tx = through_outages(
-                lambda: (
-                    (self._judged(uplink_id) if was_recorded else None) or self._submit(envelope, inline, uplink_id)
-                ),
-                lambda: self._judged(uplink_id),
+                lambda: (self._judged(envelope) if was_recorded else None) or self._submit(envelope, inline),
+                lambda: self._judged(envelope),
                 deadline,
                 describe(envelope),
             )
@@ -263,7 +261,7 @@ class Publisher:
 
         def judged_already() -> tuple[str, dict[bytes, Reason]] | None:
             """A batch is judged as a whole; what was rejected would be another strike."""
-            found = [self._consortium.verdict(one) for one in ids]
+            found = [self._consortium.verdict(self._address, one) for one in envelopes]
             if not all(one.known for one in found):
                 return None
             return "", {uplink_id: Reason(one.reason) for uplink_id, one in zip(ids, found, strict=True)}
@@ -274,7 +272,10 @@ class Publisher:
             reason = verdicts.get(uplink_id)
             if reason is None:  # it was accepted before
                 verdict = through_outages(
-                    partial(self._consortium.verdict, uplink_id), lambda: None, deadline, "looking at a verdict"
+                    partial(self._consortium.verdict, self._address, envelope),
+                    lambda: None,
+                    deadline,
+                    "looking at a verdict",
                 )
                 if not verdict.known:
                     continue  # the chain took the transaction back: whoever waits for the verdict finds out
@@ -303,10 +304,9 @@ class Publisher:
             if uplink.status != "accepted" or uplink.attempt != job.attempt:
                 continue  # whoever sends it is at it; or its attempt is over
             envelope = envelope_of(uplink)
-            uplink_id = self._consortium.uplink_id(self._address, envelope)
-            if self._judged(uplink_id) is None:
+            if self._judged(envelope) is None:
                 log.warning("sending again what the chain forgot", what=describe(envelope))
-                self._submit(envelope, uplink.payload or b"", uplink_id)
+                self._submit(envelope, uplink.payload or b"")
 
     def _record(self, payload: bytes, slot: OutgoingSlot, statistic_e6: int) -> OutgoingUplink:
         inline = len(payload) <= INLINE_LIMIT
@@ -334,7 +334,7 @@ class Publisher:
             self._rosters[job_id] = self._consortium.job(job_id).roster
         return self._rosters[job_id]
 
-    def _submit(self, envelope: Envelope, payload: bytes, uplink_id: bytes) -> tuple[Reason, str]:
+    def _submit(self, envelope: Envelope, payload: bytes) -> tuple[Reason, str]:
         try:
             receipt, judged = self._consortium.submit(envelope, payload)
         except TransactionError as error:
@@ -346,10 +346,10 @@ class Publisher:
         tx = "0x" + receipt.tx_hash.hex()
         if judged is not None:
             return Reason(judged.reason), tx
-        return Reason(self._consortium.verdict(uplink_id).reason), tx
+        return self._consortium.verdict(self._address, envelope).reason, tx
 
-    def _judged(self, uplink_id: bytes) -> tuple[Reason, str] | None:
-        verdict = self._consortium.verdict(uplink_id)
+    def _judged(self, envelope: Envelope) -> tuple[Reason, str] | None:
+        verdict = self._consortium.verdict(self._address, envelope)
         return (Reason(verdict.reason), "") if verdict.known else None
 
 

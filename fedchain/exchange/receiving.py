@@ -45,6 +45,7 @@ class Receiver:
         *,
         me: str,
         inbox: Callable[[JobId], Inbox | None],
+        on_equivocation: Callable[[JobId, str, Envelope], None] = lambda job_id, sender, envelope: None,
     ) -> None:
         self._consortium = consortium
         self._state = state
@@ -52,6 +53,7 @@ class Receiver:
         self._incoming = incoming
         self._me = bytes.fromhex(me[2:])
         self._inbox = inbox
+        self._on_equivocation = on_equivocation
         self._lock = threading.Lock()  # a payload is not released between its arrival and its record
         self._turns: dict[str, threading.Lock] = {}
 
@@ -86,7 +88,7 @@ class Receiver:
             signer = recover_signer(uplink_id, signature)
         except CryptoError as error:
             raise ProtocolViolationError(name, f"signature of an uplink: {error}") from error
-        if signer != sender:
+        if not self._is_key_of(sender, signer):
             raise ProtocolViolationError(name, f"delivered an uplink that it did not sign ({describe(envelope)})")
         if len(payload) != envelope.size or not leaves or root_of(leaves) != envelope.digest:
             raise ProtocolViolationError(name, f"delivered other bytes than it signed ({describe(envelope)})")
@@ -103,6 +105,13 @@ class Receiver:
                     if envelope.size <= INLINE_LIMIT:  # a large one its sender serves: it is fetched after a restart
                         self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
                     self._state.remember_delivery(delivery)
+
+    def _is_key_of(self, sender: str, signer: str) -> bool:
+        """Whether a key acts for the sender, or did when it signed: keys are rotated while uplinks are on their way."""
+        if self._directory.participant(sender).signer == signer:
+            return True
+        self._directory.forget(sender)
+        return self._consortium.is_key_of(sender, signer)
 
     def bring_back(self, inbox: Inbox) -> None:
         """After a restart: give the inbox what had come before."""
@@ -142,7 +151,7 @@ class Receiver:
         self._state.forget_deliveries(self._state.deliveries(job_id))
 
     def keep_proof(self, job_id: JobId, sender: str, second: Envelope) -> None:
-        """Keep all that a sender has signed for a slot for which it has shown two digests.
+        """Keep all that a sender has signed for a slot for which it has shown two digests, and let it be proven.
 
         Where one of the two was committed and not delivered, the chain has the proof's other half.
         """
@@ -156,6 +165,7 @@ class Receiver:
             party=self._directory.name_of(sender),
             slot=describe(second),
         )
+        self._on_equivocation(job_id, sender, second)
 
     def _turn_of(self, sender: str) -> threading.Lock:
         """One uplink of a sender after the other: where two prove a fault, the first is recorded before the second."""

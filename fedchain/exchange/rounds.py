@@ -14,13 +14,14 @@ class Rounds:
 
     Attributes:
         attempt: in force.
+        last: the round that began last, 0 before the first.
     """
 
     def __init__(self, *, pipelined: bool) -> None:
         self._pipelined = pipelined
         self._begun: dict[int, int] = {}
         self._rolled_back: dict[int, int] = {}
-        self.attempt = 0
+        self.attempt = self.last = 0
 
     def begin(self, event: RoundBegan) -> bool:
         """Take note of a beginning; returns whether it rolls a round of a pipelined job back."""
@@ -29,6 +30,7 @@ class Rounds:
             self._rolled_back[event.attempt] = event.round
             self._begun = {round: attempt for round, attempt in self._begun.items() if round < event.round}
         self._begun[event.round] = event.attempt
+        self.last = event.round
         self.attempt = event.attempt
         return is_retry
 

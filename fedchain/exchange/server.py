@@ -15,7 +15,7 @@ import grpc
 import structlog
 
 from fedchain.compute.tally import Tally
-from fedchain.crypto.merkle import DIGEST_BYTES
+from fedchain.crypto.merkle import DIGEST_BYTES, root_of
 from fedchain.errors import ConfigError, DigestMismatchError, MessageError, PayloadUnavailableError
 from fedchain.exchange.delivery import Deliveries, DeliveryService
 from fedchain.exchange.endpoint import Endpoint, checked_host
@@ -66,6 +66,8 @@ class PayloadServer:
         port: 0 for any free one.
         deliveries: takes uplinks that come directly; None to take none.
         limits: for each caller.
+        sign_served: signs, with each transfer, which payload is served for a digest: (digest asked for, digest of what
+            is served) → 65 bytes, or none.
         on_nudge: called when an accredited party says that the chain has something; must return quickly.
 
     Attributes:
@@ -86,10 +88,12 @@ class PayloadServer:
         deliveries: Deliveries | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         on_nudge: Callable[[], None] = lambda: None,
+        sign_served: Callable[[bytes, bytes], bytes] = lambda digest, served: b"",
     ) -> None:
         wanted = Endpoint(checked_host(host), port)
         self._store = store
         self._on_nudge = on_nudge
+        self._sign_served = sign_served
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="payload-server"),
             options=_OPTIONS,
@@ -131,8 +135,14 @@ class PayloadServer:
         stored = self._open(request, call, context)
         call.expect(stored.holding.size)
         if request.first == 0:
-            for start in range(0, len(stored.leaves), RUN_BYTES):
-                yield encode_wire(PayloadLeaves(start // DIGEST_BYTES, stored.leaves[start : start + RUN_BYTES]))
+            leaves = stored.leaves
+            served = root_of([leaves[at : at + DIGEST_BYTES] for at in range(0, len(leaves), DIGEST_BYTES)])
+            signature = self._sign_served(
+                request.digest, served
+            )  # once: it tells of what is sent, not of what should be
+            for start in range(0, len(leaves), RUN_BYTES):
+                yield encode_wire(PayloadLeaves(start // DIGEST_BYTES, leaves[start : start + RUN_BYTES], signature))
+                signature = b""
                 call.progress()
         try:
             for first, data in stored.runs(request.first):

@@ -61,6 +61,7 @@ class Subscriber:
         on_reorganisation: called after this node has gone back, with each job that it follows; must return quickly.
         on_look: called about once a second while the chain answers; must return quickly.
         on_equivocation: called with job, sender and second envelope when a slot is found to hold two digests.
+        on_replay: called with job, sender, first and second envelope when a ciphertext comes again in another round.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Subscriber:
         on_reorganisation: Callable[[JobId], None] = lambda job_id: None,
         on_look: Callable[[], None] = lambda: None,
         on_equivocation: Callable[[JobId, str, Envelope], None] = lambda job_id, sender, envelope: None,
+        on_replay: Callable[[JobId, str, Envelope, Envelope], None] = lambda job_id, sender, first, second: None,
     ) -> None:
         self._client = client
         self._consortium = consortium
@@ -97,6 +99,7 @@ class Subscriber:
         self._on_reorganisation = on_reorganisation
         self._on_look = on_look
         self._on_equivocation = on_equivocation
+        self._on_replay = on_replay
         self._range = FIRST_RANGE
         self._began: dict[JobId, int] = {}
         self._at_hash: bytes | None = None
@@ -152,7 +155,7 @@ class Subscriber:
         if from_block is None:
             return inbox
         self._began[job_id] = from_block
-        if job.phase not in (Phase.COMPLETED, Phase.ABORTED):
+        if not job.phase.is_over:
             inbox.phase = Phase.PROPOSED
         self._replay(inbox, from_block)
         return inbox
@@ -355,6 +358,7 @@ class Subscriber:
                     phase=phase,
                     pipelined=policy.pipelined,
                     on_equivocation=partial(self._on_equivocation, job_id),
+                    on_replay=partial(self._on_replay, job_id),
                     waits=self._waits,
                 )
                 self._inboxes[job_id] = inbox

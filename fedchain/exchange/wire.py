@@ -54,10 +54,13 @@ class PayloadLeaves(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
     Attributes:
         first: the chunk of the first hash.
         hashes: 32 bytes each.
+        signature: with the first ones, the sender's under the digest of what it serves and the one that was asked for
+            (`Faults.served_statement`): 65 bytes, or none of a node that only reads.
     """
 
     first: _Chunk
     hashes: Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=RUN_BYTES)]
+    signature: Annotated[bytes, msgspec.Meta(max_length=SIGNATURE_BYTES)] = b""
 
 
 class PayloadRun(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

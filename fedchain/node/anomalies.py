@@ -1,14 +1,24 @@
-"""What the chain holds against anybody in a job: rejected uplinks, strikes, suspensions."""
+"""What the chain holds against anybody in a job: rejected uplinks, missed deadlines, strikes, suspensions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fedchain.chain import Consortium, ParticipantReinstated, ParticipantSuspended, StrikeRecorded, UplinkJudged
+from fedchain.chain import (
+    Consortium,
+    ParticipantBanned,
+    ParticipantReinstated,
+    ParticipantSuspended,
+    PartyMissing,
+    StrikeRecorded,
+    UplinkJudged,
+)
 from fedchain.exchange.slot import describe
 from fedchain.node.audit.story import read_story
 from fedchain.types import JobId, Reason
+
+What = Literal["rejected_uplink", "missing", "strike", "suspended", "banned", "reinstated"]
 
 
 @dataclass(frozen=True)
@@ -18,13 +28,13 @@ class Anomaly:
     Attributes:
         what: kind of entry.
         party: name of whom it is about; the address where the registry has no name.
-        reason: of an uplink or a strike the reason code's name, of a suspension its text, else empty.
-        detail: of an uplink what it was; of a strike how many there are.
+        reason: of an uplink, a strike or a missed deadline the reason code's name, of a suspension or ban its text.
+        detail: of an uplink what it was; of a missed deadline which; of a strike how many there are.
         block: number.
         transaction: hash, hex with 0x.
     """
 
-    what: Literal["rejected_uplink", "strike", "suspended", "reinstated"]
+    what: What
     party: str
     reason: str
     detail: str
@@ -53,13 +63,18 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
 
     found = []
     for event in story.events:
-        what: tuple[Literal["rejected_uplink", "strike", "suspended", "reinstated"], str, str, str]
+        what: tuple[What, str, str, str]
         if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
             what = "rejected_uplink", event.sender, Reason(event.reason).name, describe(event.envelope)
+        elif isinstance(event, PartyMissing):
+            place = f"round {event.round}, attempt {event.attempt}" if event.round else "before the first round"
+            what = "missing", event.party, Reason.MISSING.name, place
         elif isinstance(event, StrikeRecorded):
             what = "strike", event.party, Reason(event.reason).name, f"{event.strikes} in all"
         elif isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:
             what = "suspended", event.party, event.reason, ""
+        elif isinstance(event, ParticipantBanned) and event.party in story.proposal.roster:
+            what = "banned", event.party, event.reason, ""
         elif isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
             what = "reinstated", event.party, "", ""
         else:

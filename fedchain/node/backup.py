@@ -1,8 +1,9 @@
 """A node's folder in one encrypted archive: what cannot be had again, and nothing else.
 
-In it: node.toml, keystore, certificate and its key, the deployment file where it lies inside, the state file, and what
-the node keeps of its jobs (journals, shards, sessions, reports); payload files where asked for. Not in it: the
-keystore's passphrase, so that an archive and its passphrase alone are not the node's account; and the table.
+In it: node.toml, keystore (and the one of a key rotation that is under way), certificate and its key, encryption key,
+the deployment file where it lies inside, the state file, and what the node keeps of its jobs (journals, shards,
+sessions, reports); payload files where asked for. Not in it: the keystore's passphrase, so that an archive and its
+passphrase alone are not the node's account; and the table.
 
 The node may run. Journals are copied before the state file: a restored party then goes on from a checkpoint that is not
 later than the record of what it has sent, and sends the recorded bytes again. The state file is copied through SQLite's
@@ -29,6 +30,7 @@ from fedchain.errors import ConfigError
 from fedchain.node.archive import ArchiveWriter
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig, load_config
+from fedchain.node.key_files import staged_keystore
 from fedchain.node.manifest import NAME, FileEntry, Manifest
 
 STATE_FILE = "node.sqlite"
@@ -111,11 +113,16 @@ def _write(
 
 
 def _settings(config: NodeConfig, base: Path) -> list[Path]:
-    """node.toml, keystore, and the deployment file if it lies inside; not yet certificate and key, which must too."""
+    """node.toml, keystore, encryption key, and the deployment file if it lies inside; certificate and key must, too."""
     keys = config.keys
     found = [base / "node.toml", _inside(base, keys.keystore, "[keys] keystore")]
+    if staged_keystore(config).exists():
+        found.append(staged_keystore(config))
     for key, path in (("certificate", keys.certificate), ("certificate_key", keys.certificate_key)):
         _inside(base, path, f"[keys] {key}")
+    encryption_key = _inside(base, keys.encryption_key, "[keys] encryption_key")
+    if encryption_key.exists():
+        found.append(encryption_key)
     deployment = config.chain.deployment.resolve()
     if deployment.is_relative_to(base) and deployment.exists():
         found.append(deployment)

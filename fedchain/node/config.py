@@ -58,12 +58,14 @@ class KeysSection(_Section):
         passphrase_file: one line, the keystore's passphrase.
         certificate: the node's certificate, PEM; made at the first start where it and its key are missing.
         certificate_key: its private key, PEM.
+        encryption_key: the node's private X25519 key, 64 hex digits; made at the first start where it is missing.
     """
 
     keystore: Path = Path("keystore.json")
     passphrase_file: Path = Path("passphrase")
     certificate: Path = Path("certificate.pem")
     certificate_key: Path = Path("certificate.key")
+    encryption_key: Path = Path("encryption.key")
 
 
 class DataSection(_Section):
@@ -344,6 +346,7 @@ def _resolved(config: NodeConfig, base: Path) -> NodeConfig:
                 passphrase_file=at(config.keys.passphrase_file),
                 certificate=at(config.keys.certificate),
                 certificate_key=at(config.keys.certificate_key),
+                encryption_key=at(config.keys.encryption_key),
             ),
             "data": data.model_copy(
                 update={

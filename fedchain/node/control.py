@@ -21,6 +21,7 @@ from fedchain.node.control_wire import (
     MAX_MESSAGE_BYTES,
     SERVICE,
     AbortRequest,
+    KeyAnswer,
     ModelAnswer,
     ModelRequest,
     PredictCall,
@@ -33,6 +34,7 @@ from fedchain.node.control_wire import (
     pack_error,
     unpack,
 )
+from fedchain.node.key_rotation import KeyRotation
 from fedchain.node.modelstate import ModelUse, VersionState
 from fedchain.node.progress import Line, to_json
 from fedchain.node.rotation import Rotation
@@ -76,6 +78,9 @@ class Controlled(Protocol):
     def rotate_certificate(self) -> Rotation:
         """Replace the node's certificate."""
 
+    def rotate_key(self) -> KeyRotation:
+        """Replace the key that acts for the node's party."""
+
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         """Status lines; None while nothing happens."""
 
@@ -108,6 +113,7 @@ class ControlServer:
             "Predict": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict)),
             "Model": grpc.unary_unary_rpc_method_handler(self._guarded(self._model)),
             "RotateCertificate": grpc.unary_unary_rpc_method_handler(self._guarded(self._rotate_certificate)),
+            "RotateKey": grpc.unary_unary_rpc_method_handler(self._guarded(self._rotate_key)),
             "Shutdown": grpc.unary_unary_rpc_method_handler(self._guarded(self._shutdown)),
             "Status": grpc.unary_stream_rpc_method_handler(self._status),
         }
@@ -186,6 +192,10 @@ class ControlServer:
     def _rotate_certificate(self, raw: bytes) -> bytes:
         done = self._node.rotate_certificate()
         return pack(RotateAnswer(done.earlier, done.fingerprint, done.overlap_seconds))
+
+    def _rotate_key(self, raw: bytes) -> bytes:
+        done = self._node.rotate_key()
+        return pack(KeyAnswer(done.party, done.earlier, done.signer, done.registered))
 
     def _shutdown(self, raw: bytes) -> bytes:
         self._node.shut_down()

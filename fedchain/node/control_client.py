@@ -19,6 +19,7 @@ from fedchain.node.control_wire import (
     MAX_MESSAGE_BYTES,
     SERVICE,
     AbortRequest,
+    KeyAnswer,
     ModelAnswer,
     ModelRequest,
     PredictCall,
@@ -31,6 +32,7 @@ from fedchain.node.control_wire import (
     unpack,
     unpack_error,
 )
+from fedchain.node.key_rotation import KeyRotation
 from fedchain.node.modelstate import ModelUse
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
@@ -170,6 +172,11 @@ class ControlClient:
         """Replace the node's certificate, without a restart; see `Rotator.rotate`."""
         done = unpack(self._call("RotateCertificate", b""), RotateAnswer)
         return Rotation(done.earlier, done.fingerprint, True, done.overlap_seconds)
+
+    def rotate_key(self) -> KeyRotation:
+        """Replace the key that acts for the node's party, without a restart; see `KeyRotator.rotate`."""
+        done = unpack(self._call("RotateKey", b""), KeyAnswer)
+        return KeyRotation(done.party, done.earlier, done.signer, done.registered)
 
     def shut_down(self) -> None:
         """Stop the node."""

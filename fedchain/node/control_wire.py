@@ -117,6 +117,15 @@ class RotateAnswer(_Struct, frozen=True):
     overlap_seconds: float
 
 
+class KeyAnswer(_Struct, frozen=True):
+    """A key that was replaced; the addresses of party, earlier key and present key."""
+
+    party: str
+    earlier: str
+    signer: str
+    registered: bool
+
+
 class StatusRequest(_Struct, frozen=True):
     """Ask for status lines: a snapshot, and with `follow` every later change; of one job or of all."""
 

@@ -12,6 +12,7 @@ from fedchain.errors import ConfigError
 from fedchain.exchange import Identity
 from fedchain.exchange.endpoint import Endpoint
 from fedchain.node.config import NodeConfig, load_config
+from fedchain.node.encryption import open_encryption_key
 
 _NO_ENDPOINT = '# endpoint = "node.example.org:4433"'
 _TEMPLATE = """\
@@ -35,6 +36,8 @@ passphrase_file = "passphrase"
 # The certificate that the registry holds, and its key (files mode 0600): this node's proof of identity to its peers.
 certificate = "certificate.pem"
 certificate_key = "certificate.key"
+# What is sealed to this party outside of a job is sealed to this key; the registry holds its public half (mode 0600).
+encryption_key = "encryption.key"
 
 [data]
 # This party's own table: a CSV file, or a Parquet file (.parquet, .pq). It never leaves this node.
@@ -93,7 +96,7 @@ def init_node(
     endpoint: Endpoint | None = None,
     metrics: Endpoint | None = None,
 ) -> NodeConfig:
-    """Create a node: a fresh key in an encrypted keystore, its passphrase, a certificate, and `node.toml`.
+    """Create a node: a key in an encrypted keystore, its passphrase, a certificate, an encryption key, and `node.toml`.
 
     Args:
         folder: created with mode 0700 where it does not exist.
@@ -111,9 +114,10 @@ def init_node(
     Raises:
         ConfigError: the folder holds a node already (nothing is overwritten), or an argument is not valid.
     """
-    names = ("node.toml", "keystore.json", "passphrase", "certificate.pem", "certificate.key")
-    config_path, keystore, passphrase_file, certificate, certificate_key = (folder / file for file in names)
-    for path in (config_path, keystore, passphrase_file, certificate, certificate_key):
+    names = ("node.toml", "keystore.json", "passphrase", "certificate.pem", "certificate.key", "encryption.key")
+    paths = [folder / file for file in names]
+    config_path, keystore, passphrase_file, certificate, certificate_key, encryption_key = paths
+    for path in paths:
         if path.exists():
             raise ConfigError(f"{path}: exists already; choose another folder, keys are never overwritten")
     text = _TEMPLATE.format(
@@ -134,9 +138,10 @@ def init_node(
         passphrase = secrets.token_urlsafe(32)
         _write_new(passphrase_file, passphrase + "\n", 0o600)
         Identity.create(name).save(certificate, certificate_key)
+        open_encryption_key(config)
         Account.create().save_keystore(keystore, passphrase)
     except BaseException:
-        for path in (config_path, passphrase_file, certificate, certificate_key):
+        for path in (config_path, passphrase_file, certificate, certificate_key, encryption_key):
             path.unlink(missing_ok=True)
         raise
     return config

@@ -54,7 +54,16 @@ _OUTAGE_SECONDS = 600.0
 def policy_of(spec: JobSpec) -> JobPolicy:
     """The contract's bounds that a spec asks for."""
     policy = spec.policy
-    return JobPolicy(policy.max_payload_bytes, spec.max_rounds, policy.max_statistic_e6, policy.pipelined)
+    return JobPolicy(
+        max_payload_bytes=policy.max_payload_bytes,
+        max_rounds=spec.max_rounds,
+        max_statistic_e6=policy.max_statistic_e6,
+        pipelined=policy.pipelined,
+        phase_seconds=policy.phase_limit,
+        round_seconds=policy.round_limit,
+        max_uplinks_per_round=policy.max_uplinks_per_round,
+        ends_on_suspension=policy.ends_on_suspension,
+    )
 
 
 def _require_same(table: Table, journal: Journal) -> None:
@@ -127,8 +136,9 @@ class Jobs:
                 digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]
                 files.name_model(model_digest([one for one in digests if one is not None]))
                 self._settle(record, "completed")
-            elif job.phase == Phase.ABORTED:
-                self._settle(record, "failed", "the job was aborted while this node was away")
+            elif job.phase in (Phase.ABORTED, Phase.EXPIRED):
+                ended = job.phase.name.lower()
+                self._settle(record, "failed", f"the job was {ended} while this node was away")
             else:
                 inbox = self._exchange.subscriber.resume(record.job_id, record.block)
                 self._start(record, inbox, resumed=record.status == "running")

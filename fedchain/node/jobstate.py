@@ -20,6 +20,7 @@ class PartyState:
 
     Attributes:
         accepted, aligned, stopped: what it has declared.
+        attended: whether it said that it waits, in the phase or round in force.
         shard_digest: hex, None until it is on chain.
     """
 
@@ -30,6 +31,7 @@ class PartyState:
     accepted: bool
     aligned: bool
     stopped: bool
+    attended: bool
     shard_digest: str | None
 
 
@@ -41,7 +43,8 @@ class JobState:
         head: newest block when it was read.
         accepted, rejected: uplinks judged so far.
         model_digest: hex, once the job is completed.
-        abort_reason: once it is aborted.
+        abort_reason: once it is aborted, or has expired.
+        chain_time: of the newest block, seconds since 1970; deadlines are of that clock.
     """
 
     view: JobView
@@ -51,6 +54,12 @@ class JobState:
     rejected: int
     model_digest: str | None
     abort_reason: str | None
+    chain_time: int = 0
+
+    @property
+    def seconds_left(self) -> int | None:
+        """Until the deadline of the phase or round in force; negative beyond it, None once the job has ended."""
+        return self.view.deadline - self.chain_time if self.view.deadline else None
 
     @property
     def trees_done(self) -> int:
@@ -67,6 +76,9 @@ class JobState:
             "attempt": view.attempt,
             "max_rounds": view.policy.max_rounds,
             "trees_done": self.trees_done,
+            "deadline": self.view.deadline or None,
+            "seconds_left": self.seconds_left,
+            "closed": self.view.closed,
             "aligned_rows": view.aligned_rows,
             "uplinks": {"accepted": self.accepted, "rejected": self.rejected},
             "parties": [vars(party) for party in self.parties],
@@ -86,8 +98,8 @@ def read_state(consortium: Consortium, view: JobView) -> JobState:
     digest = None
     if view.phase is Phase.COMPLETED:
         digest = model_digest([bytes.fromhex(party.shard_digest or "") for party in parties])
-    reason = abort_reason(consortium, view.job_id, head) if view.phase is Phase.ABORTED else None
-    return JobState(view, head, parties, accepted, rejected, digest, reason)
+    reason = abort_reason(consortium, view.job_id, head) if view.phase in (Phase.ABORTED, Phase.EXPIRED) else None
+    return JobState(view, head, parties, accepted, rejected, digest, reason, consortium.chain_time())
 
 
 def _party(consortium: Consortium, view: JobView, address: str) -> PartyState:
@@ -101,13 +113,14 @@ def _party(consortium: Consortium, view: JobView, address: str) -> PartyState:
         accepted=consortium.has_accepted(view.job_id, address),
         aligned=consortium.has_aligned(view.job_id, address),
         stopped=consortium.has_stopped(view.job_id, address),
+        attended=consortium.has_attended(view.job_id, address),
         shard_digest=None if shard is None else shard.hex(),
     )
 
 
 def abort_reason(consortium: Consortium, job_id: JobId, head: int) -> str:
-    """Who aborted a job and why, from its event; looked for from the newest block backwards."""
-    from fedchain.chain.events import JobAborted, JobProposed
+    """Who ended a job and why, from its event; looked for from the newest block backwards."""
+    from fedchain.chain import JobAborted, JobExpired, JobProposed
 
     end = head
     while end >= 0:
@@ -115,6 +128,9 @@ def abort_reason(consortium: Consortium, job_id: JobId, head: int) -> str:
         for event in reversed(consortium.events(start, end)):
             if isinstance(event, JobAborted) and event.job_id == job_id:
                 return f"{event.reason} (by {consortium.participant(event.by).name or event.by})"
+            if isinstance(event, JobExpired) and event.job_id == job_id:
+                name = consortium.participant(event.by).name or event.by
+                return f"expired: its deadline passed, or a party of it was suspended (ended by {name})"
             if isinstance(event, JobProposed) and event.job_id == job_id:
                 return "reason unknown"
         end = start - 1

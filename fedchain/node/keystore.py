@@ -86,6 +86,11 @@ def rotate_passphrase(config: NodeConfig, passphrase: str | None = None, *, iter
     keystore, file = config.keys.keystore.resolve(), config.keys.passphrase_file.resolve()
     with _alone(keystore.parent):
         account = open_account(config)
+        following = keystore.with_name(f"{keystore.name}.next")
+        if following.exists():
+            raise ConfigError(
+                f"{following}: a rotation of the key was not finished; run `fedchain node rotate key` first"
+            )
         if passphrase is not None and len(passphrase) < LEAST_LETTERS:
             raise ConfigError(f"the new passphrase is short: it needs {LEAST_LETTERS} characters or more")
         if passphrase == config.passphrase():

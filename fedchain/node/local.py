@@ -18,7 +18,7 @@ from types import FrameType
 
 from fedchain.chain import ChainClient, Consortium, Deployment, JobView, Sender, deploy, dev_accounts
 from fedchain.chain.events import JobAborted
-from fedchain.errors import ConfigError, DeadlineError, JobAbortedError
+from fedchain.errors import ConfigError, DeadlineError, JobAbortedError, JobExpiredError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
@@ -137,9 +137,11 @@ class LocalConsortium:
         """How a job stands on chain.
 
         Raises:
-            JobAbortedError: it was aborted; says why.
+            JobAbortedError: it was aborted, says why; or it expired.
         """
         view = self.consortium.job(job_id)
+        if view.phase is Phase.EXPIRED:
+            raise JobExpiredError("the job expired: a deadline passed, and who was missing did not come back")
         if view.phase is Phase.ABORTED:
             events = self.consortium.events(0, self.client.head())
             why = [one for one in events if isinstance(one, JobAborted) and one.job_id == job_id]

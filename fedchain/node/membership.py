@@ -7,7 +7,7 @@ import time
 
 import structlog
 
-from fedchain.chain import Consortium
+from fedchain.chain import Consortium, Participant
 from fedchain.errors import ChainUnreachableError, ConfigError, NotAccreditedError
 from fedchain.exchange.tls import fingerprint_of
 from fedchain.exchange.waits import Waits
@@ -22,21 +22,24 @@ STEWARDS = "the stewards"
 """Who is waited for until this node is accredited."""
 
 
-def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, certificate: bytes) -> Status:
-    """Register this node, or update its endpoint and certificate where the registry has others.
+def join(
+    consortium: Consortium, *, address: str, name: PartyId, endpoint: str, certificate: bytes, encryption_key: bytes
+) -> Status:
+    """Register this node, or update its endpoint, certificate and encryption key where the registry has others.
 
     Args:
         consortium: with this node's sender.
-        address: this node's address.
+        address: this party's address; its key's own until that was rotated.
         name: from its configuration.
         endpoint: where peers reach it; public from then on.
         certificate: DER; public from then on. Peers trust it because this transaction is signed by the node's account.
+        encryption_key: X25519 public key, 32 bytes; public from then on.
 
     Returns:
         Its standing.
 
     Raises:
-        ConfigError: the name belongs to another address, or this address to another name.
+        ConfigError: the name belongs to another address, this address to another name, or the key was rotated away.
     """
     entry = consortium.participant(address)
     fingerprint = fingerprint_of(certificate)
@@ -44,11 +47,14 @@ def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, 
         holder = consortium.address_of(name)
         if holder is not None:
             raise ConfigError(f"name '{name}' is registered by {holder}; choose another name, or use that key")
-        consortium.register(name, endpoint, certificate)
+        consortium.register(name, endpoint, certificate, encryption_key)
         log.info("registered", name=name, address=address, endpoint=endpoint, fingerprint=fingerprint.hex())
         return Status.REGISTERED
     if entry.name != name:
         raise ConfigError(f"address {address} is registered as '{entry.name}': set that name in node.toml")
+    require_acting(consortium, entry)
+    if entry.status is Status.BANNED:
+        return entry.status
     if (entry.endpoint, entry.fingerprint) != (endpoint, fingerprint):
         consortium.set_service(endpoint, certificate)
         log.info(
@@ -59,7 +65,24 @@ def join(consortium: Consortium, *, address: str, name: PartyId, endpoint: str, 
             fingerprint=fingerprint.hex(),
             earlier=entry.fingerprint.hex(),
         )
+    if entry.encryption_key != encryption_key:
+        consortium.set_encryption_key(encryption_key)
+        log.info("encryption key changed", name=name, public=encryption_key.hex(), earlier=entry.encryption_key.hex())
     return entry.status
+
+
+def require_acting(consortium: Consortium, entry: Participant) -> None:
+    """Raise where the sender's key does not act for a registered participant.
+
+    Raises:
+        ConfigError: the participant's key was rotated to another.
+    """
+    sender = consortium.sender
+    if sender is not None and entry.signer != sender.address:
+        raise ConfigError(
+            f"the key of '{entry.name}' ({entry.address}) was rotated to {entry.signer}, and this keystore holds "
+            f"{sender.address}, which acts for nobody; restore the keystore of the last rotation, or a newer backup"
+        )
 
 
 def wait_until_accredited(
@@ -87,7 +110,7 @@ def wait_until_accredited(
         True once accredited, False when `stop` was set first.
 
     Raises:
-        NotAccreditedError: suspended; or not accredited in time; or not yet and `wait` is False.
+        NotAccreditedError: suspended or banned; or not accredited in time; or not yet and `wait` is False.
         ChainUnreachableError: the chain did not answer until the limit; or not at once and `wait` is False.
     """
     limit = time.monotonic() + (limit_seconds if wait else 0.0)
@@ -107,6 +130,8 @@ def wait_until_accredited(
                 return True
             if status == Status.SUSPENDED:
                 raise NotAccreditedError(f"party '{name}' ({address}) is suspended; ask a steward to reinstate it")
+            if status == Status.BANNED:
+                raise NotAccreditedError(f"party '{name}' ({address}) is banned, for ever; ask the stewards why")
             if is_last:
                 raise NotAccreditedError(ask)
             if status is not None and time.monotonic() >= remind_at:

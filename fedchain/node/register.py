@@ -18,6 +18,8 @@ from fedchain.exchange.waits import Waits
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.files import is_running
+from fedchain.node.encryption import open_encryption_key
+from fedchain.node.key_files import party_address
 from fedchain.node.keystore import open_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.types import PartyId, Status
@@ -29,7 +31,7 @@ class Registration:
 
     Attributes:
         name: registered name.
-        address: of the node's key.
+        address: of the node's party; its key's own until that was rotated.
         endpoint: what peers dial.
         fingerprint: SHA-256 of the certificate, 32 bytes.
         status: its standing.
@@ -70,7 +72,7 @@ def fixed_endpoint(config: NodeConfig) -> str:
 def register_node(
     config: NodeConfig, *, wait: bool = False, limit_seconds: float | None = None, stop: threading.Event | None = None
 ) -> Registration:
-    """Write name, endpoint and certificate into the registry where it does not hold them; public from then on.
+    """Write name, endpoint, certificate and encryption key into the registry where it has others; public from then on.
 
     A stopped node's state folder is locked meanwhile, and its outbox used, so that no transaction that it has under way
     is crossed. A running node has registered itself: then this only looks.
@@ -91,13 +93,15 @@ def register_node(
     files = CertificateFiles.of(config)
     identity = files.load()
     deployment = Deployment.load(config.chain.deployment)
+    encryption_key = open_encryption_key(config).public
     account = open_account(config)
     with ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id) as client:
         sender = Sender(client, account)
         consortium = Consortium(client, deployment, sender)
-        name, address = PartyId(config.name), account.address
+        name, address = PartyId(config.name), party_address(consortium, account.address)
         entry = consortium.participant(address)
-        is_there = (entry.name, entry.endpoint, entry.fingerprint) == (name, endpoint, identity.fingerprint)
+        found = (entry.name, entry.endpoint, entry.fingerprint, entry.encryption_key)
+        is_there = found == (name, endpoint, identity.fingerprint, encryption_key)
         if not is_there:
             if is_running(config.control_socket):
                 raise ConfigError(
@@ -106,7 +110,14 @@ def register_node(
                 )
             with own_outbox(config, client, sender):
                 certificate = identity.certificate
-                join(consortium, address=address, name=name, endpoint=endpoint, certificate=certificate)
+                join(
+                    consortium,
+                    address=address,
+                    name=name,
+                    endpoint=endpoint,
+                    certificate=certificate,
+                    encryption_key=encryption_key,
+                )
                 files.finish(identity)
         if wait:
             days = config.chain.accreditation_days

@@ -1,4 +1,4 @@
-"""Replaces a node's certificate, whether it runs or not."""
+"""Replaces a node's certificate or its key, whether it runs or not."""
 
 from __future__ import annotations
 
@@ -10,12 +10,28 @@ from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
 from fedchain.node.control_client import ControlClient
 from fedchain.node.doctor.files import is_running
+from fedchain.node.key_files import party_address
+from fedchain.node.key_rotation import KeyRotation, rotate_stopped
 from fedchain.node.keystore import open_account
 from fedchain.node.register import own_outbox
 from fedchain.node.rotation import Rotation
 from fedchain.types import Status
 
 log = structlog.get_logger(__name__)
+
+
+def rotate_key(config: NodeConfig) -> KeyRotation:
+    """Make a new key, and hand the node's party over to it, which keeps its address; the old key is nobody then.
+
+    A running node is asked over its control socket, and does it without a pause. What was interrupted is gone on with.
+
+    Raises:
+        ConfigError, ChainError: see `KeyRotator.rotate` and `rotate_stopped`.
+    """
+    if is_running(config.control_socket):
+        with ControlClient(config.control_socket) as client:
+            return client.rotate_key()
+    return rotate_stopped(config)
 
 
 def rotate_certificate(config: NodeConfig) -> Rotation:
@@ -39,10 +55,10 @@ def rotate_certificate(config: NodeConfig) -> Rotation:
         sender = Sender(client, account)
         consortium = Consortium(client, deployment, sender)
         with own_outbox(config, client, sender):
-            entry = consortium.participant(account.address)
+            entry = consortium.participant(party_address(consortium, account.address))
             is_registered = entry.status is not Status.UNKNOWN
             if is_registered and entry.name != config.name:
-                raise ConfigError(f"{account.address} is registered as '{entry.name}': set that name in node.toml")
+                raise ConfigError(f"{entry.address} is registered as '{entry.name}': set that name in node.toml")
             staged = files.stage()
             is_entered = entry.fingerprint == staged.fingerprint  # by one that was interrupted after that
             earlier = entry.fingerprint if is_registered and not is_entered else files.installed_fingerprint()

@@ -23,8 +23,9 @@ from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.control import ControlServer
+from fedchain.node.encryption import open_encryption_key
 from fedchain.node.jobs import Jobs, policy_of
-from fedchain.node.keystore import open_account
+from fedchain.node.key_rotation import KeyRotation, KeyRotator, acting_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
 from fedchain.node.models import ModelDesk
@@ -56,7 +57,7 @@ class Node:
 
     Attributes:
         name: in the registry.
-        address: of its key.
+        address: of its party; its key's own until that was rotated.
         exchange: its traffic.
         board: its progress.
         metrics: serves them, None where `[metrics] port` is not set.
@@ -82,11 +83,12 @@ class Node:
         _ = config.table  # a missing database URL shows now, not when a job comes
         self._files = CertificateFiles.of(config)
         identity = self._files.load()
-        account = open_account(config)
+        encryption_key = open_encryption_key(config)
         deployment = Deployment.load(config.chain.deployment)
         client = ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id)
-        self.address = account.address
+        account, self.address = acting_account(config, client, deployment)
         consortium = Consortium(client, deployment, Sender(client, account))
+        self._encryption_key = encryption_key.public
         self._jobs: Jobs
         self._requests: Requests
         self.exchange = Exchange(
@@ -111,6 +113,7 @@ class Node:
             self._requests = Requests(config, self.exchange, address=self.address, board=self.board)
             self._models = ModelDesk(consortium, address=self.address, name=self.name, folder=config.state.folder)
             self._rotator = Rotator(self._files, self.exchange, address=self.address)
+            self._key_rotator = KeyRotator(config, self.exchange)
             metrics = Metrics(self.exchange, address=self.address)
             if config.metrics.port is not None:
                 self.metrics = MetricsServer(metrics, config.metrics)
@@ -147,6 +150,7 @@ class Node:
             name=self.name,
             endpoint=self.exchange.endpoint,
             certificate=self.identity.certificate,
+            encryption_key=self._encryption_key,
         )
         self._files.finish(self.identity)
         self._entered.set()
@@ -174,6 +178,7 @@ class Node:
         self._stop.set()
         self._show("stopping", ready=False)
         self._rotator.close()
+        self._key_rotator.close()
         self.exchange.interrupt(StoppingError("this node is stopping"))
         if self.api is not None:
             self.api.close()
@@ -298,6 +303,17 @@ class Node:
         if not self._entered.wait(_READY_SECONDS):
             raise ConfigError(f"node '{self.name}' is not in the registry yet; try again once it is")
         return self._rotator.rotate()
+
+    def rotate_key(self) -> KeyRotation:
+        """Replace the key that acts for this node's party while it runs; see `KeyRotator.rotate`.
+
+        Raises:
+            ConfigError: it is not in the registry yet, or a rotation is under way.
+            ChainError: see `KeyRotator.rotate`.
+        """
+        if not self._entered.wait(_READY_SECONDS):
+            raise ConfigError(f"node '{self.name}' is not in the registry yet; try again once it is")
+        return self._key_rotator.rotate()
 
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         """Status lines; see `ProgressBoard.watch`."""

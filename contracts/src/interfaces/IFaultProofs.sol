@@ -10,7 +10,7 @@ import {IUplinkLedger} from "./IUplinkLedger.sol";
 /// signed by a key that has been rotated away proves nothing any more.
 interface IFaultProofs {
     /// @notice `prover` proved the fault. `first` and `second` are uplink ids; for a payload both are its uplink's.
-    event FaultProven(
+    event ProofAccepted(
         uint256 indexed faultId,
         address indexed party,
         address indexed prover,
@@ -31,8 +31,8 @@ interface IFaultProofs {
     error NotSigned(bytes32 message, address expected, address found);
     /// @notice The ledger did not accept the uplink from the party.
     error UplinkNotAccepted(bytes32 uplinkId);
-    /// @notice The chunk belongs to the payload that was committed to.
-    error ChunkIsSound(bytes32 uplinkId, uint32 index);
+    /// @notice What was served is the payload that was committed to.
+    error PayloadIsSound(bytes32 digest);
     /// @notice Uplinks of this kind may be equal.
     error KindMayRepeat(uint8 kind);
     /// @notice Both uplinks are of one round and attempt, where one payload may go to several recipients.
@@ -49,7 +49,7 @@ interface IFaultProofs {
     /// @return faultId its number in the record.
     /// Evidence: keccak256(abi.encode(EQUIVOCATION, slot)), both arguments 32 bytes wide.
     /// Requirements: the party is registered, slots equal, digests differ, each uplink signed or accepted, not proven before.
-    /// Emits {FaultProven}.
+    /// Emits {ProofAccepted}.
     function proveEquivocation(
         address party,
         IUplinkLedger.Envelope calldata a,
@@ -58,25 +58,21 @@ interface IFaultProofs {
         bytes calldata signatureB
     ) external returns (uint256 faultId);
 
-    /// @notice A chunk that the party served is not one of the payload that it committed to. The party signs
-    /// keccak256(abi.encode("fedchain chunk", uplinkId, index, leaf, keccak256(abi.encode(proof)))) with what it serves.
-    /// One uplink is one fault, however many of its chunks were false.
+    /// @notice What the party serves as a payload is not the payload that it committed to. With the hashes of a payload's
+    /// chunks a party signs their root, keccak256(abi.encode("fedchain payload", chainid, ledger, digest, served)): once for
+    /// each transfer, however many chunks it has. One digest is one fault, however often it was served.
     /// @param party who served.
-    /// @param envelope the accepted uplink.
-    /// @param index the chunk's position, from 0.
-    /// @param leaf sha256(0x00 ‖ chunk), of the chunk that came.
-    /// @param proof 32-byte siblings as served, from the leaf's level up; none where an odd last node is carried up.
+    /// @param envelope an accepted uplink of the party; its digest is what was asked for.
+    /// @param served root of the SHA-256 Merkle tree over the chunks that were served, as {IUplinkLedger-Envelope} has it.
     /// @param signature the party's, over the statement above.
     /// @return faultId its number in the record.
-    /// Evidence: keccak256(abi.encode(PAYLOAD_MISMATCH, uplinkId)).
-    /// Requirements: the party is registered, the uplink accepted, the statement signed, leaf and proof do not lead to the
-    /// envelope's digest in a tree over ⌈size / 65536⌉ chunks, not proven before. Emits {FaultProven}.
+    /// Evidence: keccak256(abi.encode(PAYLOAD_MISMATCH, party, digest)).
+    /// Requirements: the party is registered, the uplink accepted, the statement signed, `served` is not the envelope's digest,
+    /// not proven before. Emits {ProofAccepted}.
     function provePayloadMismatch(
         address party,
         IUplinkLedger.Envelope calldata envelope,
-        uint32 index,
-        bytes32 leaf,
-        bytes32[] calldata proof,
+        bytes32 served,
         bytes calldata signature
     ) external returns (uint256 faultId);
 
@@ -89,7 +85,7 @@ interface IFaultProofs {
     /// @return faultId its number in the record, with job and round of the later one.
     /// Evidence: keccak256(abi.encode(REPLAY, lower uplink id, higher uplink id)).
     /// Requirements: the party is registered, both kinds are such, digests equal, job, round or attempt differ, both accepted,
-    /// not both proven before. Emits {FaultProven}.
+    /// not both proven before. Emits {ProofAccepted}.
     function proveReplay(address party, IUplinkLedger.Envelope calldata first, IUplinkLedger.Envelope calldata second)
         external
         returns (uint256 faultId);

@@ -112,7 +112,8 @@ interface IUplinkLedger {
 
     /// @notice Judges 1..256 uplinks of one round, one after the other: each exactly as {submit} judges the envelope with
     /// these fields and statistic zero, sent without its payload. So each has its own id, slot, verdict, count, report and
-    /// {UplinkJudged}; one that is accepted already changes nothing; a suspension holds for the leaves behind it.
+    /// {UplinkJudged}; one that is accepted already changes nothing; a suspension holds for the leaves behind it. But
+    /// SenderSuspended, RateExceeded and DeadlineMissed are reported once for all leaves: they are about the batch.
     /// @param jobId the job.
     /// @param round see {Envelope}.
     /// @param attempt see {Envelope}.

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from fedchain.chain import Consortium, RequestStatus, StrikeRecorded
+from fedchain.chain import Consortium, JobAborted, JobExpired, RequestStatus, StrikeRecorded
 from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.audit.checklist import Checklist
@@ -68,7 +68,7 @@ def audit_job(consortium: Consortium, job_id: JobId, folders: Sequence[StateFold
         job_id=job_id,
         job_name="" if spec is None else spec.name,
         phase=replay.phase.name.lower(),
-        aborted="" if aborted is None else f"{aborted.reason} (by {names(aborted.by)})",
+        aborted="" if aborted is None else f"{_why(aborted)} (by {names(aborted.by)})",
         head=story.head,
         model_digest=model,
         moments=tell(story, names),
@@ -90,6 +90,10 @@ class _Names:
         if address not in self._known:
             self._known[address] = self._consortium.participant(address).name or address
         return self._known[address]
+
+
+def _why(ended: JobAborted | JobExpired) -> str:
+    return ended.reason if isinstance(ended, JobAborted) else "expired"
 
 
 def _replayed(story: Story) -> tuple[Checklist, Replay]:
@@ -153,10 +157,12 @@ def _verdicts(
 
 
 def _missing(story: Story, replay: Replay, address: str) -> tuple[str, ...]:
-    """What is due from a party in the phase that the job is in, or was in when it was aborted."""
-    phase = replay.ended_in if replay.phase is Phase.ABORTED else replay.phase
+    """What is due from a party in the phase that the job is in, or was in when it was aborted or expired."""
+    phase = replay.ended_in if replay.phase in (Phase.ABORTED, Phase.EXPIRED) else replay.phase
     is_active = address == story.proposal.roster[0]
     missing = []
+    if replay.missing[address]:
+        missing.append(f"deadline, {replay.missing[address]} times" if replay.missing[address] > 1 else "deadline")
     if phase is Phase.PROPOSED and address not in replay.accepted:
         missing.append("acceptance")
     if phase is Phase.ALIGNING and address not in replay.aligned:

@@ -6,6 +6,7 @@ what they should be. Source: `contracts/src/JobManager.sol` and `UplinkLedger.so
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from fedchain.chain import (
@@ -13,14 +14,20 @@ from fedchain.chain import (
     ContributionRecorded,
     JobAborted,
     JobAccepted,
+    JobExpired,
     JobProposed,
+    ModelProposed,
+    ParticipantBanned,
     ParticipantReinstated,
     ParticipantSuspended,
+    PartyAttended,
+    PartyMissing,
     PhaseChanged,
     RequestClosed,
     RequestOpened,
     RequestStatus,
     RoundBegan,
+    RoundClosed,
     ShardRecorded,
     StopDeclared,
     UplinkJudged,
@@ -48,7 +55,9 @@ class Replay:
     """A job's state as its events make it; the attributes mirror `JobManager.Job`.
 
     Attributes:
-        ended_in: the phase before it was aborted.
+        ended_in: the phase before it was aborted or expired.
+        attended: who said to wait, in the phase or round in force.
+        missing: how often each party was named as missing.
         requests: of inference, with requester and outcome.
         slots: digest of the accepted uplink in each.
         overtaken: ids of rejected uplinks that are nobody's fault.
@@ -65,12 +74,17 @@ class Replay:
     shards: dict[str, bytes] = field(default_factory=dict)
     order: tuple[bytes, int] | None = None
     contribution: ContributionRecorded | None = None
-    aborted: JobAborted | None = None
+    aborted: JobAborted | JobExpired | None = None
     ended_in: Phase = Phase.NONE
     requests: dict[int, tuple[str, RequestStatus]] = field(default_factory=dict)
     slots: dict[tuple[object, ...], bytes] = field(default_factory=dict)
     overtaken: set[tuple[bytes, int]] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
+    attended: set[str] = field(default_factory=set)
+    missing: Counter[str] = field(default_factory=Counter)
+    _uplinks: Counter[str] = field(default_factory=Counter)
+    _rejected: set[str] = field(default_factory=set)
+    _closed: set[tuple[int, int]] = field(default_factory=set)
     _next: Phase | None = None
     _proposal: JobProposed | None = None
 
@@ -89,6 +103,9 @@ class Replay:
         elif isinstance(event, PhaseChanged):
             self._require(event.phase == self._next, event, f"phase {event.phase.name} without its cause")
             self.phase, self._next = event.phase, None
+            if event.phase is Phase.EVALUATING:
+                self._go_to(self.round + 1, 0)
+            self.attended = set(self.proposal.roster[1:]) if event.phase is Phase.TRAINING else set()
         elif isinstance(event, JobAccepted):
             self._declare(event, event.party, self.accepted, Phase.PROPOSED, Phase.ALIGNING)
         elif isinstance(event, AlignmentDeclared):
@@ -98,8 +115,21 @@ class Replay:
         elif isinstance(event, StopDeclared):
             self._require(event.round == self.round >= 1, event, f"a stop after round {event.round}")
             self._declare(event, event.party, self.stopped, Phase.TRAINING, Phase.EVALUATING)
-            if self._next is Phase.EVALUATING:
-                self.round, self.attempt = self.round + 1, 0
+        elif isinstance(event, RoundClosed):
+            self._close(event)
+        elif isinstance(event, (PartyAttended, PartyMissing)):
+            fits = Phase.PROPOSED <= self.phase <= Phase.EVALUATING and event.party in self.proposal.roster
+            fits = fits and (event.round, event.attempt) == (self.round, self.attempt)
+            self._require(fits, event, f"{type(event).__name__} of {event.party}, which is not due")
+            if isinstance(event, PartyAttended):
+                self.attended.add(event.party)
+            else:
+                self._require(event.party not in self.attended, event, f"{event.party} missing, though it attended")
+                self.missing[event.party] += 1
+        elif isinstance(event, JobExpired):
+            running = Phase.PROPOSED <= self.phase <= Phase.EVALUATING
+            self._require(running, event, "the end of a job that was not running")
+            self.aborted, self.ended_in, self._next = event, self.phase, Phase.EXPIRED
         elif isinstance(event, ShardRecorded):
             self._declare(event, event.party, set(self.shards), Phase.EVALUATING, Phase.COMPLETED)
             self.shards[event.party] = event.digest
@@ -122,7 +152,11 @@ class Replay:
             fits = status is RequestStatus.OPEN and event.by in (requester, self.proposal.roster[0])
             self._require(fits, event, f"the end of request {event.request_id}, which was not open")
             self.requests[event.request_id] = (requester, event.outcome)
-        elif isinstance(event, ParticipantSuspended):
+        elif isinstance(event, ModelProposed):
+            digests = tuple(self.shards.get(party) for party in self.proposal.roster)
+            fits = self.phase is Phase.COMPLETED and event.shard_digests == digests
+            self._require(fits, event, f"version {event.version} of model '{event.name}' with other shards")
+        elif isinstance(event, (ParticipantSuspended, ParticipantBanned)):
             self.suspended.add(event.party)
         elif isinstance(event, ParticipantReinstated):
             self.suspended.discard(event.party)
@@ -159,8 +193,24 @@ class Replay:
         fits = self.phase is Phase.TRAINING and (event.round, event.attempt) in allowed
         fits = fits and event.round <= self.proposal.policy.max_rounds
         self._require(fits, event, f"round {event.round}, attempt {event.attempt} was begun")
-        self.round, self.attempt = event.round, event.attempt
-        self.stopped = set()
+        self._go_to(event.round, event.attempt)
+        self.stopped, self.attended = set(), set()
+
+    def _go_to(self, round: int, attempt: int) -> None:
+        self.round, self.attempt = round, attempt
+        self._uplinks, self._rejected = Counter(), set()
+
+    def _close(self, event: RoundClosed) -> None:
+        place = (event.round, event.attempt)
+        fits = self.phase is Phase.TRAINING and place == (self.round, self.attempt) and place not in self._closed
+        self._require(fits, event, f"round {event.round}, attempt {event.attempt} was closed")
+        self._closed.add(place)
+        roster = self.proposal.roster
+        rejected = {one for one in roster if one in self._rejected and not self._uplinks[one]}
+        accepted = {one for one in roster if self._uplinks[one] or one in self.attended | self.stopped} - rejected
+        expected = [_mask(roster, who) for who in (accepted, rejected, set(roster) - accepted - rejected)]
+        found = [event.accepted_mask, event.rejected_mask, event.missing_mask]
+        self._require(found == expected, event, f"masks {found} of round {event.round}, the uplinks say {expected}")
 
     # -- uplinks ----------------------------------------------------------------------------------------------------
 
@@ -172,16 +222,21 @@ class Replay:
             fits = sender in self.suspended or sender not in self.proposal.roster
         elif found in _UNSEEN:
             fits = expected is Reason.ACCEPTED or expected > Reason.SCHEMA_UNSUPPORTED
+        elif found is Reason.DEADLINE_MISSED:  # a matter of the block's time, which no event tells
+            fits = expected is Reason.ACCEPTED and self.phase is Phase.TRAINING and sender not in self.suspended
         else:
             fits = found is expected and sender not in self.suspended
         self._require(fits, event, f"an uplink of {sender} was judged {found.name}, the rules say {expected.name}")
         if found is Reason.ACCEPTED:
             self.slots.setdefault(slot_of(sender, envelope), envelope.digest)
-        elif self._is_overtaken(envelope, found):
+            self._uplinks[sender] += 1
+            return
+        self._rejected.add(sender)
+        if self._is_overtaken(envelope, found):
             self.overtaken.add((event.block_hash, event.log_index))
 
     def _is_overtaken(self, envelope: Envelope, reason: Reason) -> bool:
-        if self.phase is Phase.ABORTED:
+        if self.phase in (Phase.ABORTED, Phase.EXPIRED):
             return reason is Reason.WRONG_PHASE
         if self.phase is Phase.COMPLETED:
             return reason is Reason.WRONG_ROUND and envelope.kind in list(Kind) and envelope.round in self.requests
@@ -219,7 +274,10 @@ class Replay:
         if envelope.kind is Kind.SHARD_DIGEST and sender in self.shards:
             return Reason.SLOT_TAKEN
         most = policy.max_statistic_e6 if envelope.kind is Kind.CONTRIBUTION else 0
-        return Reason.ACCEPTED if envelope.statistic_e6 <= most else Reason.STATISTIC_OUT_OF_POLICY
+        if envelope.statistic_e6 > most:
+            return Reason.STATISTIC_OUT_OF_POLICY
+        is_full = self.phase is not Phase.COMPLETED and self._uplinks[sender] >= policy.max_uplinks_per_round
+        return Reason.RATE_EXCEEDED if is_full else Reason.ACCEPTED
 
     def _is_round(self, envelope: Envelope) -> bool:
         if self.phase is Phase.COMPLETED:
@@ -240,6 +298,10 @@ class Replay:
         if envelope.kind in _ACTIVE_ONLY:
             return is_active
         return envelope.kind is not Kind.HISTOGRAM or not is_active
+
+
+def _mask(roster: tuple[str, ...], who: set[str]) -> int:
+    return sum(1 << index for index, address in enumerate(roster) if address in who)
 
 
 def slot_of(sender: str, envelope: Envelope) -> tuple[object, ...]:

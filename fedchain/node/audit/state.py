@@ -58,11 +58,11 @@ def check_state(consortium: Consortium, story: Story, replay: Replay, checks: Ch
 def _check_verdicts(consortium: Consortium, story: Story, checks: Checklist) -> None:
     newest = {uplink.event.uplink_id: uplink.event for uplink in story.uplinks}
     for event in newest.values():
-        verdict = consortium.verdict(event.uplink_id)
+        verdict = consortium.verdict(event.sender, event.envelope)
         checks.equal(
             VERDICTS,
-            (verdict.known, verdict.sender, int(verdict.reason), int(verdict.kind), verdict.block_number),
-            (True, event.sender, int(event.reason), int(event.envelope.kind), event.block_number),
+            (verdict.known, int(verdict.reason), verdict.block_number),
+            (True, int(event.reason), event.block_number),
             "verdict of an uplink",
             party=event.sender,
             block=event.block_number,

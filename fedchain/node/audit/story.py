@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from fedchain.chain import ChainEvent, Consortium, JobProposed, UplinkJudged
+from fedchain.chain import ChainEvent, Consortium, JobProposed, ParticipantBanned, UplinkJudged
 from fedchain.chain.events import ParticipantReinstated, ParticipantSuspended
 from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import ChainError, ChainUnreachableError, ConfigError
@@ -104,7 +104,7 @@ def _of_job(found: list[ChainEvent], job_id: JobId) -> tuple[list[ChainEvent], l
     uplinks = []
     for event in found:
         if getattr(event, "job_id", None) != job_id:
-            if isinstance(event, (ParticipantSuspended, ParticipantReinstated)):
+            if isinstance(event, (ParticipantSuspended, ParticipantReinstated, ParticipantBanned)):
                 events.append(event)
             continue
         if isinstance(event, UplinkJudged):

@@ -10,9 +10,18 @@ from fedchain.chain import (
     ContributionRecorded,
     JobAborted,
     JobAccepted,
+    JobExpired,
     JobProposed,
+    ModelActivated,
+    ModelApproved,
+    ModelFrozen,
+    ModelProposed,
+    ModelRolledBack,
+    ParticipantBanned,
     ParticipantReinstated,
     ParticipantSuspended,
+    PartyAttended,
+    PartyMissing,
     PhaseChanged,
     RequestClosed,
     RequestOpened,
@@ -64,6 +73,12 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.by), f"recorded the contributions: {shares}"
     if isinstance(event, JobAborted):
         return name_of(event.by), f"aborted the job: {event.reason}"
+    if isinstance(event, PartyAttended):
+        return name_of(event.party), "waits, and said so"
+    if isinstance(event, PartyMissing):
+        return name_of(event.party), f"was missing at the deadline{f' of round {event.round}' if event.round else ''}"
+    if isinstance(event, JobExpired):
+        return name_of(event.by), "ended the job, which had expired"
     if isinstance(event, RequestOpened):
         return name_of(event.requester), f"opened request {event.request_id}"
     if isinstance(event, RequestClosed):
@@ -74,8 +89,24 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.sender), f"uplink rejected, {Reason(event.reason).name}: {describe(event.envelope)}"
     if isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:
         return name_of(event.party), f"was suspended: {event.reason}"
+    if isinstance(event, ParticipantBanned) and event.party in story.proposal.roster:
+        return name_of(event.party), f"was banned: {event.reason}"
     if isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
         return name_of(event.party), "was reinstated"
+    return _of_model(event, name_of)
+
+
+def _of_model(event: ChainEvent, name_of: Callable[[str], str]) -> tuple[str, str] | None:
+    if isinstance(event, ModelProposed):
+        return name_of(event.proposer), f"proposed its model as version {event.version} of '{event.name}'"
+    if isinstance(event, ModelApproved):
+        return name_of(event.party), f"approved version {event.version} of model '{event.name}'"
+    if isinstance(event, ModelFrozen):
+        return "", f"version {event.version} of model '{event.name}' is frozen"
+    if isinstance(event, ModelActivated):
+        return name_of(event.by), f"put version {event.version} of model '{event.name}' into use"
+    if isinstance(event, ModelRolledBack):
+        return name_of(event.by), f"went back from version {event.withdrawn} of model '{event.name}' to {event.version}"
     return None
 
 

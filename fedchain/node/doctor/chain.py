@@ -102,9 +102,24 @@ def check_clock(
 
 
 def check_registration(
-    consortium: Consortium, config: NodeConfig, address: str, identity: Identity | None, *, running: bool
+    consortium: Consortium,
+    config: NodeConfig,
+    address: str,
+    identity: Identity | None,
+    *,
+    running: bool,
+    signer: str | None = None,
 ) -> list[Finding]:
-    """What the registry says of this node: name, standing, endpoint and certificate."""
+    """What the registry says of this node: name, standing, key, endpoint and certificate.
+
+    Args:
+        consortium: for reading.
+        config: of the node.
+        address: of its party.
+        identity: its certificate, if there is one.
+        running: whether it runs.
+        signer: address of the key in its keystore; None for the party's own.
+    """
     try:
         entry = consortium.participant(address)
         holder = consortium.address_of(config.name)
@@ -119,9 +134,14 @@ def check_registration(
     if entry.name != config.name:
         found = f"{address} is registered as '{entry.name}', node.toml says '{config.name}'"
         return [fail("registry", found, f'set name = "{entry.name}" in node.toml')]
+    if entry.signer and entry.signer != (signer or address):
+        found = f"the key of '{entry.name}' was rotated to {entry.signer}, the keystore holds {signer or address}"
+        return [fail("registry", found, "restore the keystore of the last rotation, or a newer backup")]
     who = f"'{entry.name}' at {entry.endpoint}, {entry.strikes} strikes"
     if entry.status is Status.SUSPENDED:
         findings = [fail("registry", f"{who}: suspended", "ask a steward to reinstate it")]
+    elif entry.status is Status.BANNED:
+        findings = [fail("registry", f"{who}: banned, for ever", "ask the stewards why")]
     elif entry.status is Status.REGISTERED:
         findings = [warn("registry", f"{who}: registered, not accredited", "ask a steward to accredit it")]
     else:

@@ -13,6 +13,7 @@ from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.doctor import chain, files, peers
 from fedchain.node.doctor.api import check_api
 from fedchain.node.doctor.finding import Finding, Level, failed, ok
+from fedchain.node.key_files import party_address
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,18 @@ def _on_chain(
         consortium = _opened(client, deployment)
         if consortium is None:
             return  # the check of the contracts has said why
-        yield from chain.check_registration(consortium, config, account.address, identity, running=running)
+        try:
+            party = party_address(consortium, account.address)
+        except ChainError as error:
+            yield failed("registry", error, "look at the chain's node")
+            return
+        yield from chain.check_registration(
+            consortium, config, party, identity, running=running, signer=account.address
+        )
         if identity is not None and running:
-            yield peers.check_served(consortium, config, account.address)
+            yield peers.check_served(consortium, config, party)
         if identity is not None:
-            yield from peers.check_peers(consortium, config, account.address)
+            yield from peers.check_peers(consortium, config, party)
 
 
 def _opened(client: ChainClient, deployment: Deployment) -> Consortium | None:

@@ -26,7 +26,7 @@ from fedchain.chain.devchain import CHAIN_KINDS, ChainKind, find_tool, start_dev
 from fedchain.errors import ConfigError
 from fedchain.messages import Envelope
 from fedchain.types import JobId, Kind
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 
 CHUNK = 64 * 1024
 
@@ -115,7 +115,9 @@ def _make_world(chain: DevChain, file: Path) -> World:
     assert created
     steward, first, second, stranger = (Consortium(client, deployment, Sender(client, one)) for one in accounts[:4])
     for index, party in enumerate((first, second)):
-        party.register(f"party-{index}", f"127.0.0.1:{9000 + index}", stand_in_certificate(f"party-{index}"))
+        party.register(
+            f"party-{index}", f"127.0.0.1:{9000 + index}", stand_in_certificate(f"party-{index}"), STAND_IN_KEY
+        )
         steward.accredit(accounts[1 + index].address)
     return World(chain, client, deployment, file, steward, (first, second), stranger, accounts)
 

@@ -28,7 +28,7 @@ from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
 from fedchain.node.processes import NodeProcess
 from fedchain.types import PartyId, Phase, Status
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 from tests.e2e.federation import wait_for
 from tests.integration.chain.besu import BesuNode, besu_node
 
@@ -82,7 +82,7 @@ def test_an_account_without_ether_deploys_and_takes_part_for_nothing(
 ) -> None:
     party = Account.create()
     own = Consortium(client, consortium.deployment, Sender(client, party))
-    own.register("operator", "127.0.0.1:1", stand_in_certificate("operator"))
+    own.register("operator", "127.0.0.1:1", stand_in_certificate("operator"), STAND_IN_KEY)
     consortium.accredit(party.address)
     assert own.participant(party.address).status is Status.ACCREDITED
     assert client.fair_price() == 0

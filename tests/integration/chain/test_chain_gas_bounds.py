@@ -14,7 +14,7 @@ from fedchain.chain.gas import LARGEST_TRANSACTION, batch_gas, uplink_gas
 from fedchain.chain.reads import envelope_values
 from fedchain.messages import Envelope
 from fedchain.types import INLINE_LIMIT, JobId, Kind, Phase, Reason
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 from tests.integration.chain.conftest import digest_of
 
 FULL = bytes(1 + index % 255 for index in range(INLINE_LIMIT))
@@ -49,7 +49,7 @@ def test_the_uplink_that_suspends_its_sender_stays_below_its_bound(world: Any, p
     Sender(world.client, world.accounts[4]).transfer(account.address, 10**19)
     third = Consortium(world.client, world.deployment, Sender(world.client, account))
     name = f"dear-{account.address[2:10].lower()}"
-    third.register(name, "127.0.0.1:1", stand_in_certificate(name))
+    third.register(name, "127.0.0.1:1", stand_in_certificate(name), STAND_IN_KEY)
     world.steward.accredit(account.address)
     for step in range(3):
         envelope = Envelope(os.urandom(32), 0, 0, step, Kind.PUBLIC_KEY, bytes(20), digest_of(payload), len(payload))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fedchain.chain import ChainClient, Consortium, DeployedContract, deploy, dev_accounts, start_dev_chain
+from fedchain.chain.deploying import STEPS
 from fedchain.errors import ConfigError, ContractMissingError, WrongChainError
 
 
@@ -69,6 +70,6 @@ def test_progress_is_told_before_each_transaction(embedded: Any, tmp_path: Path)
         embedded.client, account, [account.address], tmp_path / "other.json", progress=lines.append
     )
     assert created
-    assert lines[0] == "deploying ParticipantRegistry"
-    assert len(lines) == len(deployment.transactions) == embedded.client.nonce(account.address) - nonce == 8
+    assert lines[0] == "deploying Stewards"
+    assert len(lines) == len(deployment.transactions) == embedded.client.nonce(account.address) - nonce == STEPS
     assert deployment.deployer == account.address

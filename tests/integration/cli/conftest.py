@@ -15,7 +15,7 @@ from fedchain.chain import ChainClient, Consortium, Deployment, JobPolicy, Sende
 from fedchain.chain import deploy as deploy_contracts
 from fedchain.cli.main import app
 from fedchain.types import JobId, Status
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 
 Invoke = Callable[..., Result]
 
@@ -37,7 +37,7 @@ class Net:
         own = self.consortium(account)
         address = dev_accounts(10)[account].address
         if own.participant(address).status is Status.UNKNOWN:
-            own.register(name, "127.0.0.1:1", stand_in_certificate(name))
+            own.register(name, "127.0.0.1:1", stand_in_certificate(name), STAND_IN_KEY)
         if accredited and own.participant(address).status is Status.REGISTERED:
             self.consortium(0).accredit(address)
         return address

@@ -32,6 +32,7 @@ from fedchain.node.driver import run_party
 from fedchain.node.membership import join
 from fedchain.protocol.actions import Party
 from fedchain.types import JobId, PartyId, Phase
+from tests.certificates import STAND_IN_KEY
 
 T = TypeVar("T")
 ETHER = 10**18
@@ -175,6 +176,7 @@ def make_rig(
             name=unique,
             endpoint=exchange.endpoint,
             certificate=rig.identity.certificate,
+            encryption_key=STAND_IN_KEY,
         )
         if accredited:
             steward.accredit(account.address)

@@ -47,7 +47,7 @@ from fedchain.model.shard import model_digest
 from fedchain.node.audit import AuditReport, StateFolder, audit_job
 from fedchain.node.jobs import policy_of
 from fedchain.types import INLINE_LIMIT, JobId, Kind
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -134,7 +134,7 @@ def pair(chain: DevChain, deployment: Deployment, bank: Sender, steward: Consort
         client = ChainClient(chain.rpc_url)
         party = Consortium(client, deployment, Sender(client, account))
         names.append(f"audited-{number}-{secrets.token_hex(4)}")
-        party.register(names[-1], "127.0.0.1:1", stand_in_certificate(names[-1]))
+        party.register(names[-1], "127.0.0.1:1", stand_in_certificate(names[-1]), STAND_IN_KEY)
         steward.accredit(account.address)
         parties.append(party)
     return Pair((parties[0], parties[1]), (names[0], names[1]), Consortium(ChainClient(chain.rpc_url), deployment))

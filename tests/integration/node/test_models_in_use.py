@@ -126,6 +126,16 @@ def test_a_model_is_put_into_use_replaced_and_rolled_back(
     assert [(one["version"], one["state"], one["proposer"]) for one in shown["versions"]] == [
         (1, "active", names[0]), (2, "retired", names[1]),
     ]  # fmt: skip
+    audit = commands.json("audit", first)
+    assert audit["verdict"] == "sound"
+    assert [(one["who"], one["what"]) for one in audit["story"] if name in one["what"]] == [
+        (names[0], f"proposed its model as version 1 of '{name}'"),
+        (names[0], f"approved version 1 of model '{name}'"),
+        (names[1], f"approved version 1 of model '{name}'"),
+        ("", f"version 1 of model '{name}' is frozen"),
+        (names[0], f"put version 1 of model '{name}' into use"),
+        (names[0], f"went back from version 2 of model '{name}' to 1"),
+    ]
     listed = commands.json("model", "list")["models"][-1]
     assert listed == {"name": name, "holder": names[0], "versions": 2, "in_use": 1, "job_id": first}
     table = commands.run("model", "show", name).stdout

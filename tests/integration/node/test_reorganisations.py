@@ -34,6 +34,7 @@ from fedchain.messages import BlindedIds, PublicKey
 from fedchain.node.membership import join
 from fedchain.protocol.actions import BeginRound, DeclareAligned, Party, Send, gather
 from fedchain.types import JobId, PartyId, Phase, Reason
+from tests.certificates import STAND_IN_KEY
 from tests.integration.node.conftest import Rig, Trio
 
 pytestmark = pytest.mark.timeout(120)
@@ -86,6 +87,7 @@ class Anvil:
                 name=unique,
                 endpoint=exchange.endpoint,
                 certificate=rig.identity.certificate,
+                encryption_key=STAND_IN_KEY,
             )
             self.steward.accredit(account.address)
             rigs.append(rig)

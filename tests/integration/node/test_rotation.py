@@ -32,7 +32,7 @@ from fedchain.node.rotating import rotate_certificate
 from fedchain.node.runtime import Node
 from fedchain.simulation.federation import simulate
 from fedchain.types import Phase
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 from tests.integration.node.test_running_nodes import Member, job_toml, report_of, write_tables
 
 pytestmark = pytest.mark.timeout(180)
@@ -86,7 +86,7 @@ def make_members(
             bank.transfer(account.address, 10**18)
             client = ChainClient(chain.rpc_url)
             consortium = Consortium(client, deployment, Sender(client, account))
-            consortium.register(name, "127.0.0.1:1", stand_in_certificate(name))
+            consortium.register(name, "127.0.0.1:1", stand_in_certificate(name), STAND_IN_KEY)
             steward.accredit(account.address)
             made.append(Member(name, config, account))
         return made

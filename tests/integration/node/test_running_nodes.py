@@ -37,7 +37,7 @@ from fedchain.node.init import init_node
 from fedchain.node.runtime import Node, run_node
 from fedchain.simulation.federation import simulate
 from fedchain.types import JobId, Kind, Phase, Status
-from tests.certificates import stand_in_certificate
+from tests.certificates import STAND_IN_KEY, stand_in_certificate
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -155,7 +155,7 @@ def members(
         bank.transfer(account.address, 10**18)
         client = ChainClient(chain.rpc_url)
         consortium = Consortium(client, deployment, Sender(client, account))
-        consortium.register(name, "127.0.0.1:1", stand_in_certificate(name))
+        consortium.register(name, "127.0.0.1:1", stand_in_certificate(name), STAND_IN_KEY)
         steward.accredit(account.address)
         made.append(Member(name, config, account))
     yield made

@@ -26,6 +26,7 @@ from fedchain.node.membership import join
 from fedchain.protocol import Party, Send
 from fedchain.simulation.federation import simulate
 from fedchain.types import JobId, PartyId, Phase, Reason
+from tests.certificates import STAND_IN_KEY
 from tests.integration.node.conftest import Rig
 from tests.protocol.cases import Case, make_case, objective_case, spec_of
 
@@ -68,6 +69,7 @@ class Member:
             name=self.name,
             endpoint=exchange.endpoint,
             certificate=self.rig.identity.certificate,
+            encryption_key=STAND_IN_KEY,
         )
 
     @property

@@ -18,6 +18,8 @@ def deployment() -> Deployment:
         genesis_hash="0x" + "33" * 32,
         deployer="0x" + "44" * 20,
         stewards=["0x" + "55" * 20],
+        threshold=1,
+        delay_seconds=0,
         contracts=dict.fromkeys(CONTRACT_NAMES, contract),
         transactions={"JobManager": "0x" + "66" * 32},
     )
@@ -38,6 +40,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         ({"chain_id": -1}, "chain_id"),
         ({"genesis_hash": "0x12"}, "genesis_hash"),
         ({"stewards": ["nobody"]}, "stewards"),
+        ({"version": 0}, "version"),
+        ({"threshold": 0}, "threshold"),
+        ({"delay_seconds": -1}, "delay_seconds"),
         ({"contracts": {}}, "contracts"),
         ({"contracts": {"JobManager": {"address": "0x", "code_hash": "0x"}}}, "contracts.JobManager.address"),
     ],

@@ -174,3 +174,31 @@ def test_logs_are_found_by_range_address_and_block_hash(rpc: EmbeddedRpc) -> Non
     assert ask(rpc, "eth_getLogs", {**query, "topics": ["0x" + "ee" * 32]}) == []
     assert ask(rpc, "eth_getLogs", {"blockHash": receipts[2]["blockHash"]}) == receipts[2]["logs"]
     assert ask(rpc, "eth_getLogs", {"fromBlock": "0xffff", "toBlock": "0xffff"}) == []
+
+
+CLOCK = "0x66425f5260205ff35f5260076019f3"
+"""Creates code that returns its block's timestamp."""
+
+
+def test_a_call_after_the_newest_block_sees_the_time_of_the_next_one(rpc: EmbeddedRpc) -> None:
+    receipt = ask(rpc, "eth_getTransactionReceipt", send(rpc, index=8, to=b"", data=CLOCK))
+    clock = receipt["contractAddress"]
+    for index in range(20):  # faster than a block each second: the chain's time runs ahead
+        send(rpc, index=8, to="0x" + "ad" * 20, value=index)
+    mined = int(ask(rpc, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    ahead = ask(rpc, "evm_increaseTime", 1000)
+    assert ask(rpc, "evm_increaseTime", hex(500)) >= ahead + 500
+    assert int(ask(rpc, "eth_call", {"to": clock}), 16) > mined + 1500
+    send(rpc, index=8, to="0x" + "ad" * 20)
+    block = ask(rpc, "eth_getBlockByNumber", "latest", False)
+    assert int(block["timestamp"], 16) > mined + 1500
+    before = hex(int(block["number"], 16) - 1)
+    seen = int(ask(rpc, "eth_call", {"to": clock}, before), 16)
+    assert seen == int(ask(rpc, "eth_getBlockByNumber", before, False)["timestamp"], 16)
+
+
+@pytest.mark.parametrize("seconds", [-1, 2**31 + 1, "soon", None])
+def test_time_goes_ahead_and_within_bounds_only(rpc: EmbeddedRpc, seconds: Any) -> None:
+    ahead = ask(rpc, "evm_increaseTime", 0)
+    assert ask(rpc, "evm_increaseTime", seconds)["code"] in (-32000, -32602)
+    assert abs(ask(rpc, "evm_increaseTime", 0) - ahead) < 100

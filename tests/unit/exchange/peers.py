@@ -61,7 +61,9 @@ class Registry:
     def enter(self, name: str, certificate: bytes, *, status: Status = Status.ACCREDITED, endpoint: str = "") -> str:
         """A participant registers."""
         address = address_of(name)
-        self.entries[address] = Participant(address, name, endpoint, status, 0, fingerprint_of(certificate))
+        self.entries[address] = Participant(
+            address, name, endpoint, status, 0, fingerprint_of(certificate), signer=address
+        )
         self.certificates[address] = certificate
         return address
 
@@ -125,6 +127,7 @@ class World:
         limits: Limits | None = None,
         port: int = 0,
         identities: Identities | None = None,
+        sign_served: Callable[[bytes, bytes], bytes] = lambda digest, served: b"",
     ) -> PayloadServer:
         """The party serves a store."""
         members = members or self.members(name)
@@ -135,6 +138,7 @@ class World:
             port=port,
             deliveries=deliveries,
             limits=limits or Limits(),
+            sign_served=sign_served,
         )
         self.opened.append(one)
         return one

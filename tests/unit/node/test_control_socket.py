@@ -22,6 +22,7 @@ from fedchain.errors import ConfigError, FedchainError, MessageError, UplinkReje
 from fedchain.node.control import ControlServer
 from fedchain.node.control_client import ControlClient
 from fedchain.node.control_wire import PredictCall, StatusRequest, pack_error, unpack, unpack_error
+from fedchain.node.key_rotation import KeyRotation
 from fedchain.node.modelstate import ModelUse, VersionState
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.rotation import Rotation
@@ -98,6 +99,11 @@ class Puppet:
             raise self.error
         return Rotation(b"\x01" * 32, b"\x02" * 32, True, 60.0)
 
+    def rotate_key(self) -> KeyRotation:
+        if self.error is not None:
+            raise self.error
+        return KeyRotation("0xparty", "0xearlier", "0xsigner", True)
+
     def shut_down(self) -> None:
         self.stopped.set()
 
@@ -128,6 +134,7 @@ def test_a_rotation_comes_back_with_both_fingerprints_or_with_the_nodes_own_erro
     client: ControlClient, puppet: Puppet
 ) -> None:
     assert client.rotate_certificate() == Rotation(b"\x01" * 32, b"\x02" * 32, True, 60.0)
+    assert client.rotate_key() == KeyRotation("0xparty", "0xearlier", "0xsigner", True)
     puppet.error = ConfigError("a rotation is under way")
     with pytest.raises(ConfigError, match="under way"):
         client.rotate_certificate()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -17,6 +19,7 @@ from fedchain.types import PartyId, Status
 
 ADDRESS = "0x" + "ab" * 20
 ENDPOINT = "node.example.org:4433"
+KEY = b"\x01" * 32
 UNKNOWN = Participant(ADDRESS, "", "", Status.UNKNOWN, 0, bytes(32))
 
 
@@ -26,6 +29,7 @@ class Registry:
     def __init__(self, entry: Participant, holder: str | None = None) -> None:
         self.entry = entry
         self.holder = holder
+        self.sender = SimpleNamespace(address=ADDRESS)
         self.written: list[tuple[object, ...]] = []
 
     def participant(self, address: str) -> Participant:
@@ -36,9 +40,13 @@ class Registry:
         """Who has the name."""
         return self.holder
 
-    def register(self, name: str, endpoint: str, certificate: bytes) -> None:
+    def register(self, name: str, endpoint: str, certificate: bytes, encryption_key: bytes) -> None:
         """Noted."""
-        self.written.append(("register", name, endpoint, certificate))
+        self.written.append(("register", name, endpoint, certificate, encryption_key))
+
+    def set_encryption_key(self, encryption_key: bytes) -> None:
+        """Noted."""
+        self.written.append(("set_encryption_key", encryption_key))
 
     def set_service(self, endpoint: str, certificate: bytes) -> None:
         """Noted."""
@@ -47,18 +55,29 @@ class Registry:
 
 def joined(registry: Registry) -> Status:
     return join(
-        cast(Consortium, registry), address=ADDRESS, name=PartyId("alpha"), endpoint=ENDPOINT, certificate=b"mine"
+        cast(Consortium, registry),
+        address=ADDRESS,
+        name=PartyId("alpha"),
+        endpoint=ENDPOINT,
+        certificate=b"mine",
+        encryption_key=KEY,
     )
 
 
-def entry(name: str = "alpha", endpoint: str = ENDPOINT, certificate: bytes = b"mine") -> Participant:
-    return Participant(ADDRESS, name, endpoint, Status.ACCREDITED, 0, fingerprint_of(certificate))
+def entry(
+    name: str = "alpha",
+    endpoint: str = ENDPOINT,
+    certificate: bytes = b"mine",
+    key: bytes = KEY,
+    signer: str = ADDRESS,
+) -> Participant:
+    return Participant(ADDRESS, name, endpoint, Status.ACCREDITED, 0, fingerprint_of(certificate), key, signer)
 
 
 def test_an_unknown_node_registers_endpoint_and_certificate() -> None:
     registry = Registry(UNKNOWN)
     assert joined(registry) == Status.REGISTERED
-    assert registry.written == [("register", "alpha", ENDPOINT, b"mine")]
+    assert registry.written == [("register", "alpha", ENDPOINT, b"mine", KEY)]
 
 
 def test_an_entry_that_is_right_is_left_alone() -> None:
@@ -72,6 +91,26 @@ def test_another_endpoint_or_certificate_is_replaced_and_the_standing_stays(stal
     registry = Registry(stale)
     assert joined(registry) == Status.ACCREDITED
     assert registry.written == [("set_service", ENDPOINT, b"mine")]
+
+
+def test_another_encryption_key_is_replaced() -> None:
+    registry = Registry(entry(key=b"\x02" * 32))
+    assert joined(registry) == Status.ACCREDITED
+    assert registry.written == [("set_encryption_key", KEY)]
+
+
+def test_a_key_that_was_rotated_away_is_refused() -> None:
+    with pytest.raises(ConfigError, match="was rotated to 0xnew, and this keystore holds"):
+        joined(Registry(entry(signer="0xnew")))
+
+
+def test_a_banned_party_writes_nothing_and_waits_for_nobody() -> None:
+    banned = replace(entry(endpoint="127.0.0.1:1"), status=Status.BANNED)
+    registry = Registry(banned)
+    assert joined(registry) == Status.BANNED
+    assert registry.written == []
+    with pytest.raises(NotAccreditedError, match="banned, for ever"):
+        awaited(Status.BANNED)
 
 
 def test_a_name_of_another_address_is_refused() -> None:

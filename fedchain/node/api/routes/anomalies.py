@@ -19,7 +19,7 @@ class Anomaly(Document):
         detail: of an uplink what it was; of a strike how many there are.
     """
 
-    what: Literal["rejected_uplink", "strike", "suspended", "reinstated"]
+    what: Literal["rejected_uplink", "missing", "strike", "suspended", "banned", "reinstated"]
     party: str
     reason: str
     detail: str

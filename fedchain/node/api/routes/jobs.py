@@ -67,6 +67,7 @@ class PartyState(Document):
     accepted: bool
     aligned: bool
     stopped: bool
+    attended: bool
     shard_digest: str | None
 
 
@@ -81,6 +82,9 @@ class JobState(Document):
     """A job at the newest block, as `fedchain job status --json` shows it, and what this node has of it.
 
     Attributes:
+        deadline: of the phase, in training of the round, seconds since 1970; null once the job has ended.
+        seconds_left: until then by the newest block's clock; negative beyond it.
+        closed: whether it is over, and who was missing has been named.
         local: as this node has it; null where this node has no part in the job.
         spec: the job file's content; null where this node has no part in the job.
     """
@@ -91,6 +95,9 @@ class JobState(Document):
     attempt: int
     max_rounds: int
     trees_done: int
+    deadline: int | None
+    seconds_left: int | None
+    closed: bool
     aligned_rows: int
     uplinks: UplinkCounts
     parties: list[PartyState]

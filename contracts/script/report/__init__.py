@@ -1,0 +1,1 @@
+"""`make contracts-report`: what is measured of the contracts, as `name value` lines."""

@@ -1,0 +1,181 @@
+"""What calls cost: gas of receipts on anvil at fork shanghai, each call a transaction of its own to deployed contracts.
+
+A transaction begins with cold storage: it pays for the first touch of each slot and each contract. Everything is
+measured in the steady state unless it says "first": earlier calls have made the counters and masks of the job, the
+round and the sender non-zero, as they are for all but the first few uplinks of a job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from contracts.script.report.deployed import POLICY, Deployed, Done
+from contracts.script.report.uplinks import envelope_of, leaf_of, reasons
+from contracts.script.report.workspace import ReportError
+from fedchain.chain import Account, ChainClient, dev_accounts, start_dev_chain
+from fedchain.errors import ChainError, ConfigError
+
+LEAVES = 64
+INLINE_BYTES = 1024
+BY_REFERENCE_BYTES = 1_000_000
+CERTIFICATE_BYTES = 500
+"""About a self-signed certificate's."""
+HISTOGRAM = 3
+
+
+@dataclass(frozen=True)
+class GasReport:
+    """What was measured.
+
+    Attributes:
+        figures: the named figures.
+        further: other calls in words, to gas.
+        hashes: of the transactions that the figures were read from.
+    """
+
+    figures: dict[str, int]
+    further: dict[str, int] = field(default_factory=dict)
+    hashes: dict[str, bytes] = field(default_factory=dict)
+
+
+def measure_gas(progress: Callable[[str], None]) -> GasReport:
+    """Start anvil, deploy, and measure.
+
+    Raises:
+        ReportError: anvil is missing or does not start; a call that should go through does not.
+    """
+    try:
+        with start_dev_chain("anvil") as chain, ChainClient(chain.rpc_url) as client:
+            progress(f"gas: anvil at {chain.rpc_url}")
+            return Measurement(client).run()
+    except (ConfigError, ChainError) as error:
+        raise ReportError(f"gas: {error}") from error
+
+
+class Measurement:
+    """Three parties, three stewards of whom two carry a motion, one strict and one pipelined job in round 1."""
+
+    def __init__(self, client: ChainClient) -> None:
+        accounts = dev_accounts(8)
+        self.deployed = Deployed(client, accounts, accounts[1:4], 2)
+        self.parties = tuple(accounts[4:7])
+        self.newcomer = accounts[7]
+        self.figures: dict[str, int] = {}
+        self.further: dict[str, int] = {"deployment and wiring of all contracts": self.deployed.deployment_gas}
+        self.hashes: dict[str, bytes] = {}
+        self._step = 0
+
+    def run(self) -> GasReport:
+        """Measure everything, in an order in which each finds the state that it needs."""
+        for index, party in enumerate(self.parties):
+            self._register(party, f"party-{index}")
+            self.deployed.carry("ParticipantRegistry", "accredit", party.address)
+        registered = self._register(self.newcomer, "newcomer")
+        votes = self.deployed.carry("ParticipantRegistry", "accredit", self.newcomer.address)
+        self.figures["gas_accreditation"] = sum(one.gas for one in votes)
+        self.further[f"registration with a certificate of {CERTIFICATE_BYTES} bytes"] = registered.gas
+        self.further["a steward's vote that does not carry"] = votes[0].gas
+        self.further["a steward's vote that carries"] = votes[-1].gas
+
+        strict, pipelined = self._job(pipelined=False), self._job(pipelined=True)
+        self._strict(strict)
+        self._batches(pipelined)
+        self._rejected(strict)
+        order = ("uplink_inline_1kb", "uplink_by_reference", "batch_leaf", "rejected_uplink", "accreditation")
+        return GasReport({f"gas_{name}": self.figures[f"gas_{name}"] for name in order}, self.further, self.hashes)
+
+    def _strict(self, job: bytes) -> None:
+        _, passive, other = self.parties
+        self.further["first uplink of a job, by reference"] = self._uplink(passive, job).gas
+        self.further["first uplink of another party in the round, by reference"] = self._uplink(other, job).gas
+        self._uplink(passive, job)
+        self._keep("gas_uplink_by_reference", self._uplink(passive, job))
+        self._keep("gas_uplink_inline_1kb", self._uplink(passive, job, _noise(INLINE_BYTES)))
+        self.further["uplink of 1 byte inline"] = self._uplink(passive, job, b"x").gas
+
+    def _batches(self, job: bytes) -> None:
+        passive = self.parties[1]
+        self.further["first batch of a party in the round, 1 leaf"] = self._batch(passive, job, 1).gas
+        done = self._batch(passive, job, LEAVES)
+        self._keep("gas_batch_leaf", done, LEAVES)
+        self.further[f"batch of {LEAVES}"] = done.gas
+        self.further["batch of 1"] = self._batch(passive, job, 1).gas
+        self.further["batch of 256"] = self._batch(passive, job, 256).gas
+
+    def _rejected(self, job: bytes) -> None:
+        other = self.parties[2]
+        self.further["first rejected uplink of a party"] = self._reject(other, job).gas
+        self._keep("gas_rejected_uplink", self._reject(other, job))
+        self.further["third rejected uplink of a party, which suspends it"] = self._reject(other, job).gas
+        self.further["rejected uplink of a suspended party"] = self._reject(other, job).gas
+
+    def _keep(self, figure: str, done: Done, among: int = 1) -> None:
+        self.figures[figure] = round(done.gas / among)
+        self.hashes[figure] = done.tx_hash
+
+    def _register(self, party: Account, name: str) -> Done:
+        return self.deployed.send(
+            party,
+            "ParticipantRegistry",
+            "register",
+            name,
+            "node.example:9443",
+            _noise(CERTIFICATE_BYTES, name.encode()),
+            hashlib.sha256(name.encode()).digest(),
+        )
+
+    def _job(self, *, pipelined: bool) -> bytes:
+        active = self.parties[0]
+        version = self.deployed.read("AnomalyPolicy", "version")
+        policy = {**POLICY, "pipelined": pipelined, "version": version}
+        roster = [party.address for party in self.parties]
+        spec = b'{"pipelined": %d}' % pipelined
+        proposed = self.deployed.send(active, "JobManager", "propose", spec, roster, policy)
+        job: bytes = proposed.only("JobProposed")["jobId"]
+        for call in (("accept", job), ("declareAligned", job, b"o" * 32, 1000)):
+            for party in self.parties:
+                self.deployed.send(party, "JobManager", *call)
+        self.further["proposal of a job of three parties"] = proposed.gas
+        self.further["beginning of a round"] = self.deployed.send(active, "JobManager", "beginRound", job, 1).gas
+        return job
+
+    def _envelope(self, job: bytes, payload: bytes, attempt: int = 0) -> dict[str, Any]:
+        self._step += 1
+        one = envelope_of(job, 1, HISTOGRAM, payload, attempt=attempt, step=self._step)
+        one["recipient"] = self.parties[0].address
+        if not payload:
+            one["size"], one["digest"] = BY_REFERENCE_BYTES, _noise(32, b"%d" % self._step)
+        return one
+
+    def _uplink(self, party: Account, job: bytes, payload: bytes = b"") -> Done:
+        envelope = self._envelope(job, payload)
+        done = self.deployed.send(party, "UplinkLedger", "submit", envelope, payload)
+        _require(done, accepted=True)
+        again = self.deployed.send(party, "UplinkLedger", "submit", envelope, payload)
+        self.further[f"the same uplink again, {len(payload):,} bytes inline"] = again.gas
+        return done
+
+    def _reject(self, party: Account, job: bytes) -> Done:
+        done = self.deployed.send(party, "UplinkLedger", "submit", self._envelope(job, b"", attempt=1), b"")
+        _require(done, accepted=False)
+        return done
+
+    def _batch(self, party: Account, job: bytes, count: int) -> Done:
+        leaves = [leaf_of(self._envelope(job, b"")) for _ in range(count)]
+        done = self.deployed.send(party, "UplinkLedger", "submitBatch", job, 1, 0, 1, leaves)
+        _require(done, accepted=True)
+        return done
+
+
+def _require(done: Done, *, accepted: bool) -> None:
+    found = reasons(done)
+    if not found or any((reason == 0) != accepted for reason in found):
+        raise ReportError(f"gas: uplinks got the reasons {sorted(set(found))}, {'0' if accepted else 'none 0'} is due")
+
+
+def _noise(size: int, seed: bytes = b"") -> bytes:
+    """Bytes as of a ciphertext, the same in each run: calldata costs less where it is zero."""
+    return hashlib.shake_256(b"fedchain gas" + seed).digest(size)

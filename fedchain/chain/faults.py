@@ -1,0 +1,245 @@
+"""Faults on the record: read, proven, voted on, overturned. The binding of `AnomalyRecord` and `FaultProofs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from fedchain.chain.abi import CODEC, checksum
+from fedchain.chain.artifacts import ANOMALIES, LEDGER, PROOFS
+from fedchain.chain.decoder import job_id_of
+from fedchain.chain.reads import envelope_values, job_id_bytes
+from fedchain.chain.transaction import Receipt
+from fedchain.messages.envelope import Envelope
+from fedchain.types import Answer, JobId, Kind, Reason, VotePhase
+
+MAX_OVERTURN_REASON_BYTES = 256
+"""As in `AnomalyRecord`."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Mirrors `AnomalyRecord.Fault`.
+
+    Attributes:
+        fault_id: its number, from 1.
+        party: address of who is at fault.
+        answer: what was done; a party that was suspended already is only recorded.
+        round: the job's.
+        block_number: when it was recorded.
+        evidence: an uplink's id or a proof's hash, 32 bytes; zeros for a deadline.
+    """
+
+    fault_id: int
+    party: str
+    reason: Reason
+    answer: Answer
+    overturned: bool
+    round: int
+    block_number: int
+    job_id: JobId
+    evidence: bytes
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """The votes on a flagged statistic.
+
+    Attributes:
+        opened: when voting began, seconds of the chain's clock; 0 where there is nothing to vote on.
+        committed: how many committed to a vote.
+        voting: how many revealed theirs.
+        confirming: how many of those found the statistic false.
+        phase: of the votes now.
+    """
+
+    opened: int
+    committed: int
+    voting: int
+    confirming: int
+    phase: VotePhase
+
+
+class Faults:
+    """The anomaly record of a deployment, and the proofs that it takes; `Consortium.faults`.
+
+    Args:
+        read: asks a contract: its name, the function's, arguments; gives the values of the answer.
+        write: sends a transaction: the same; gives its receipt.
+        chain_id, ledger: the chain, and the address of the uplink ledger there.
+
+    Every read asks the newest block. Every write waits until it is mined and raises `TransactionError` with the
+    contract's typed error when it reverts, `ChainUnreachableError` when the node does not answer, `ConfigError` without
+    a sender.
+    """
+
+    def __init__(
+        self, read: Callable[..., tuple[Any, ...]], write: Callable[..., Receipt], chain_id: int, ledger: str
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._place = chain_id, ledger
+
+    # -- the record ---------------------------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """How many faults were recorded; their numbers are 1..count()."""
+        return int(self._read(ANOMALIES, "faultCount")[0])
+
+    def fault(self, fault_id: int) -> Fault:
+        """A fault.
+
+        Raises:
+            TransactionError: `UnknownFault(…)`.
+        """
+        (found,) = self._read(ANOMALIES, "faultOf", fault_id)
+        return Fault(
+            fault_id=fault_id,
+            party=found["party"],
+            reason=Reason(found["reason"]),
+            answer=Answer(found["answer"]),
+            overturned=found["overturned"],
+            round=found["round"],
+            block_number=found["blockNumber"],
+            job_id=job_id_of(found["jobId"]),
+            evidence=found["evidence"],
+        )
+
+    def tally_of(self, address: str) -> tuple[int, int]:
+        """How many faults of a party were answered by a strike or a suspension: those that stand, and others."""
+        upheld, overturned = self._read(ANOMALIES, "faultsOf", address)
+        return upheld, overturned
+
+    def statistics(self, job_id: JobId, kind: Kind) -> tuple[int, ...]:
+        """The last declared statistics of a job and kind, at most 32, oldest first, scale 1e6."""
+        return tuple(self._read(ANOMALIES, "statisticsOf", job_id_bytes(job_id), int(kind))[0])
+
+    def overturn(self, fault_id: int, reason: str) -> bool:
+        """Steward: vote that a fault be overturned, for this public reason; returns whether it is now.
+
+        Args:
+            fault_id: its number.
+            reason: 1..`MAX_OVERTURN_REASON_BYTES` bytes; only votes for the same reason count together.
+        """
+        self._write(ANOMALIES, "overturn", fault_id, reason)
+        return self.fault(fault_id).overturned
+
+    # -- votes on a flag ----------------------------------------------------------------------------------------------
+
+    def ballot(self, fault_id: int) -> Ballot:
+        """The votes on a fault; all zero where there is nothing to vote on."""
+        (found,) = self._read(ANOMALIES, "ballotOf", fault_id)
+        (phase,) = self._read(ANOMALIES, "votePhaseOf", fault_id)
+        return Ballot(found["opened"], found["committed"], found["voting"], found["confirming"], VotePhase(phase))
+
+    def commitment(self, fault_id: int, address: str) -> bytes | None:
+        """What a party committed to, 32 bytes; None if nothing, or once it is revealed."""
+        (found,) = self._read(ANOMALIES, "commitmentOf", fault_id, address)
+        return bytes(found) if any(found) else None
+
+    def commit_vote(self, fault_id: int, commitment: bytes) -> Receipt:
+        """Roster party: commit to a vote on a flag; see `vote_commitment`. Reveals that one votes, not what."""
+        return self._write(ANOMALIES, "commitVote", fault_id, commitment)
+
+    def reveal_vote(self, fault_id: int, confirms: bool, salt: bytes) -> Receipt:
+        """Roster party: reveal the vote that one committed to; public from then on."""
+        return self._write(ANOMALIES, "revealVote", fault_id, confirms, salt)
+
+    def tally(self, fault_id: int) -> Receipt:
+        """Anyone: count the votes on a flag, once."""
+        return self._write(ANOMALIES, "tally", fault_id)
+
+    # -- proofs -------------------------------------------------------------------------------------------------------
+
+    def is_proven(self, evidence: bytes) -> bool:
+        """Whether a proof with this evidence was accepted."""
+        return bool(self._read(PROOFS, "isProven", evidence)[0])
+
+    def equivocation_evidence(self, party: str, envelope: Envelope) -> bytes:
+        """What identifies two digests for the slot of this envelope, 32 bytes."""
+        (slot,) = self._read(LEDGER, "slotOf", party, envelope_values(envelope))
+        return keccak(CODEC.encode(("uint8", "bytes32"), (int(Reason.EQUIVOCATION), slot)))
+
+    def prove_equivocation(
+        self, party: str, first: Envelope, first_signature: bytes, second: Envelope, second_signature: bytes
+    ) -> Receipt:
+        """Anyone: show two digests for one slot; the party is suspended at once. Both become public.
+
+        Args:
+            party: who sent both.
+            first: an uplink.
+            first_signature: the party's, 65 bytes; empty for an uplink that the ledger accepted.
+            second: another of the same slot.
+            second_signature: likewise.
+        """
+        return self._write(
+            PROOFS,
+            "proveEquivocation",
+            party,
+            envelope_values(first),
+            first_signature,
+            envelope_values(second),
+            second_signature,
+        )
+
+    def served_statement(self, digest: bytes, served: bytes) -> bytes:
+        """What a party signs with a payload that it serves, 32 bytes.
+
+        Args:
+            digest: 32 bytes, that of an uplink, which was asked for.
+            served: 32 bytes, the digest of what is served.
+        """
+        types = ("string", "uint256", "address", "bytes32", "bytes32")
+        return keccak(CODEC.encode(types, ("fedchain payload", *self._place, digest, served)))
+
+    def prove_payload_mismatch(self, party: str, envelope: Envelope, served: bytes, signature: bytes) -> Receipt:
+        """Anyone: show that a party served another payload than it committed to; a strike for it.
+
+        Args:
+            party: who served.
+            envelope: an accepted uplink of its.
+            served: 32 bytes, the digest of what it served for that uplink's digest.
+            signature: the party's, 65 bytes, over `served_statement`.
+        """
+        return self._write(PROOFS, "provePayloadMismatch", party, envelope_values(envelope), served, signature)
+
+    def prove_replay(self, party: str, first: Envelope, second: Envelope) -> Receipt:
+        """Anyone: show one ciphertext in two rounds, attempts or jobs, both accepted; a strike for the party."""
+        return self._write(PROOFS, "proveReplay", party, envelope_values(first), envelope_values(second))
+
+
+def payload_evidence(party: str, digest: bytes) -> bytes:
+    """What identifies another payload than that of a digest in `Faults.is_proven`.
+
+    Args:
+        party: address of who served it.
+        digest: 32 bytes, which was asked for.
+    """
+    values = (int(Reason.PAYLOAD_MISMATCH), checksum(party), digest)
+    return keccak(CODEC.encode(("uint8", "address", "bytes32"), values))
+
+
+def replay_evidence(first: bytes, second: bytes) -> bytes:
+    """What identifies a replay in `Faults.is_proven`.
+
+    Args:
+        first, second: ids of the two uplinks, 32 bytes, in any order.
+    """
+    lower, higher = sorted((first, second))
+    return keccak(CODEC.encode(("uint8", "bytes32", "bytes32"), (int(Reason.REPLAY), lower, higher)))
+
+
+def vote_commitment(fault_id: int, party: str, confirms: bool, salt: bytes) -> bytes:
+    """What a party commits to before it reveals its vote, 32 bytes.
+
+    Args:
+        fault_id: the flag.
+        party: the party's address.
+        confirms: whether it recomputed the statistic and found it false.
+        salt: 32 secret random bytes.
+    """
+    types = ("uint256", "address", "bool", "bytes32")
+    return keccak(CODEC.encode(types, (fault_id, checksum(party), confirms, salt)))

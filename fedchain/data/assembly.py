@@ -34,6 +34,7 @@ from fedchain.errors import DataError
 
 _SHARED_CELLS = 2**16
 _CHUNK_CELLS = 2**18
+_CHUNK_ROWS = 2**13
 
 
 def assemble(records: Records, selection: Selection, schema: Schema | None = None) -> Table:
@@ -155,7 +156,7 @@ def _read(records: Records, selection: Selection, kept: Sequence[str]) -> _Rows:
     ids, lines, builders = IdsBuilder(), array("q"), [IdsBuilder() for _ in kept]
     blank, unreadable = 0, 0
     left = records.read(places)
-    size = max(1, _CHUNK_CELLS // len(places))
+    size = min(_CHUNK_ROWS, max(1, _CHUNK_CELLS // len(places)))
     while chunk := list(islice(left, size)):
         columns: list[Sequence[str]] = list(zip(*(cells for _, cells in chunk), strict=True))
         spelled = rules.spell(columns[: len(own)])

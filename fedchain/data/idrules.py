@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
@@ -97,10 +97,13 @@ class IdPart:
     rules: tuple[Rule, ...] = ("trim", "whole_number")
     phone: PhoneFormat = field(default_factory=PhoneFormat)
 
+    @property
+    def speller(self) -> Callable[[str], str | None]:
+        """`normalize`, or what is quicker and does the same."""
+        return normalize_id if self.rules == ("trim", "whole_number") else self.normalize
+
     def normalize(self, text: str) -> str | None:
         """The canonical spelling of a cell, or None where it is blank or unreadable. Idempotent."""
-        if self._is_default:
-            return normalize_id(text)
         text = text.strip()
         if is_missing(text):
             return None
@@ -118,10 +121,6 @@ class IdPart:
         if "whole_number" in rules:
             text = whole_number(text)
         return None if is_missing(text) else text
-
-    @cached_property
-    def _is_default(self) -> bool:
-        return self.rules == ("trim", "whole_number")
 
     @cached_property
     def _form(self) -> Form:
@@ -159,7 +158,7 @@ class IdRules:
         Args:
             columns: one per part, in order; all of one length.
         """
-        spelled = [list(map(part.normalize, column)) for part, column in zip(self.parts, columns, strict=True)]
+        spelled = [list(map(part.speller, column)) for part, column in zip(self.parts, columns, strict=True)]
         ids = spelled[0] if len(spelled) == 1 else [_joined(texts) for texts in zip(*spelled, strict=True)]
         try:
             "".join([one for one in ids if one is not None]).encode()

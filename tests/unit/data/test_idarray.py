@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 
 from fedchain.data import idarray
 from fedchain.data.idarray import Cells, Ids, IdsBuilder
+from fedchain.data.selection import Selection
+from fedchain.data.source import TableSource
 
 TEXTS = st.lists(st.text(max_size=4), max_size=12)
 
@@ -74,3 +78,22 @@ def test_out_of_range_is_an_index_error_and_no_id_is_shown() -> None:
     with pytest.raises(IndexError):
         Ids.of(["secret"])[1]
     assert repr(Ids.of(["secret"])) == "Ids(1)"
+
+
+def test_reading_ids_keeps_no_text_of_each_row(tmp_path: Path) -> None:
+    """A text alone takes 61 bytes here, and a dictionary over texts as much again."""
+    rows, size = 60_000, 12
+    path = tmp_path / "ids.csv"
+    path.write_text("id\n" + "".join(f"{row:0{size}d}\n" for row in range(1, rows + 1)))
+    source = TableSource(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(idarray, "_CHUNK", 2**16)
+        tracemalloc.start()
+        try:
+            table = source.read(Selection("id"))
+            kept, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert len(table) == rows
+    assert kept < rows * (size + 8 + 8 + 8 + 8) + 500_000, "bytes, offset, row number, hash, order"
+    assert peak < rows * 80 + 4_000_000

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from fedchain.data.assembly import assemble
-from fedchain.data.ids import sort_ids
+from fedchain.data.idarray import Ids
+from fedchain.data.ids import sorted_rows
 from fedchain.data.records import Records
 from fedchain.data.schema import Schema
 from fedchain.data.selection import Selection
@@ -44,8 +45,8 @@ class TableSource:
             selection: what the job asks for.
 
         Returns:
-            Rows in the file's order; those of a query in the order of their ids (`fedchain.data.ids.sort_ids`), for a
-            database may give them in another one each time.
+            Rows in the file's order; those of a query in the order of their ids (`fedchain.data.ids.sorted_rows`), for
+            a database may give them in another one each time.
 
         Raises:
             ConfigError: a library is missing, or the query is no SELECT.
@@ -55,7 +56,7 @@ class TableSource:
             table = assemble(records, selection, self.schema)
         if isinstance(self.origin, Query):
             return replace(
-                table.take(sort_ids(table.ids)),
+                table.at(sorted_rows(Ids.of(table.ids))),
                 blank_ids=table.blank_ids,
                 unreadable_ids=table.unreadable_ids,
                 repeated_ids=table.repeated_ids,

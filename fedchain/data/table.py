@@ -145,7 +145,14 @@ class Table:
         Raises:
             DataError: as `rows_of`, or an id is asked for twice.
         """
-        rows = self.rows_of(ids)
+        return self.at(self.rows_of(ids))
+
+    def at(self, rows: NDArray[np.int64]) -> Table:
+        """These rows, in their order, as a new table.
+
+        Raises:
+            DataError: a row is asked for twice.
+        """
         label = None if self.label is None else self.label[rows]
         weight = None if self.weight is None else self.weight[rows]
         columns = tuple(column.take(rows) for column in self.columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,7 +52,7 @@ def record(
     pairs = pairs_within_a_day(runs, now, None if config is None else config.name)
     shown = [run for run in runs if run.time >= now - days * 86_400]
     if as_json:
-        document = {
+        document: dict[str, Any] = {
             "runs": [run.as_dict() for run in shown],
             "within_a_day": [{"parties": list(pair), "runs": count} for pair, count in pairs.items()],
         }

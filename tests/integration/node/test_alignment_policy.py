@@ -8,17 +8,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fedchain.chain import Consortium
+from fedchain.chain import Consortium, UplinkJudged
 from fedchain.cli.main import app
 from fedchain.messages import BlindedIds, decode
 from fedchain.node.alignments import read_alignments
 from fedchain.node.config import AlignmentSection
 from fedchain.node.jobspec import read_spec
 from fedchain.types import Kind, Phase
-
-from .test_running_nodes import Member, job_toml, members, quick_keystores  # noqa: F401
+from tests.integration.node import test_running_nodes as running
+from tests.integration.node.test_running_nodes import Member, job_toml
 
 pytestmark = pytest.mark.timeout(120)
+
+members = running.members
+quick_keystores = running.quick_keystores
 
 
 def bound(member: Member, **bounds: int) -> None:
@@ -26,7 +29,7 @@ def bound(member: Member, **bounds: int) -> None:
 
 
 def test_runs_are_counted_on_the_chain_and_a_restart_does_not_forget(
-    members: list[Member],  # noqa: F811
+    members: list[Member],
     steward: Consortium,
 ) -> None:
     operator, bank, shop = members
@@ -76,7 +79,7 @@ def test_runs_are_counted_on_the_chain_and_a_restart_does_not_forget(
 
 
 def test_a_set_that_is_too_small_is_refused_and_its_owner_learns_nothing(
-    members: list[Member],  # noqa: F811
+    members: list[Member],
     steward: Consortium,
 ) -> None:
     operator, shop = members[0], members[2]
@@ -93,13 +96,14 @@ def test_a_set_that_is_too_small_is_refused_and_its_owner_learns_nothing(
     sent = [
         decode(event.payload, BlindedIds).blindings
         for event in steward.events(0, steward.client.head())
-        if (getattr(event, "job_id", None), getattr(event, "sender", None)) == (job_id, operator.account.address)
+        if isinstance(event, UplinkJudged)
+        and (event.job_id, event.sender) == (job_id, operator.account.address)
         and event.envelope.kind is Kind.BLINDED_IDS
     ]
     assert sent == [1], "its own ids, once blinded: nothing that can be compared with the peer's"
 
 
-def test_the_record_of_a_chain_without_alignments_is_empty(members: list[Member], tmp_path: Path) -> None:  # noqa: F811
+def test_the_record_of_a_chain_without_alignments_is_empty(members: list[Member], tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["alignment", "record", "--node", str(members[1].config.folder), "--json"])
     assert shown.exit_code == 0, shown.output
     assert (json.loads(shown.stdout)["runs"], json.loads(shown.stdout)["within_a_day"]) == ([], [])

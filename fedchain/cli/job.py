@@ -235,7 +235,7 @@ def show(
     )
     print_rows(
         "",
-        ("party", "role", "columns of the id", "declared id rules"),
+        ("party", "role", "id columns in the job", "declared id rules"),
         [
             (name, spec.party(name).role.value, ", ".join(spec.id_columns(name)), short(found.declared.get(name)))
             for name in spec.names

@@ -44,7 +44,10 @@ class OwnSet:
         """What a chunk's points are hashes of."""
         real, ids = len(self._ids), self._ids
         places = self._places(chunk).tolist()
-        return [ids[place].encode() if place < real else self._dummy(place - real) for place in places]
+        return [
+            ids[place].encode("utf-8", "surrogatepass") if place < real else self._dummy(place - real)
+            for place in places
+        ]
 
     def blinded(self, chunk: int, salt: bytes, secret: int, executor: Executor) -> bytes:
         """A chunk of points, uncompressed SEC1."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,9 @@ from fedchain.protocol import DeclareAligned, Party, Stage, remember
 from fedchain.types import PartyId
 
 SECRET_BYTES = 32
+
+Admit = Callable[[PartyId, int, int], None]
+"""Looks at a peer's name, the size of its set and that of the own set, and raises to refuse to align with it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def align(
     executor: Executor,
     pad_to: int | str | None = None,
     proven_blinding: bool = False,
+    admit: Admit | None = None,
     chunk_ids: int = CHUNK_IDS,
 ) -> Party[Aligned]:
     """One party's side of the alignment.
@@ -80,6 +84,7 @@ def align(
         pad_to: show the size of the set as the next multiple of this number, or as the next power of two
             (`"power_of_two"`); None shows it as it is.
         proven_blinding: whether every blinding of others' ids is proven.
+        admit: asked before any id of a peer's set is blinded here: whoever is refused learns nothing of the own ids.
         chunk_ids: ids in a chunk, the same at all parties.
 
     Raises:
@@ -95,6 +100,10 @@ def align(
     try:
         yield Stage("align", 0, ring.blindings, f"blinding {len(ids)} ids")
         yield from ring.commit()
+        if admit is not None:
+            for party, header in zip(roster, ring.headers, strict=True):
+                if party != me:
+                    admit(party, header.count, len(ids))
         yield from ring.turn()
     finally:
         ring.close()

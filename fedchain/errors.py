@@ -14,6 +14,7 @@ FedchainError
 ├── CryptoError
 │   ├── InvalidPointError     bytes that are no point of the curve
 │   ├── DecryptionRangeError  a plaintext outside the agreed range
+│   ├── ProofError            a proof that does not hold
 │   └── SealError             a sealed payload that does not open
 ├── DigestMismatchError       bytes that do not match their digest
 ├── MessageError              a payload that is not a canonical message of its kind
@@ -106,6 +107,10 @@ class CryptoError(FedchainError):
 
 class InvalidPointError(CryptoError):
     """Bytes that are not a point of secp256k1, or the point at infinity where none may be."""
+
+
+class ProofError(CryptoError):
+    """A proof that does not show what it should."""
 
 
 class DecryptionRangeError(CryptoError):

@@ -9,9 +9,11 @@ from datetime import datetime, timezone
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from fedchain.alignment.chunks import HEADER_STEP
 from fedchain.chain import AlignmentDeclared, ChainEvent, JobProposed, UplinkJudged
-from fedchain.errors import ConfigError
+from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
+from fedchain.messages import IdSet, decode
 from fedchain.node.admission import DAY_SECONDS
 from fedchain.types import JobId, Kind, Reason
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from fedchain.chain import ChainClient, Consortium
 
 _BLOCKS_PER_LOOK = 1000
-_POINT_BYTES = 65
 
 
 @dataclass
@@ -32,7 +33,7 @@ class AlignmentRun:
         block: of its proposal.
         time: of that block, seconds since 1970.
         parties: address by name, in roster order.
-        sizes: number of ids that each party sent blinded, by name; none before it did.
+        sizes: number of ids, with padding, that each party committed to, by name; none before it did.
         rows: common ids, by the party that declared them.
     """
 
@@ -126,8 +127,11 @@ def _take(event: ChainEvent, runs: dict[JobId, AlignmentRun], client: ChainClien
 
 
 def own_set_size(event: UplinkJudged) -> int | None:
-    """How many ids a party's uplink of its own blinded set holds; None if it is another one."""
+    """How large a set is that a party commits to in this uplink, with padding; None if it is another one."""
     envelope = event.envelope
-    if envelope.kind is not Kind.BLINDED_IDS or envelope.round != 0 or envelope.step != 0:
+    if envelope.kind is not Kind.BLINDED_IDS or envelope.round != 0 or envelope.step != HEADER_STEP:
         return None
-    return envelope.size // _POINT_BYTES  # the header is shorter than a point
+    try:
+        return decode(event.payload, IdSet).count
+    except MessageError:
+        return None  # its peers name it, and go on no further

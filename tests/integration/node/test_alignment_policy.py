@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from fedchain.chain import Consortium, UplinkJudged
 from fedchain.cli.main import app
-from fedchain.messages import BlindedIds, decode
+from fedchain.messages import IdSet, decode
 from fedchain.node.alignments import read_alignments
 from fedchain.node.config import AlignmentSection
 from fedchain.node.jobspec import read_spec
@@ -94,13 +94,13 @@ def test_a_set_that_is_too_small_is_refused_and_its_owner_learns_nothing(
     assert steward.job(job_id).phase == Phase.ABORTED
     assert shop.wait(job_id)["status"] == "failed"
     sent = [
-        decode(event.payload, BlindedIds).blindings
+        decode(event.payload, IdSet).count
         for event in steward.events(0, steward.client.head())
         if isinstance(event, UplinkJudged)
         and (event.job_id, event.sender) == (job_id, operator.account.address)
         and event.envelope.kind is Kind.BLINDED_IDS
     ]
-    assert sent == [1], "its own ids, once blinded: nothing that can be compared with the peer's"
+    assert sent == [160], "the size of its own set, and not even once blinded ids"
 
 
 def test_the_record_of_a_chain_without_alignments_is_empty(members: list[Member], tmp_path: Path) -> None:

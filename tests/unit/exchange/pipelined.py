@@ -24,7 +24,7 @@ from fedchain.types import PartyId
 from tests.unit.exchange.contract import ACTIVE, GAMMA, MAX_BYTES, PARTIES, ROSTER, SECOND, THIRD, Chain
 from tests.unit.exchange.ledger import JOB, Names
 
-KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"")
+KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
 GRADIENTS = Gradients(b"\x01", b"\x01", 1, b"ciphertexts")
 GRADIENTS_AGAIN = Gradients(b"\x01", b"\x01", 1, b"the same, encrypted anew")
 HISTOGRAM = Histogram((0,), (), b"sums")

@@ -170,8 +170,8 @@ def test_the_bounds_themselves_are_accepted() -> None:
     """Else the refusals above might be of something else."""
     for message in (
         BlindedIds(7, 8, 20_000_000, b""),
-        PublicKey(bytes(32), bytes(32), bytes(33 * 64), False, bytes(32)),
-        PublicKey(bytes(32), bytes(32), b"", True, b""),
+        PublicKey(bytes(32), bytes(32), bytes(33 * 64), False, bytes(32), bytes(32)),
+        PublicKey(bytes(32), bytes(32), b"", True, b"", bytes(32)),
         Gradients(b"", b"", 1, b""),
         Histogram((2**20,), (((b"\1" * 127, 2), (b"", 0)),), b""),
         Histogram((0,), ((),), b""),

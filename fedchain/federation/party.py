@@ -126,7 +126,17 @@ def _aligned(spec: JobSpec, me: PartyId, table: Table, salt: bytes, executor: Ex
     kept = yield from recall(ALIGNED)
     if kept is not None:
         return msgspec.msgpack.decode(kept, type=Aligned)
-    aligned = yield from align(me, spec.names, table.ids, salt, min_rows=spec.alignment.min_rows, executor=executor)
+    rules = spec.alignment
+    aligned = yield from align(
+        me,
+        spec.names,
+        table.ids,
+        salt,
+        min_rows=rules.min_rows,
+        executor=executor,
+        pad_to=rules.pad_to,
+        proven_blinding=rules.proven_blinding,
+    )
     yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
     return aligned
 
@@ -198,7 +208,7 @@ class _Job:
         yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout))
+        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout), self.aligned.tags)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids), shares, scores)))
 
     def run_passive(self) -> Party[JobOutcome]:
@@ -229,7 +239,7 @@ class _Job:
         yield from answerer.answer(positions, EVALUATION)
         yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids)
+        session = Session(sealing, self.aligned.ids, row_tags=self.aligned.tags)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids))))
 
     def _close(self, outcome: JobOutcome) -> Party[JobOutcome]:

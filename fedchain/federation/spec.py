@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fedchain.data.label import LabelType
 from fedchain.errors import ConfigError, MessageError
+from fedchain.messages.alignment import MAX_IDS
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
@@ -91,10 +92,17 @@ class Holdout(_Section):
 
 
 class Alignment(_Section):
-    """`[alignment]`: private set intersection by ECDH over secp256k1."""
+    """`[alignment]`: private set intersection by ECDH over secp256k1.
+
+    Attributes:
+        pad_to: hide the exact size of each set: show the next multiple of this number, or the next power of two.
+        proven_blinding: every party proves that it blinded all of the others' ids with one secret.
+    """
 
     protocol: Literal["ecdh"] = "ecdh"
     min_rows: Annotated[int, Field(strict=True, ge=2)] = 100
+    pad_to: Annotated[int, Field(strict=True, ge=2, le=MAX_IDS)] | Literal["power_of_two"] | None = None
+    proven_blinding: Annotated[bool, Field(strict=True)] = False
 
 
 class Stopping(_Section):

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchain.alignment.chunks import chunk_ids_within
 from fedchain.alignment.psi import Aligned, align
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
@@ -136,6 +137,7 @@ def _aligned(spec: JobSpec, me: PartyId, table: Table, salt: bytes, executor: Ex
         executor=executor,
         pad_to=rules.pad_to,
         proven_blinding=rules.proven_blinding,
+        chunk_ids=chunk_ids_within(spec.policy.max_payload_bytes),
     )
     yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
     return aligned

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchain.alignment.chunks import chunk_count, chunk_length, items_of, step_of, ticks
+from fedchain.alignment.chunks import CHUNK_IDS, chunk_count, chunk_ids_within, chunk_length, items_of, step_of, ticks
+from fedchain.messages import BlindedIds, encode
 
 CHUNKS = st.lists(st.integers(1, 5), min_size=2, max_size=8).map(tuple)
 
@@ -35,6 +36,14 @@ def test_chunks_hold_all_ids(count: int, chunk_ids: int) -> None:
     lengths = [chunk_length(count, chunk_ids, chunk) for chunk in range(chunk_count(count, chunk_ids))]
     assert sum(lengths) == count
     assert all(0 < one <= chunk_ids for one in lengths)
+
+
+@given(st.integers(1024, 4_000_000))
+def test_a_full_chunk_keeps_to_the_bound_of_payloads(max_payload_bytes: int) -> None:
+    count = chunk_ids_within(max_payload_bytes)
+    message = BlindedIds(7, 8, count, bytes(65 * count), bytes(64))
+    assert len(encode(message)) <= max_payload_bytes
+    assert count == CHUNK_IDS or len(encode(message)) + 65 * 2 > max_payload_bytes
 
 
 def test_no_two_messages_share_a_step() -> None:

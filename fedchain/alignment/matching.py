@@ -37,13 +37,13 @@ def tags_repeat(tags: Tags) -> bool:
 class Matcher:
     """The own set's tags, looked up for the tags of another set as its chunks come.
 
-    Kept per own id: 16 bytes of tag, 16 of index, and a bit for each other set. Of another set nothing is kept.
+    Kept per own id: 16 bytes of tag, 12 of index, and a bit for each other set. Of another set nothing is kept.
     """
 
     def __init__(self, own: Tags) -> None:
         """Index the own tags, all different."""
         self._own = own
-        self._order = np.argsort(own[:, 0], kind="stable").astype(np.int64)
+        self._order = np.argsort(own[:, 0], kind="stable").astype(np.uint32)
         self._low = own[self._order, 0]
 
     def find(self, theirs: Tags) -> NDArray[np.int64]:
@@ -60,7 +60,7 @@ class Matcher:
             inside[inside] = self._low[place[inside]] == sorted_theirs[inside, 0]
             if not inside.any():
                 return np.concatenate(found) if found else np.zeros(0, np.int64)
-            candidates = self._order[place[inside]]
+            candidates = self._order[place[inside]].astype(np.int64)
             same = self._own[candidates, 1] == sorted_theirs[inside, 1]
             found.append(candidates[same])
             offset += 1  # own tags that share their first half stand side by side

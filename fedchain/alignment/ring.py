@@ -80,7 +80,6 @@ class Ring:
     headers: tuple[IdSet, ...] = ()
     _done: int = 0
     _words: dict[int, list[Words]] = field(default_factory=dict)
-    _published: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Find the neighbours."""
@@ -253,16 +252,12 @@ class Ring:
         yield Send(BlindedIds(item.origin, blindings, count, content, proof), step, to)
         state = _Done(ahead.words.tobytes(), self._as_tags(content, self.me) if is_last else b"")
         yield Checkpoint(_item_name(item), msgspec.msgpack.encode(state))
-        if is_last:
-            self._published[item.chunk] = state.tags
         yield from self._progress(count)
 
     def _restore(self, item: Item, kept: bytes) -> None:
         """A chunk that was passed on before a restart."""
         done = msgspec.msgpack.decode(kept, type=_Done)
         self._words.setdefault(item.origin, []).append(np.frombuffer(done.words, np.uint64))
-        if item.blindings + 1 == self.parties:
-            self._published[item.chunk] = done.tags
         self._done += self._expected(item.origin, item.chunk)
 
     def _progress(self, count: int) -> Party[None]:
@@ -306,10 +301,12 @@ class Ring:
 
     def tags_of(self, origin: int) -> Party[Tags]:
         """All tags of a party's set, in the order of its blinded ids."""
-        chunks = []
-        for chunk in range(chunk_count(self.headers[origin].count, self.chunk_ids)):
-            chunks.append((yield from self.tag_chunk(origin, chunk)))
-        return np.concatenate(chunks)
+        count = self.headers[origin].count
+        tags = np.empty((count, 2), np.uint64)
+        for chunk in range(chunk_count(count, self.chunk_ids)):
+            first = chunk * self.chunk_ids
+            tags[first : first + self.chunk_ids] = yield from self.tag_chunk(origin, chunk)
+        return tags
 
     def tag_chunk(self, origin: int, chunk: int) -> Party[Tags]:
         """The tags of a chunk of a set, as its last blinder published them.
@@ -319,7 +316,9 @@ class Ring:
         """
         publisher = self.roster[(origin - 1) % self.parties]
         if publisher == self.me:
-            return as_tags(self._published[chunk])
+            state = yield from recall(_item_name(Item(chunk, self.parties - 1, origin)))
+            assert state is not None
+            return as_tags(msgspec.msgpack.decode(state, type=_Done).tags)
         if self.proven and origin == self.index:
             return as_tags((yield from self._verified(chunk)))
         message = yield from receive(BlindedIds, step_of(chunk, self.parties, self.parties), publisher)

@@ -9,6 +9,15 @@ CHUNK_IDS = 1 << 15
 
 HEADER_STEP = 0
 
+POINT_BYTES = 65
+_ENVELOPE_BYTES = 128
+"""What a message has around its points, at most."""
+
+
+def chunk_ids_within(max_payload_bytes: int) -> int:
+    """Ids in a chunk so that its message keeps to the job's bound; `CHUNK_IDS` where that is large enough."""
+    return max(1, min(CHUNK_IDS, (max_payload_bytes - _ENVELOPE_BYTES) // POINT_BYTES))
+
 
 def chunk_count(count: int, chunk_ids: int) -> int:
     """Chunks of a set of so many ids."""

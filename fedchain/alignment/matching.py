@@ -52,7 +52,7 @@ class Matcher:
             return np.zeros(0, np.int64)
         sorted_theirs = theirs[np.argsort(theirs[:, 0], kind="stable")]  # neighbours are looked up in neighbours
         first = np.searchsorted(self._low, sorted_theirs[:, 0], side="left")
-        found = []
+        found: list[NDArray[np.int64]] = []
         offset = 0
         while True:
             place = first + offset

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
-from fedchain.alignment.chunks import HEADER_STEP, Item, chunk_count, chunk_length, items_of, step_of, ticks
+from fedchain.alignment.chunks import (
+    HEADER_STEP,
+    POINT_BYTES,
+    Item,
+    chunk_count,
+    chunk_length,
+    items_of,
+    step_of,
+    ticks,
+)
 from fedchain.alignment.matching import TAG_BYTES, Tags, Words, as_tags, repeats, tags_repeat
 from fedchain.alignment.ownset import OwnSet
 from fedchain.compute.executor import Executor
@@ -26,7 +35,6 @@ from fedchain.messages import BlindedIds, IdSet
 from fedchain.protocol import Checkpoint, Party, Send, Stage, gather, recall, receive
 from fedchain.types import PartyId
 
-POINT_BYTES = 65
 COMMITMENT_BYTES = 32
 
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchain.alignment.chunks import chunk_ids_within
 from fedchain.alignment.psi import Admit, Aligned, align
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
@@ -137,8 +138,19 @@ def _aligned(
     kept = yield from recall(ALIGNED)
     if kept is not None:
         return msgspec.msgpack.decode(kept, type=Aligned)
-    least = spec.alignment.min_rows
-    aligned = yield from align(me, spec.names, table.ids, salt, min_rows=least, executor=executor, admit=admit)
+    rules = spec.alignment
+    aligned = yield from align(
+        me,
+        spec.names,
+        table.ids,
+        salt,
+        min_rows=rules.min_rows,
+        executor=executor,
+        pad_to=rules.pad_to,
+        proven_blinding=rules.proven_blinding,
+        admit=admit,
+        chunk_ids=chunk_ids_within(spec.policy.max_payload_bytes),
+    )
     yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
     return aligned
 
@@ -210,7 +222,7 @@ class _Job:
         yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout))
+        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout), self.aligned.tags)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids), shares, scores)))
 
     def run_passive(self) -> Party[JobOutcome]:
@@ -241,7 +253,7 @@ class _Job:
         yield from answerer.answer(positions, EVALUATION)
         yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids)
+        session = Session(sealing, self.aligned.ids, row_tags=self.aligned.tags)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids))))
 
     def _close(self, outcome: JobOutcome) -> Party[JobOutcome]:

@@ -17,6 +17,7 @@ from fedchain.data.label import LabelType
 from fedchain.data.selection import DuplicatePolicy
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.idspec import IdPartSpec, PartName
+from fedchain.messages.alignment import MAX_IDS
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
@@ -102,12 +103,16 @@ class Alignment(_Section):
     Attributes:
         protocol: how.
         min_rows: with fewer common ids the job stops.
+        pad_to: hide the exact size of each set: show the next multiple of this number, or the next power of two.
+        proven_blinding: every party proves that it blinded all of the others' ids with one secret.
         duplicates: what becomes of a party's rows that repeat an id (`fedchain.data.duplicates`).
         parts: what an id consists of, in this order; empty: one column, trimmed, whole numbers without zeros.
     """
 
     protocol: Literal["ecdh"] = "ecdh"
     min_rows: Annotated[int, Field(strict=True, ge=2)] = 100
+    pad_to: Annotated[int, Field(strict=True, ge=2, le=MAX_IDS)] | Literal["power_of_two"] | None = None
+    proven_blinding: Annotated[bool, Field(strict=True)] = False
     duplicates: DuplicatePolicy = "error"
     parts: Annotated[tuple[IdPartSpec, ...], Field(max_length=MAX_PARTS)] = ()
 

@@ -41,6 +41,7 @@ from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_job
 from fedchain.node.jobfiles import JobFiles
 from fedchain.node.journal import Journal
+from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
@@ -295,8 +296,10 @@ class Jobs:
 
     def _on_stage(self, job_id: JobId, name: str) -> OnStage:
         started = time.monotonic()
+        pace = Pace()
 
         def on_stage(stage: Stage) -> None:
+            rate, left = pace.note(stage)
             self._board.post(
                 "stage",
                 job=job_id,
@@ -307,6 +310,8 @@ class Jobs:
                 total=stage.total,
                 detail=stage.detail,
                 seconds=round(time.monotonic() - started, 3),
+                per_second=None if rate is None else round(rate, 3),
+                left_seconds=None if left is None else round(left, 1),
             )
 
         return on_stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -19,7 +19,7 @@ from fedchain.crypto.points import PointArray
 from fedchain.crypto.psi import hash_to_curve
 from fedchain.data.ids import sort_ids
 from fedchain.errors import AlignmentError, JobAbortedError, ProtocolViolationError, UplinkRejectedError
-from fedchain.messages import BlindedIds, IdSet, decode, encode
+from fedchain.messages import BlindedIds, IdSet, Message, decode, encode
 from fedchain.protocol import Action, DeclareAligned, Party, Stage
 from fedchain.simulation.channel import Channel, Kills, Slot, Tap
 from fedchain.types import Kind, PartyId
@@ -28,6 +28,7 @@ from tests.strategies import id_sets
 
 SALT = bytes(range(32))
 EXECUTOR = Executor(n_jobs=1)
+M = TypeVar("M", bound=Message)
 Wrap = Callable[[Party[Aligned]], Party[Aligned]]
 
 
@@ -351,7 +352,7 @@ def only_step(step: int, change: Callable[[BlindedIds], BlindedIds]) -> Tap:
     return tap
 
 
-def with_(message: Any, **changes: Any) -> Any:
+def with_(message: M, **changes: Any) -> M:
     return msgspec.structs.replace(message, **changes)
 
 

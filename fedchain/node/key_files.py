@@ -38,12 +38,8 @@ def staged_keystore(config: NodeConfig) -> Path:
     return path.with_name(f"{path.name}.next")
 
 
-def stage_key(config: NodeConfig, *, iterations: int | None = None) -> Account:
+def stage_key(config: NodeConfig) -> Account:
     """A new key on the disk, mode 0600; or the one of a rotation that was not finished.
-
-    Args:
-        config: of the node.
-        iterations: scrypt's cost; None takes the library's (about a second).
 
     Raises:
         ConfigError: the folder cannot be written, or keystore and passphrase do not belong together.
@@ -55,7 +51,7 @@ def stage_key(config: NodeConfig, *, iterations: int | None = None) -> Account:
     made = Account.create()
     try:
         remove_leftovers(path)
-        made.save_keystore(path, config.passphrase(), iterations=iterations)
+        made.save_keystore(path, config.passphrase())
         sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(_cannot(path, error)) from error

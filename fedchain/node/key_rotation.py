@@ -70,12 +70,8 @@ def finish_rotation(config: NodeConfig, client: ChainClient, deployment: Deploym
     return KeyRotation(party, account.address, successor.address, registered)
 
 
-def rotate_stopped(config: NodeConfig, *, iterations: int | None = None) -> KeyRotation:
+def rotate_stopped(config: NodeConfig) -> KeyRotation:
     """Make a new key for a stopped node, and hand its party over to it; or finish a rotation that was interrupted.
-
-    Args:
-        config: of the node.
-        iterations: scrypt's cost of the new keystore; None takes the library's.
 
     Raises:
         ConfigError: the files, the node runs, or its key acts for nobody any more.
@@ -85,7 +81,7 @@ def rotate_stopped(config: NodeConfig, *, iterations: int | None = None) -> KeyR
     with ChainClient(config.chain.rpc, expected_chain_id=config.chain.chain_id or deployment.chain_id) as client:
         if not staged_keystore(config).exists():  # else the registry may hold the new key already
             _require_acting(Consortium(client, deployment, Sender(client, open_account(config))), config.name)
-        stage_key(config, iterations=iterations)
+        stage_key(config)
         done = finish_rotation(config, client, deployment)
         assert done is not None
         return done

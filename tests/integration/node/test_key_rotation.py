@@ -33,11 +33,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def quick_keystores(monkeypatch: pytest.MonkeyPatch) -> None:
     save = Account.save_keystore
-
-    def quick(self: Account, path: Path, phrase: str, *, iterations: int | None = None) -> None:
-        save(self, path, phrase, iterations=2)
-
-    monkeypatch.setattr(Account, "save_keystore", quick)
+    monkeypatch.setattr(Account, "save_keystore", lambda self, path, phrase: save(self, path, phrase, iterations=2))
 
 
 @pytest.fixture

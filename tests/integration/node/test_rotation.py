@@ -27,11 +27,11 @@ from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import load_config
 from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
-from fedchain.node.keystore import rotate_passphrase
-from fedchain.node.rotating import rotate_certificate
+from fedchain.node.keystore import open_account, rotate_passphrase
+from fedchain.node.rotating import rotate_certificate, rotate_key
 from fedchain.node.runtime import Node
 from fedchain.simulation.federation import simulate
-from fedchain.types import Phase
+from fedchain.types import Phase, Status
 from tests.certificates import STAND_IN_KEY, stand_in_certificate
 from tests.integration.node.test_running_nodes import Member, job_toml, report_of, write_tables
 
@@ -167,6 +167,47 @@ def test_certificates_of_both_sides_are_replaced_in_training_and_the_model_is_th
     told = [(line["earlier"], line["fingerprint"]) for line in logs if line["event"] == "certificate rotated"]
     assert told == [(one.earlier.hex(), one.fingerprint.hex()) for one in done]
     assert "PRIVATE" not in repr(logs)
+
+
+@pytest.mark.parametrize("consumption", ["strict", "pipelined"])
+def test_keys_of_both_sides_are_replaced_in_training_and_the_model_is_the_undisturbed_one(
+    make_members: Callable[..., list[Member]], steward: Consortium, consumption: str
+) -> None:
+    members = make_members("operator", "bank", "shop", rows=ROWS[consumption])
+    for member in members:
+        member.start()
+    active, passive, _ = members
+    toml = job_toml([one.name for one in members], algorithm="depth = 3", deadline=60.0)
+    toml = toml.replace(b"trees = 2", b"trees = 5").replace(
+        b"deadline_seconds", f'consumption = "{consumption}"\ndeadline_seconds'.encode()
+    )
+    with active.client() as client:
+        job_id = client.submit(toml)
+    done = []
+    for round, member in ((1, passive), (2, active), (3, active)):
+        wait_until(lambda round=round: steward.job(job_id).round >= round, f"round {round}")  # type: ignore[misc]
+        done.append(rotate_key(member.config))
+    assert steward.job(job_id).phase is Phase.TRAINING, "all of it happened in training"
+    for member in members:
+        end = member.wait(job_id)
+        assert end["status"] == "completed", end["error"]
+
+    spec = JobSpec.from_toml_text(toml.decode())
+    tables = {
+        party: read_party_table(member.config.table, spec, party)
+        for party, member in zip(spec.names, members, strict=True)
+    }
+    assert report_of(active, job_id)["model_digest"] == simulate(spec, tables).active.model_digest
+    assert steward.job(job_id).roster == tuple(member.account.address for member in members)
+    assert [one.party for one in done] == [passive.account.address, active.account.address, active.account.address]
+    assert done[2].earlier == done[1].signer
+    for member, key in ((active, done[2].signer), (passive, done[0].signer)):
+        entry = steward.participant(member.account.address)
+        assert (entry.signer, entry.strikes, entry.status) == (key, 0, Status.ACCREDITED)
+        assert open_account(member.config).address == key
+    # a request after it: questions and answers are sent and signed with the new keys
+    with active.client() as client:
+        assert len(client.predict(job_id, "holdout").scores) > 0
 
 
 # -- the old certificate -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fedchain.chain import Account
+from fedchain.chain import Account, keystore_address
 from fedchain.errors import ConfigError, CryptoError
 from fedchain.exchange import Identity
 from fedchain.node import archive
@@ -43,6 +43,7 @@ def node(tmp_path: Path) -> Path:
     )
     Account.create().save_keystore(folder / "keystore.json", "key's passphrase", iterations=2)
     (folder / "passphrase").write_text("key's passphrase\n")
+    (folder / "encryption.key").write_text("ab" * 32 + "\n")
     (folder / "deployment.json").write_text("{}")
     (folder / "t.csv").write_text("id,a\n1,2\n")
     Identity.create("bank").save(folder / "certificate.pem", folder / "certificate.key")
@@ -71,7 +72,7 @@ def paths(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-SETTINGS = {"node.toml", "keystore.json", "certificate.pem", "certificate.key", "deployment.json"}
+SETTINGS = {"node.toml", "keystore.json", "certificate.pem", "certificate.key", "encryption.key", "deployment.json"}
 KEPT = {f"state/jobs/{JOB}/shard", f"state/jobs/{JOB}/journal/keys.secret", "state/node.sqlite"}
 
 
@@ -100,6 +101,16 @@ def test_all_that_is_written_is_its_owner_s_alone_and_nothing_else_is_left(node:
     assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o700
     assert paths(node) == before
     assert {path.name for path in tmp_path.iterdir()} == {"node", "b", "there"}
+
+
+@pytest.mark.usefixtures("database")
+def test_a_key_that_is_being_rotated_to_is_in_the_backup_beside_the_present_one(node: Path, tmp_path: Path) -> None:
+    following = Account.create()
+    following.save_keystore(node / "keystore.json.next", "key's passphrase", iterations=2)
+    assert "keystore.json.next" in back_up(node, tmp_path / "b", PASSPHRASE).files
+    restore(tmp_path / "b", tmp_path / "there", PASSPHRASE)
+    assert keystore_address(tmp_path / "there" / "keystore.json.next") == following.address
+    assert keystore_address(tmp_path / "there" / "keystore.json") == keystore_address(node / "keystore.json")
 
 
 @pytest.mark.usefixtures("database")

@@ -108,13 +108,12 @@ def _mutants(options: argparse.Namespace) -> Part:
     if not chosen:
         raise ReportError(f"no mutant's rule contains {' or '.join(wanted)}")
     run = run_mutants(chosen, max(1, options.jobs), _say if options.verbose else _quiet)
-    table = [f"{fate.mutant.name}: {fate.killed_by or 'SURVIVED'}" for fate in run.fates]
+    table = [f"{fate.mutant.name}: {fate.killed_by or fate.word}" for fate in run.fates]
     details = [
         {"rule": fate.mutant.rule, "find": fate.mutant.find, "killed_by": fate.killed_by, "by_filter": fate.by_filter}
         for fate in run.fates
     ]
-    faults = tuple(f"no test notices the mutant {mutant.name}" for mutant in run.survivors)
-    return Part({"mutants_killed_percent": run.killed_percent}, tuple(table), details, run.notes, faults)
+    return Part({"mutants_killed_percent": run.killed_percent}, tuple(table), details, run.notes, tuple(run.faults))
 
 
 def _gas(options: argparse.Namespace) -> Part:

@@ -28,11 +28,18 @@ class Fate:
         mutant: which.
         killed_by: the first test that failed, `Contract.test`; empty when it survived.
         by_filter: whether its own tests sufficed.
+        problem: why it could not be tried; empty for one that was.
     """
 
     mutant: Mutant
     killed_by: str
     by_filter: bool
+    problem: str = ""
+
+    @property
+    def word(self) -> str:
+        """What became of it, in a word."""
+        return "killed" if self.killed_by else "BROKEN" if self.problem else "SURVIVED"
 
 
 @dataclass(frozen=True)
@@ -48,9 +55,13 @@ class MutationRun:
         return 100.0 * sum(bool(fate.killed_by) for fate in self.fates) / len(self.fates)
 
     @property
-    def survivors(self) -> list[Mutant]:
-        """The mutants that no test noticed."""
-        return [fate.mutant for fate in self.fates if not fate.killed_by]
+    def faults(self) -> list[str]:
+        """A line for each mutant that no test noticed, or that could not be tried."""
+        return [
+            f"mutant {fate.mutant.name}: {fate.problem or 'no test notices it'}"
+            for fate in self.fates
+            if not fate.killed_by
+        ]
 
 
 def run_mutants(mutants: Sequence[Mutant], workers: int, progress: Callable[[str], None]) -> MutationRun:
@@ -62,8 +73,7 @@ def run_mutants(mutants: Sequence[Mutant], workers: int, progress: Callable[[str
         progress: told one line per mutant.
 
     Raises:
-        ReportError: a tool is missing, the sources do not compile as they are, a mutant's text is not found once, a
-            mutant does not compile, or its filter matches no test.
+        ReportError: a tool is missing, the sources do not compile as they are, or a mutant's text is not found once.
     """
     require_applicable(mutants)  # before minutes are spent
     first, untouched = _baseline()
@@ -88,7 +98,7 @@ def run_mutants(mutants: Sequence[Mutant], workers: int, progress: Callable[[str
             spaces.put(space)
         with lock:
             done += 1
-            progress(f"mutants: {done}/{len(mutants)} {'killed' if fate.killed_by else 'SURVIVED'} {mutant.name}")
+            progress(f"mutants: {done}/{len(mutants)} {fate.word} {mutant.name}")
         return fate
 
     pool = ThreadPoolExecutor(len(opened))
@@ -124,7 +134,7 @@ def try_mutant(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fat
         ignored: tests that fail without a mutant, too.
 
     Raises:
-        ReportError: it cannot be applied or compiled, or its filter matches no test.
+        ReportError: it cannot be applied, or forge does not run.
     """
     path = space.sources / mutant.file
     original = mutant.apply(space.sources)
@@ -132,9 +142,9 @@ def try_mutant(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fat
         for contracts in dict.fromkeys((mutant.tests, "")):
             results = space.test(contracts, fail_fast=not ignored)
             if results is None:
-                raise ReportError(f"mutant {mutant.name}: does not compile")
+                return Fate(mutant, "", False, "it does not compile")
             if not results:
-                raise ReportError(f"mutant {mutant.name}: no test contract matches {mutant.tests!r}")
+                return Fate(mutant, "", False, f"no test contract matches {mutant.tests!r}")
             noticed = [name for name in failed(results) if name not in ignored]
             if noticed:
                 return Fate(mutant, noticed[0], bool(contracts))

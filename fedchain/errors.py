@@ -8,11 +8,13 @@ FedchainError
 ├── DataError                 a table, its columns, its labels
 │   └── TableInUseError       a table that cannot be replaced now
 ├── AlignmentError            ids that cannot be aligned (empty intersection, duplicates …)
+│   └── AlignmentPolicyError  this node's own policy refuses a peer's alignment; names the peer
 ├── TrainingError             a job that cannot go on for a reason of its own
 ├── ModelFormatError          a shard file that cannot be read
 ├── CryptoError
 │   ├── InvalidPointError     bytes that are no point of the curve
 │   ├── DecryptionRangeError  a plaintext outside the agreed range
+│   ├── ProofError            a proof that does not hold
 │   └── SealError             a sealed payload that does not open
 ├── DigestMismatchError       bytes that do not match their digest
 ├── MessageError              a payload that is not a canonical message of its kind
@@ -79,6 +81,18 @@ class AlignmentError(FedchainError):
     exit_code = 3
 
 
+class AlignmentPolicyError(AlignmentError):
+    """This node's own policy (`[alignment]` of node.toml) refuses to align with a peer.
+
+    Attributes:
+        peer: the peer's name.
+    """
+
+    def __init__(self, peer: str, what: str) -> None:
+        super().__init__(f"party '{peer}' {what}")
+        self.peer = peer
+
+
 class TrainingError(FedchainError):
     """Training cannot go on for a reason of this party's own."""
 
@@ -93,6 +107,10 @@ class CryptoError(FedchainError):
 
 class InvalidPointError(CryptoError):
     """Bytes that are not a point of secp256k1, or the point at infinity where none may be."""
+
+
+class ProofError(CryptoError):
+    """A proof that does not show what it should."""
 
 
 class DecryptionRangeError(CryptoError):

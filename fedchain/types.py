@@ -94,6 +94,10 @@ class Reason(IntEnum):
         return unknown
 
 
+PROVEN = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY, Reason.STATISTIC_FALSE)
+"""Faults that somebody proved, or that receivers confirmed by their votes."""
+
+
 class Answer(IntEnum):
     """What was done about a fault; the same numbers as in `AnomalyPolicy`."""
 

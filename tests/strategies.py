@@ -14,6 +14,7 @@ from fedchain.messages import (
     Contribution,
     Gradients,
     Histogram,
+    IdSet,
     LeafWeights,
     Message,
     Partition,
@@ -167,8 +168,11 @@ def messages() -> Strategy[Message]:
     small, rows = st.integers(0, 2**31), st.integers(1, 2**24)
     e6 = st.integers(-(2**63), 2**63 - 1)
     return st.one_of(
-        st.builds(PublicKey, exact, exact, st.binary(max_size=33 * 64), st.booleans(), st.binary(max_size=32)),
-        st.builds(BlindedIds, st.integers(0, 7), st.integers(1, 8), st.integers(0, 20_000_000), blob),
+        st.builds(PublicKey, exact, exact, st.binary(max_size=33 * 64), st.booleans(), st.binary(max_size=32), exact),
+        st.builds(
+            BlindedIds, st.integers(0, 7), st.integers(1, 8), st.integers(0, 20_000_000), blob, st.binary(max_size=64)
+        ),
+        st.builds(IdSet, st.integers(1, 2**20), st.integers(1, 2**20), blob, st.binary(max_size=33)),
         st.builds(Gradients, blob, blob, small.filter(bool), blob),
         st.builds(Histogram, nodes, st.lists(st.lists(groups, max_size=4).map(tuple), max_size=4).map(tuple), blob),
         st.builds(Split, st.lists(_split_nodes(), max_size=8).map(tuple)),

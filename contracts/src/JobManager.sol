@@ -395,7 +395,8 @@ contract JobManager is IJobManager {
         view
         returns (uint8 accepted, uint8 rejected)
     {
-        if (ledger == address(0)) return (0, 0); // never wired: no uplinks
+        // before the first round there are none, and those of Aligning say nothing; nor are there without a ledger
+        if (round == 0 || ledger == address(0)) return (0, 0);
         uint32 countedRound;
         uint16 countedAttempt;
         (countedRound, countedAttempt, accepted, rejected) = IUplinkLedger(ledger).roundOf(jobId);

@@ -290,12 +290,19 @@ contract DeadlinesTest is Deployed {
     }
 
     function test_closeRound_findsTheActivePartyMissingAlone_whenItNeverBegan() public {
-        bytes32 jobId = _training();
+        bytes32 jobId = _aligning();
+        _accept(ALICE, _envelope(jobId, 0, Kinds.PUBLIC_KEY)); // was there in the phase before, which does not help
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.prank(roster[i]);
+            jobs.declareAligned(jobId, "order", 100);
+        }
+        _submit(ALICE, _envelope(jobId, 0, Kinds.GRADIENTS), PAYLOAD);
+        assertEq(_faults(), 1, "no round has begun");
         _pass(jobId);
         _expectClosed(jobId, 0, 0, B | C, 0, A);
         _close(jobId);
-        assertEq(_faults(), 1, "one report");
-        _assertReported(1, ALICE, jobId, 0);
+        assertEq(_faults(), 2, "one more report");
+        _assertReported(2, ALICE, jobId, 0);
     }
 
     function test_closeRound_works_whenEveryPartyIsSuspendedOrBanned() public {

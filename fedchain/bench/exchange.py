@@ -122,8 +122,7 @@ def run(bench: ExchangeBench, on_run: Callable[[str], None] = lambda line: None)
       parties in one process, one after the other, with the same number of threads; each node has as many of its own,
       so where parties work at the same time the ratio can be below 1 on an idle machine.
     - `overhead_ratio_least`, `overhead_ratio_largest`: of the same ratios, where there are several.
-    - `overhead_ratio_later_trees`: the same without the first tree, within which each process builds tables of points
-      once: nodes do so at the same time, the simulation builds them once for all.
+    - `overhead_ratio_later_trees`: the same without the first tree; tables of points are built before that.
     - `seconds_chain`, `seconds_simulated`: wall, medians.
     - `cpu_ratio`, `chain_cpu_seconds_per_tree`: processor time of all nodes ÷ the simulation's, and the chain's own;
       where the machine tells. Other programs hardly change them.

@@ -1,6 +1,6 @@
 """The job without a chain, in a process of its own: `python -m fedchain.bench.exchange_simulation`.
 
-A new process for each run, as each node is one: public tables are built once per process, within the first tree.
+A new process for each run, as each node is one: public tables are built once per process, before the first tree.
 """
 
 from __future__ import annotations

@@ -202,8 +202,8 @@ class EmbeddedChain:
     def call(self, sender: bytes, to: bytes, data: bytes, value: int, gas: int | None, number: int) -> bytes:
         """Execute a call on the state after a block, and forget it.
 
-        After the newest one it is executed as a transaction in the next block would be, at the time that it would have:
-        a deadline passes while no block is mined, too.
+        It is executed as a transaction in the next block would be, or would have been, at that block's time: a deadline
+        passes while no block is mined, too, and why a transaction failed is found out by calling what it called.
 
         Raises:
             RefusedError: it reverted (code 3 with the revert data) or failed.
@@ -228,11 +228,10 @@ class EmbeddedChain:
     ) -> tuple[int, Any]:
         """The gas that a transaction costs before it is executed, and its execution, which leaves no trace."""
         with self._lock:
-            if number == self.head:
-                self._chain.set_header_timestamp(self._next_timestamp())
-                vm = self._chain.get_vm()
-            else:
-                vm = self._chain.get_vm(at_header=self.block(number).header)
+            parent = self.block(number).header
+            is_newest = number == self.head
+            timestamp = self._next_timestamp() if is_newest else self.block(number + 1).header.timestamp
+            vm = self._chain.get_vm(at_header=self._chain.create_header_from_parent(parent, timestamp=timestamp))
             transaction = vm.get_transaction_builder().create_unsigned_transaction(
                 nonce=vm.state.get_nonce(sender),
                 gas_price=0,

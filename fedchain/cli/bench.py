@@ -221,6 +221,54 @@ def exchange(
     _print(run(bench, note), as_json)
 
 
+@app.command()
+def psi(
+    rows: Annotated[str, typer.Option("--rows", metavar="N[,N…]", help="Ids of each party; several: a table.")] = (
+        "100000"
+    ),
+    parties: Annotated[str, typer.Option("--parties", metavar="P[,P…]", help="2 to 8; several: a table.")] = "2",
+    overlap: Annotated[float, typer.Option("--overlap", metavar="SHARE", help="Of ids that all parties have.")] = 0.5,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, max=1024, metavar="N", help="Workers of each party; default: the cores, shared out."
+        ),
+    ] = None,
+    pad_to: Annotated[
+        str | None, typer.Option("--pad-to", metavar="N", help="As in a job file: a number, or power_of_two.")
+    ] = None,
+    proven: Annotated[bool, typer.Option("--proven", help="With proven blindings, as in a job file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds and memory of an alignment between real party processes, beside its curve multiplications alone.
+
+    Example: fedchain bench psi --rows 100000 --parties 2 --json
+
+    Example: fedchain bench psi --rows 10000,100000,1000000
+    """
+    from fedchain.bench.psi import PsiBench, run, table
+
+    padding = int(pad_to) if pad_to is not None and pad_to.isdecimal() else pad_to
+    if not (padding is None or padding == "power_of_two" or (isinstance(padding, int) and padding > 1)):
+        raise ConfigError(f"--pad-to {pad_to}: choose a number from 2, or power_of_two")
+    benches = [
+        PsiBench(count, several, overlap, threads, padding, proven)
+        for several in _numbers("--parties", parties)
+        for count in _numbers("--rows", rows)
+    ]
+    if len(benches) == 1:
+        _print(run(benches[0], note), as_json)
+        return
+    for bench in benches:
+        bench.check()
+    lines = table(benches, note)
+    if as_json:
+        print_json({"rows": lines})
+        return
+    for line in lines:
+        print_pairs(f"{line['rows']:.0f} ids, {line['parties']:.0f} parties", line.items())
+
+
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(one) for one in text.split(","))

@@ -31,6 +31,7 @@ from fedchain.types import JobId, Phase
 
 if TYPE_CHECKING:
     from fedchain.chain import JobView
+    from fedchain.data.idrules import IdPart
 
 app = typer.Typer(name="job", no_args_is_help=True)
 
@@ -194,6 +195,60 @@ def status(
             for party in state.parties
         ],
     )
+
+
+@app.command()
+def show(
+    job: JobIdArgument,
+    rpc: Rpc = DEFAULT_RPC,
+    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a job asks for: its spec, how ids are spelled, and the digest of those rules that each party declared.
+
+    Example: fedchain job show 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
+    """
+    from fedchain.node.jobspec import read_spec
+
+    with opened(rpc, deployment) as consortium:
+        found = read_spec(consortium, known_job(consortium, job).job_id)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    spec = found.spec
+    print_pairs(
+        f"job {found.job_id}",
+        [
+            ("name", spec.name),
+            ("spec digest", found.spec_digest),
+            ("algorithm", f"{spec.algorithm.name}, {spec.algorithm.mode.value}, at most {spec.max_rounds} rounds"),
+            ("objective", spec.algorithm.objective),
+            ("least common rows", spec.alignment.min_rows),
+            ("repeated ids", spec.alignment.duplicates),
+            ("id rules digest", found.id_rules_digest),
+        ],
+    )
+    print_rows(
+        "id",
+        ("part", "rules", "phone numbers"),
+        [(part.name, ", ".join(part.rules), _phone(part)) for part in spec.alignment.rules.parts],
+    )
+    print_rows(
+        "",
+        ("party", "role", "id columns in the job", "declared id rules"),
+        [
+            (name, spec.party(name).role.value, ", ".join(spec.id_columns(name)), short(found.declared.get(name)))
+            for name in spec.names
+        ],
+    )
+
+
+def _phone(part: IdPart) -> str:
+    if "phone" not in part.rules:
+        return "-"
+    phone = part.phone
+    lengths = f", {' or '.join(map(str, phone.national_digits))} digits" if phone.national_digits else ""
+    return f"country code {phone.country_code or '-'}, trunk prefix {phone.trunk_prefix or '-'}{lengths}"
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedchain.cli import (
+    alignment,
     audit,
     bench,
     chain,
@@ -74,7 +75,7 @@ for command in (demo, simulate, deploy, predict, contributions, audit):
 steward.app.command()(stewards.status)
 steward.app.command()(stewards.change)
 steward.app.command()(stewards.cancel)
-for group in (chain, steward, fault, node, job, model, bench):
+for group in (chain, steward, fault, node, job, model, alignment, bench):
     app.add_typer(group.app)
 
 

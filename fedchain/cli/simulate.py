@@ -137,6 +137,15 @@ def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationRes
     return {
         "job": spec.name,
         "parties": list(spec.names),
+        "rows": {
+            name: {
+                "with_id": len(one),
+                "blank_ids": one.blank_ids,
+                "unreadable_ids": one.unreadable_ids,
+                "repeated_ids": one.repeated_ids,
+            }
+            for name, one in tables.items()
+        },
         "aligned_rows": active.aligned_rows,
         "heldout_rows": len(holdout),
         "trees": len(active.shard.trees),

@@ -94,6 +94,26 @@ def try_parse(encoded: Bytes2D) -> tuple[Bytes2D, Bools]:
     return structs, valid
 
 
+def decode_ellswift(encoded: Bytes2D) -> Bytes2D:
+    """The points that ElligatorSwift encodings stand for; every 64 bytes are one.
+
+    Args:
+        encoded: (n, 64) uint8.
+
+    Returns:
+        (n, 64) structs.
+
+    Source: BIP 324, `secp256k1_ellswift_decode`.
+    """
+    encoded = np.ascontiguousarray(encoded)
+    count = len(encoded)
+    structs = np.zeros((count, STRUCT_BYTES), np.uint8)
+    calls = map(lib.secp256k1_ellswift_decode, repeat(CONTEXT), pointers(structs, count), pointers(encoded, count))
+    if not (np.fromiter(calls, np.int64, count) == 1).all():
+        raise ValueError("libsecp256k1 refused an ElligatorSwift encoding, all of which are valid")
+    return structs
+
+
 def serialize(structs: Bytes2D, compressed: bool) -> Bytes2D:
     """Serialise by the library, point by point: for machines whose struct layout is not the usual one.
 

@@ -8,7 +8,7 @@ from fedchain.compute.executor import Executor
 from fedchain.crypto.ciphertexts import MAX_COLUMNS
 from fedchain.crypto.curve import COMPRESSED_BYTES
 from fedchain.crypto.points import PointArray, concat, generator
-from fedchain.crypto.tables import KEY_BITS, FixedBaseTable
+from fedchain.crypto.tables import KEY_BITS, FixedBaseTable, generator_table
 from fedchain.errors import InvalidPointError
 
 
@@ -47,6 +47,11 @@ class PublicKey:
                 points = [self.points[j : j + 1] for j in range(self.columns)]
                 self._tables = tuple(FixedBaseTable(point, executor, KEY_BITS) for point in points)
             return self._tables
+
+    def prepare(self, executor: Executor | None = None) -> None:
+        """Build what re-randomising needs: these tables, and the one of G; else its first use does."""
+        generator_table()
+        self.tables(executor)
 
     def to_bytes(self) -> bytes:
         """``c * 33`` bytes of compressed SEC1."""

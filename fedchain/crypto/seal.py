@@ -44,6 +44,7 @@ _WRAPPED_BYTES = KEY_BYTES + _TAG_BYTES
 _NONCE = bytes(12)
 _WRAP_INFO = b"fedchain seal v1 wrap"
 _CONTENT_INFO = b"fedchain seal v1 content"
+_PAIR_INFO = b"fedchain pair key v1"
 _COMMITMENT_DOMAIN = b"fedchain commitment v1"
 
 
@@ -74,6 +75,27 @@ class SealingKey:
         if len(private) != KEY_BYTES:
             raise SealError(f"an X25519 private key has {KEY_BYTES} bytes, found {len(private)}")
         return cls(private, X25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw())
+
+
+def pair_key(private: bytes, peer_public: bytes, salt: bytes, purpose: bytes) -> bytes:
+    """32 bytes that the holders of two sealing keys know, and nobody else: the same from either side.
+
+    Args:
+        private: the own X25519 private key.
+        peer_public: the other party's public key.
+        salt: of the session.
+        purpose: keys of different purposes tell nothing of each other.
+
+    Raises:
+        SealError: a key of another length, or a public key that gives no secret.
+    """
+    own = SealingKey.from_private(private)
+    try:
+        secret = X25519PrivateKey.from_private_bytes(private).exchange(X25519PublicKey.from_public_bytes(peer_public))
+    except ValueError as error:
+        raise SealError(f"no pair key: {error}") from error
+    both = b"".join(sorted((own.public, peer_public)))
+    return HKDF(hashes.SHA256(), KEY_BYTES, salt, _PAIR_INFO + both + purpose).derive(secret)
 
 
 def seal(plaintext: bytes, recipients: Mapping[str, bytes], context: bytes) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from fedchain.data.assembly import assemble
-from fedchain.data.ids import sort_ids
+from fedchain.data.idarray import Ids
+from fedchain.data.ids import sorted_rows
 from fedchain.data.records import Records
 from fedchain.data.schema import Schema
 from fedchain.data.selection import Selection
@@ -30,10 +31,12 @@ class TableSource:
     Attributes:
         origin: path of a file, or a query.
         schema: what its people declare of its columns; None where they declare nothing.
+        id_columns: which column holds which part of an id, as its people say; it counts before what a job says.
     """
 
     origin: Path | Query
     schema: Schema | None = None
+    id_columns: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, selection: Selection) -> Table:
         """The table, now.
@@ -42,8 +45,8 @@ class TableSource:
             selection: what the job asks for.
 
         Returns:
-            Rows in the file's order; those of a query in the order of their ids (`fedchain.data.ids.sort_ids`), for a
-            database may give them in another one each time.
+            Rows in the file's order; those of a query in the order of their ids (`fedchain.data.ids.sorted_rows`), for
+            a database may give them in another one each time.
 
         Raises:
             ConfigError: a library is missing, or the query is no SELECT.
@@ -52,7 +55,12 @@ class TableSource:
         with self.records() as records:
             table = assemble(records, selection, self.schema)
         if isinstance(self.origin, Query):
-            return replace(table.take(sort_ids(table.ids)), blank_ids=table.blank_ids)
+            return replace(
+                table.at(sorted_rows(Ids.of(table.ids))),
+                blank_ids=table.blank_ids,
+                unreadable_ids=table.unreadable_ids,
+                repeated_ids=table.repeated_ids,
+            )
         return table
 
     @contextmanager

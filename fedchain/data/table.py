@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchain.data.idarray import Ids
 from fedchain.errors import DataError
 
 ColumnKind = Literal["numeric", "categorical"]
@@ -52,22 +53,26 @@ class Table:
     """Ids, feature columns and, at the active party, labels and weights.
 
     Attributes:
-        ids: canonical ids (`fedchain.data.ids`), distinct, in file order.
+        ids: canonical ids (`fedchain.data.ids`), distinct, in file order; given as any sequence of texts.
         columns: feature columns, in file order or in the order that the job names them.
         label: (rows,) float64, or None: 0.0 and 1.0, class numbers, counts or numbers (`fedchain.data.label`).
-        blank_ids: number of rows that were dropped because their id was blank.
+        blank_ids: number of rows that were dropped because their id, or a part of it, was blank.
         source: where the table came from, for error messages.
         classes: names of the classes that labels number, sorted, where labels are classes; else None.
         weight: (rows,) float64 row weights, finite, at least 0, or None for all 1.
+        unreadable_ids: number of rows that were dropped because the job's rules can make nothing of their id.
+        repeated_ids: number of rows that were dropped, or merged into an earlier one, because they repeat its id.
     """
 
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     columns: tuple[Column, ...]
     label: NDArray[np.float64] | None = None
     blank_ids: int = 0
     source: str = "table"
     classes: tuple[str, ...] | None = None
     weight: NDArray[np.float64] | None = None
+    unreadable_ids: int = 0
+    repeated_ids: int = 0
 
     def __post_init__(self) -> None:
         """Check that all parts have one length and that ids are distinct.
@@ -75,6 +80,7 @@ class Table:
         Raises:
             DataError: they do not.
         """
+        object.__setattr__(self, "ids", Ids.of(self.ids))
         for column in self.columns:
             if column.values.shape != (len(self.ids),):
                 raise DataError(
@@ -84,8 +90,9 @@ class Table:
         for what, values in (("label", self.label), ("weight", self.weight)):
             if values is not None and values.shape != (len(self.ids),):
                 raise DataError(f"{self.source}: {what} has shape {values.shape}, expected ({len(self.ids)},)")
-        if len(self._row_of) != len(self.ids):
-            raise DataError(f"{self.source}: {len(self.ids) - len(self._row_of)} ids repeat; ids must be distinct")
+        repeated = int(np.count_nonzero(self._own_ids.repeats() != np.arange(len(self.ids))))
+        if repeated:
+            raise DataError(f"{self.source}: {repeated} ids repeat; ids must be distinct")
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -96,9 +103,10 @@ class Table:
         label = "no" if self.label is None else "yes"
         return f"Table({self.source!r}, rows={len(self)}, columns={len(self.columns)}, label={label})"
 
-    @cached_property
-    def _row_of(self) -> Mapping[str, int]:
-        return {each: row for row, each in enumerate(self.ids)}
+    @property
+    def _own_ids(self) -> Ids:
+        assert isinstance(self.ids, Ids)
+        return self.ids
 
     def column(self, name: str) -> Column:
         """The feature column of this name.
@@ -121,7 +129,7 @@ class Table:
         Raises:
             DataError: some ids are not in the table. Names how many and their positions in `ids`, not the ids.
         """
-        found = np.fromiter((self._row_of.get(each, -1) for each in ids), dtype=np.int64, count=len(ids))
+        found = self._own_ids.find(ids)
         absent = np.flatnonzero(found < 0)
         if len(absent):
             places = ", ".join(str(place) for place in absent[:3]) + (", …" if len(absent) > 3 else "")
@@ -137,8 +145,15 @@ class Table:
         Raises:
             DataError: as `rows_of`, or an id is asked for twice.
         """
-        rows = self.rows_of(ids)
+        return self.at(self.rows_of(ids))
+
+    def at(self, rows: NDArray[np.int64]) -> Table:
+        """These rows, in their order, as a new table.
+
+        Raises:
+            DataError: a row is asked for twice.
+        """
         label = None if self.label is None else self.label[rows]
         weight = None if self.weight is None else self.weight[rows]
         columns = tuple(column.take(rows) for column in self.columns)
-        return Table(tuple(ids), columns, label, 0, self.source, self.classes, weight)
+        return Table(self._own_ids.take(rows), columns, label, 0, self.source, self.classes, weight)

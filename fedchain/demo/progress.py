@@ -44,7 +44,9 @@ class DemoProgress:
     def expect(self, spec: JobSpec) -> None:
         """Size the bars for a job."""
         parties = len(spec.parties)
-        self._bars.update(self._align, total=parties + parties * parties)  # keys, then each set by each party
+        self._bars.update(
+            self._align, total=2 * parties + parties * parties
+        )  # keys, commitments, then each set by each party
         self._bars.update(self._trees, total=spec.algorithm.trees)
 
     def say(self, what: str) -> None:

@@ -5,11 +5,14 @@ Mutual TLS only: whoever answers must have exactly the certificate that the peer
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FuturesTimeoutError
 from typing import TypeVar
 
 import grpc
@@ -39,6 +42,7 @@ from fedchain.exchange.tls import Identity, fingerprint_of, pem_of, server_name_
 from fedchain.exchange.wire import (
     MAX_WIRE_BYTES,
     RUN_BYTES,
+    DeliveryEnd,
     DeliveryHead,
     PayloadLeaves,
     PayloadRequest,
@@ -154,7 +158,7 @@ class PayloadClient:
         self,
         peer: Peer | Callable[[], Peer],
         envelope: bytes,
-        signature: bytes,
+        signature: bytes | Future[bytes],
         payload: bytes,
         *,
         culprit: str,
@@ -162,27 +166,48 @@ class PayloadClient:
     ) -> None:
         """Hand a signed uplink to a recipient's node, trying again until the deadline; it may arrive twice.
 
+        A large payload goes before its signature, which may still be awaited.
+
         Args:
             peer: the recipient's node, or a function that looks it up anew for each try.
             envelope: encoded, 1 to 1024 bytes.
-            signature: 65 bytes, by this node's account.
+            signature: 65 bytes, by this node's account; or who brings them, where the payload is above 4 chunks.
             payload: its bytes; the recipient sees them.
             culprit: the recipient's name, for errors.
             deadline_seconds: how long to keep trying.
 
         Raises:
             DeliveryError: it refused the uplink, or did not take it in time; names the recipient.
+            StoppingError: this node is stopping, or the uplink could not be recorded: there is no signature.
         """
         view, is_small = memoryview(payload), len(payload) <= RUN_BYTES
-        head = encode_wire(DeliveryHead(envelope, signature, len(payload), view if is_small else memoryview(b"")))
         deadline = time.monotonic() + deadline_seconds
+
+        def signed() -> bytes:
+            if isinstance(signature, bytes):
+                return signature
+            try:
+                return signature.result(max(0.0, deadline - time.monotonic()))
+            except FuturesTimeoutError as error:
+                raise DeliveryError(culprit, "was not sent an uplink: it was not recorded in time") from error
+            except Exception as error:
+                raise StoppingError("the uplink could not be recorded, so it is not sent") from error
+
+        if is_small:
+            head = encode_wire(DeliveryHead(envelope, signed(), len(payload), view))
+        else:
+            head = encode_wire(DeliveryHead(envelope, b"", len(payload)))
 
         def messages() -> Iterator[bytes]:
             yield head
             for start in range(0, len(payload), RUN_BYTES):
                 yield encode_wire(PayloadRun(start // CHUNK_BYTES, view[start : start + RUN_BYTES]))
+            with contextlib.suppress(DeliveryError, StoppingError):  # without its end it is refused
+                yield encode_wire(DeliveryEnd(signed()))
 
         def send(there: Peer, mine: Identity) -> None:
+            if isinstance(signature, Future) and signature.done():
+                signed()  # there may be none
             method, timeout = f"/{SERVICE}/{DELIVER}", max(0.1, deadline - time.monotonic())
             channel = self._channel(there, mine)
             if is_small:  # a stream of one message, without the thread that a stream takes

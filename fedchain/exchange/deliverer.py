@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import structlog
 
@@ -33,7 +34,7 @@ class Deliverer:
         self,
         recipient: str,
         envelope: bytes,
-        signature: bytes,
+        signature: bytes | Future[bytes],
         payload: bytes,
         *,
         deadline: float,
@@ -65,7 +66,7 @@ class Deliverer:
         self,
         recipient: str,
         envelope: bytes,
-        signature: bytes,
+        signature: bytes | Future[bytes],
         payload: bytes,
         deadline: float,
         wanted: Callable[[], bool],

@@ -15,7 +15,7 @@ import structlog
 from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hashes
 from fedchain.errors import FedchainError, MessageError
 from fedchain.exchange.gate import Admission, Gate
-from fedchain.exchange.wire import DeliveryHead, PayloadRun, decode_wire
+from fedchain.exchange.wire import SIGNATURE_BYTES, DeliveryEnd, DeliveryHead, PayloadRun, decode_wire
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class DeliveryService:
         self._held = 0
 
     def deliver(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        """Take one uplink: a head, with its payload or followed by it; answers with nothing once it is kept."""
+        """Take one uplink: a head with its payload, or followed by payload and end; no answer but that it is kept."""
         call = self._gate.admit(context)
         deliveries = self._deliveries
         if deliveries is None:
@@ -62,6 +62,8 @@ class DeliveryService:
             raise AssertionError("abort raises")
         try:
             head = decode_wire(next(requests, b""), DeliveryHead)
+            if len(head.signature) != (SIGNATURE_BYTES if head.payload else 0):
+                raise MessageError("an uplink is signed where its payload ends, and nowhere else")
             self._require_bound(deliveries, call, head)
         except (MessageError, _TooLarge) as error:
             log.warning("delivery refused", party=call.caller.name, error=str(error))
@@ -73,7 +75,10 @@ class DeliveryService:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many deliveries are under way")
         try:
             payload, leaves = _payload(head, requests, call)
-            deliveries.on_delivery(call.caller.address, head.envelope, head.signature, payload, leaves)
+            signature = head.signature if head.payload else decode_wire(next(requests, b""), DeliveryEnd).signature
+            if next(requests, None) is not None:
+                raise MessageError("the delivery goes on after its end")
+            deliveries.on_delivery(call.caller.address, head.envelope, signature, payload, leaves)
         except MessageError as error:
             log.warning("delivery refused", party=call.caller.name, error=str(error))
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:200])
@@ -114,8 +119,8 @@ def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> 
     size = head.size
     runs, held = [head.payload], len(head.payload)
     leaves = leaf_hashes(head.payload) if held else []
-    for raw in requests:
-        run = decode_wire(raw, PayloadRun)
+    while held < size:
+        run = decode_wire(next(requests, b""), PayloadRun)
         if run.first != len(leaves) or held % CHUNK_BYTES or held + len(run.data) > size:
             raise MessageError(f"runs of the payload out of order, or more than its {size} bytes")
         runs.append(run.data)
@@ -123,5 +128,5 @@ def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> 
         held += len(run.data)
         call.progress()
     if held != size:
-        raise MessageError(f"the payload ended after {held} of {size} bytes")
+        raise MessageError(f"the head holds {held} bytes of a payload of {size}")
     return b"".join(runs), leaves

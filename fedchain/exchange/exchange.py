@@ -35,6 +35,7 @@ from fedchain.exchange.pipeline import PipelinedChannel
 from fedchain.exchange.prover import Prover
 from fedchain.exchange.publisher import Publisher
 from fedchain.exchange.receiving import Receiver
+from fedchain.exchange.recorded import RecordedPayloads
 from fedchain.exchange.retention import Retention, Sweeper
 from fedchain.exchange.server import PayloadServer
 from fedchain.exchange.state import NodeState
@@ -80,7 +81,7 @@ class Exchange:
         payloads: fetches payloads, delivers uplinks.
         publisher: sends uplinks.
         subscriber: reads the chain.
-        server: serves `outgoing`, takes deliveries.
+        server: serves `outgoing` and small payloads of pipelined rounds, takes deliveries.
         waits: whom this node waits for.
         confirmations: blocks that must lie above one before it counts.
 
@@ -142,6 +143,7 @@ class Exchange:
                 inbox=lambda job_id: self.subscriber.inbox(job_id) if self._reads else None,
                 on_equivocation=self._prover.equivocation,
             )
+            self._recorded = RecordedPayloads(self.state)
             deliveries = Deliveries(self._receiver.bound, self._receiver.on_delivery)
             self.server = PayloadServer(
                 self.outgoing,
@@ -149,6 +151,7 @@ class Exchange:
                 self.members,
                 host,
                 port,
+                recorded=self._recorded,
                 deliveries=deliveries,
                 on_nudge=self._look_now,
                 sign_served=self._sign_served,
@@ -236,8 +239,8 @@ class Exchange:
         kind: Callable[..., JobChannel] = JobChannel
         if pipelined:
             kind = partial(PipelinedChannel, deliverer=self._deliverer, receiver=self._receiver, state=self.state)
+            self._recorded.serve(inbox.job_id, inbox.roster)
         if pipelined and resumed:
-            self.publisher.restore(inbox.job_id)
             self._receiver.bring_back(inbox)
         return kind(
             consortium=self.consortium,
@@ -257,6 +260,7 @@ class Exchange:
     def forget(self, job_id: JobId) -> None:
         """A job has ended: its payloads go as the node's retention says."""
         self._receiver.forget(job_id)
+        self._recorded.forget(job_id)
         self.outgoing.forget(job_id)
         self.incoming.forget(job_id)
         self.waits.forget(job_id)

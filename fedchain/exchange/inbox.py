@@ -118,8 +118,8 @@ class Inbox:
         return self._rounds.attempt
 
     @property
-    def _is_overlapping(self) -> bool:
-        """Whether rounds overlap now: messages are acted on before their verdicts."""
+    def is_overlapping(self) -> bool:
+        """Whether rounds overlap now: messages are acted on before their verdicts, which are awaited meanwhile."""
         return self.pipelined and self.phase == Phase.TRAINING
 
     # -- the subscriber's side --------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class Inbox:
 
     def _reject(self, event: UplinkJudged) -> None:
         """Where rounds overlap, a rejection is for those who need the uplink; else it ends what all are doing."""
-        if not self._is_overlapping:
+        if not self.is_overlapping:
             self._failures.add(self._rejection(event), event.envelope.round, lasting=False)
         elif event.envelope.attempt >= self.attempt:
             with contextlib.suppress(ValueError):  # a kind that there is not: nobody waits for it
@@ -217,7 +217,7 @@ class Inbox:
         if event.sender != self.me:
             self._replays.accepted(event.sender, envelope)
         slot = slot_of(event.sender, envelope)
-        if self._is_overlapping:
+        if self.is_overlapping:
             if self._is_closed(slot):
                 return
             self._commitments.accept(slot, envelope.digest)
@@ -340,7 +340,7 @@ class Inbox:
             about=about,
             what=what,
             who=lambda: tuple(senders[one] for one in slots if one not in payloads),
-            on_chain=not self._is_overlapping,
+            on_chain=not self.is_overlapping,
         )
         return [payloads[one] for one in slots]
 

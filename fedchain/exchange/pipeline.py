@@ -34,7 +34,7 @@ from fedchain.exchange.receiving import Receiver
 from fedchain.exchange.slot import Slot
 from fedchain.exchange.state import NodeState
 from fedchain.exchange.waits import THE_CHAIN
-from fedchain.messages import Message
+from fedchain.messages import Envelope, Message
 from fedchain.types import PartyId, Phase, Reason
 
 log = structlog.get_logger(__name__)
@@ -89,6 +89,20 @@ class PipelinedChannel(JobChannel):
             return
         self.inbox.raise_if_failed(self.round)
         to = None if recipient is None else self._address(recipient)
+        place = (self.round, self.attempt)
+
+        def hand_over(envelope: Envelope, payload: bytes, signature: bytes | Future[bytes]) -> None:
+            for name, address in self.parties.items():
+                if name != self.me and to in (None, address):
+                    self._deliverer.submit(
+                        address,
+                        envelope.to_bytes(),
+                        signature,
+                        payload,
+                        deadline=self._deadline(),
+                        wanted=lambda: self._working and (self.round, self.attempt) == place,
+                    )
+
         signed = self._publisher.prepare(
             message,
             job_id=self.job_id,
@@ -97,20 +111,11 @@ class PipelinedChannel(JobChannel):
             step=step,
             recipient=to,
             max_bytes=self.inbox.max_payload_bytes,
+            go_ahead=hand_over,
         )
-        if signed.is_accepted:
-            return  # before a restart: whoever has not got it finds it on the chain
-        place = (self.round, self.attempt)
-        for name, address in self.parties.items():
-            if name != self.me and to in (None, address):
-                self._deliverer.submit(
-                    address,
-                    signed.envelope.to_bytes(),
-                    signed.signature,
-                    signed.payload,
-                    deadline=self._deadline(),
-                    wanted=lambda: self._working and (self.round, self.attempt) == place,
-                )
+        if signed.is_accepted or signed.went_ahead:
+            return  # accepted before a restart: whoever has not got it finds it on the chain
+        hand_over(signed.envelope, signed.payload, signed.signature)
 
     def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
         """As `JobChannel.gather`.

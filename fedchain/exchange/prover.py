@@ -200,13 +200,16 @@ def prove_kept(consortium: Consortium, folder: Path, job_id: JobId) -> list[int]
         job_id: the job.
 
     Raises:
-        ConfigError: there is no node's state.
+        ConfigError: there is no node's state, or it is not this user's to read.
         As `prove_equivocation`.
     """
     path = folder / "node.sqlite"
     if not path.is_file():
         raise ConfigError(f"{folder}: no node's state is there; give the one of node.toml's [state] folder")
-    state = NodeState(path, chain_id=consortium.client.chain_id, genesis_hash=consortium.client.genesis_hash())
+    try:
+        state = NodeState(path, chain_id=consortium.client.chain_id, genesis_hash=consortium.client.genesis_hash())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; run this as the node's user") from error
     try:
         kept = {}
         for one in state.proofs(job_id):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -12,7 +13,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from fedchain.chain import MAX_LEAVES, BatchLeaf, Consortium
-from fedchain.crypto.merkle import payload_digest
+from fedchain.crypto.merkle import leaf_hashes, payload_digest, root_of
 from fedchain.errors import (
     ChainUnreachableError,
     NotAccreditedError,
@@ -78,12 +79,18 @@ class Signed:
         signature: 65 bytes, over the uplink's id.
         payload: the bytes.
         is_accepted: whether it was committed before a restart.
+        went_ahead: whether its bytes were handed over before it was recorded; see `Publisher.prepare`.
     """
 
     envelope: Envelope
     signature: bytes
     payload: bytes
     is_accepted: bool = False
+    went_ahead: bool = False
+
+
+GoAhead = Callable[[Envelope, bytes, "Future[bytes]"], None]
+"""Takes the bytes of an uplink before it is recorded: envelope, payload, and the signature that follows."""
 
 
 class Publisher:
@@ -187,12 +194,16 @@ class Publisher:
         step: int,
         recipient: str | None,
         max_bytes: int,
+        go_ahead: GoAhead | None = None,
     ) -> Signed:
         """Record an uplink of a pipelined round, to be delivered directly now and committed with its round.
 
         Args:
             message, job_id, round, attempt, step, recipient: as for `publish`.
             max_bytes: the job's bound: it would be judged too late for whoever has acted on it.
+            go_ahead: called with a large uplink that is new, before it is recorded: its bytes may go to its recipients
+                meanwhile, who can do nothing with them before they have the signature. That is there once all is
+                recorded and on the disk; where it cannot be recorded, the future ends with the error.
 
         Raises:
             TrainingError: as for `publish`; or the payload is above `max_bytes`. Nothing is sent.
@@ -205,6 +216,8 @@ class Publisher:
                 f"max_payload_bytes, {max_bytes}"
             )
         uplink = self._state.uplink(slot)
+        if uplink is None and go_ahead is not None and len(payload) > INLINE_LIMIT:
+            return self._prepare_ahead(payload, slot, go_ahead)
         if uplink is None:
             uplink = self._record(payload, slot, 0)
         elif message.kind in RANDOMISED:
@@ -215,10 +228,19 @@ class Publisher:
         uplink_id = self._consortium.uplink_id(self._address, envelope)
         return Signed(envelope, self._sign(uplink_id), payload, uplink.status == "accepted")
 
-    def restore(self, job_id: JobId) -> None:
-        """After a restart: payloads of a pipelined job that peers may still fetch, and a power failure took away."""
-        for uplink in self._state.uplinks(job_id):
-            self._serve(uplink)
+    def _prepare_ahead(self, payload: bytes, slot: OutgoingSlot, go_ahead: GoAhead) -> Signed:
+        leaves = leaf_hashes(payload)
+        envelope = envelope_of(slot.holding(root_of(leaves), len(payload), 0, None))
+        promise = Future[bytes]()
+        go_ahead(envelope, payload, promise)
+        try:
+            self._record(payload, slot, 0, leaves)
+            signature = self._sign(self._consortium.uplink_id(self._address, envelope))
+        except BaseException as error:
+            promise.set_exception(error)
+            raise
+        promise.set_result(signature)
+        return Signed(envelope, signature, payload, went_ahead=True)
 
     def commit(
         self, job_id: JobId, round: int, attempt: int, deadline: float, *, resumed: bool = False
@@ -239,8 +261,6 @@ class Publisher:
         """
         uplinks = [one for one in self._state.uplinks(job_id, round) if one.attempt == attempt]
         open_ones = [one for one in uplinks if one.status != "accepted"]
-        for one in open_ones:
-            self._serve(one)  # from now on others learn of it from the chain, and may fetch it
         for start in range(0, len(open_ones), MAX_LEAVES):
             self._commit(job_id, round, attempt, open_ones[start : start + MAX_LEAVES], deadline, resumed)
         return uplinks
@@ -308,21 +328,17 @@ class Publisher:
                 log.warning("sending again what the chain forgot", what=describe(envelope))
                 self._submit(envelope, uplink.payload or b"")
 
-    def _record(self, payload: bytes, slot: OutgoingSlot, statistic_e6: int) -> OutgoingUplink:
+    def _record(
+        self, payload: bytes, slot: OutgoingSlot, statistic_e6: int, leaves: Sequence[bytes] | None = None
+    ) -> OutgoingUplink:
         inline = len(payload) <= INLINE_LIMIT
         if inline:
             digest = payload_digest(payload)
         else:
             recipients = (slot.recipient,) if slot.recipient else self._roster(slot.job_id)
-            digest = self._outgoing.put(payload, Access(slot.job_id, recipients))
+            digest = self._outgoing.put(payload, Access(slot.job_id, recipients), leaves=leaves)
         uplink = slot.holding(digest, len(payload), statistic_e6, payload if inline else None)
         return self._state.prepare(uplink)
-
-    def _serve(self, uplink: OutgoingUplink) -> None:
-        """Let the recipients of a pipelined round's uplink fetch it, though its payload lies in its record."""
-        if uplink.payload is not None:
-            recipients = (uplink.recipient,) if uplink.recipient else self._roster(uplink.job_id)
-            self._outgoing.put(uplink.payload, Access(uplink.job_id, recipients), synced=False)
 
     def set_roster(self, job_id: JobId, roster: tuple[str, ...]) -> None:
         """Tell who is on a job's roster, addresses: so that nothing has to be asked of the chain while it is away."""

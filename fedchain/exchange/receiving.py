@@ -11,14 +11,13 @@ from fedchain.chain import Consortium, recover_signer
 from fedchain.crypto.merkle import root_of
 from fedchain.errors import CryptoError, ProtocolViolationError, TrainingError
 from fedchain.exchange.directory import Directory
-from fedchain.exchange.holding import Access
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.records import Delivery
 from fedchain.exchange.slot import describe, slot_of
 from fedchain.exchange.state import NodeState
 from fedchain.messages import Envelope
-from fedchain.types import INLINE_LIMIT, SCHEMA_VERSION, JobId, Kind, Phase
+from fedchain.types import SCHEMA_VERSION, JobId, Kind, Phase
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +53,8 @@ class Receiver:
         self._me = bytes.fromhex(me[2:])
         self._inbox = inbox
         self._on_equivocation = on_equivocation
-        self._lock = threading.Lock()  # a payload is not released between its arrival and its record
+        self._lock = threading.Lock()  # nothing is recorded of a round that is being released, or of a job that is over
+        self._over: set[JobId] = set()
         self._turns: dict[str, threading.Lock] = {}
 
     def bound(self, sender: str, raw: bytes) -> int:
@@ -97,14 +97,16 @@ class Receiver:
             try:
                 inbox.deliver_directly(sender, envelope, payload)  # first: the job need not wait for the disk
             except ProtocolViolationError:
-                self._state.remember_delivery(delivery)
                 self._state.keep_proof(delivery)
+                with self._lock:
+                    if inbox.job_id not in self._over:  # the job may have ended of it already
+                        self._state.remember_delivery(delivery)
                 raise
             with self._lock:
+                if inbox.job_id in self._over:
+                    return
                 if inbox.takes(envelope.round, envelope.attempt):  # else the job has closed that round meanwhile
-                    if envelope.size <= INLINE_LIMIT:  # a large one its sender serves: it is fetched after a restart
-                        self._incoming.put(payload, Access(inbox.job_id, ()), leaves=leaves, synced=False)
-                    self._state.remember_delivery(delivery)
+                    self._state.remember_delivery(delivery)  # its bytes are served by its sender, after a restart too
 
     def _is_key_of(self, sender: str, signer: str) -> bool:
         """Whether a key acts for the sender, or did when it signed: keys are rotated while uplinks are on their way."""
@@ -119,7 +121,7 @@ class Receiver:
             envelope = Envelope.from_bytes(delivery.envelope)
             if envelope.attempt < inbox.attempt:
                 continue  # of an attempt that was overtaken
-            payload = self._incoming.received(envelope.digest)  # None for a large one: its sender still has it
+            payload = self._incoming.received(envelope.digest)  # if it was fetched; else its sender has it
             try:
                 inbox.deliver_directly(delivery.sender, envelope, payload)
             except ProtocolViolationError:
@@ -148,7 +150,9 @@ class Receiver:
 
     def forget(self, job_id: JobId) -> None:
         """The job has ended: no delivery of it is needed any more. Proofs stay."""
-        self._state.forget_deliveries(self._state.deliveries(job_id))
+        with self._lock:
+            self._over.add(job_id)
+            self._state.forget_deliveries(self._state.deliveries(job_id))
 
     def keep_proof(self, job_id: JobId, sender: str, second: Envelope) -> None:
         """Keep all that a sender has signed for a slot for which it has shown two digests, and let it be proven.

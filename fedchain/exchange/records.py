@@ -82,7 +82,7 @@ class OutgoingUplink:
 
 @dataclass(frozen=True)
 class Delivery:
-    """An uplink that came directly from its sender; its payload lies in the incoming store.
+    """An uplink that came directly from its sender, which serves its payload to whoever has lost it.
 
     Attributes:
         job_id: the job.

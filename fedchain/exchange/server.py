@@ -23,6 +23,7 @@ from fedchain.exchange.gate import Admission, Gate, Limits
 from fedchain.exchange.holding import StoredPayload
 from fedchain.exchange.identities import Identities
 from fedchain.exchange.members import Members
+from fedchain.exchange.recorded import RecordedPayload, RecordedPayloads
 from fedchain.exchange.store import PayloadStore
 from fedchain.exchange.wire import (
     MAX_WIRE_BYTES,
@@ -56,10 +57,11 @@ _OPTIONS = [
 
 
 class PayloadServer:
-    """Serves one outgoing store's payloads, each to the recipients that the store knows of it, and to nobody else.
+    """Serves what this node has sent, each payload to the recipients that it is known to have, and to nobody else.
 
     Args:
         store: what this node itself has sent.
+        recorded: small payloads that it has sent; None where there are none.
         identities: this node's certificate and key; while they are being replaced, both pairs.
         members: who may connect.
         host: address or name to listen on; `0.0.0.0` for every address.
@@ -85,13 +87,14 @@ class PayloadServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        recorded: RecordedPayloads | None = None,
         deliveries: Deliveries | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         on_nudge: Callable[[], None] = lambda: None,
         sign_served: Callable[[bytes, bytes], bytes] = lambda digest, served: b"",
     ) -> None:
         wanted = Endpoint(checked_host(host), port)
-        self._store = store
+        self._store, self._recorded = store, recorded
         self._on_nudge = on_nudge
         self._sign_served = sign_served
         self._server = grpc.server(
@@ -160,9 +163,11 @@ class PayloadServer:
         self._on_nudge()
         return b""
 
-    def _open(self, request: PayloadRequest, call: Admission, context: grpc.ServicerContext) -> StoredPayload:
+    def _open(
+        self, request: PayloadRequest, call: Admission, context: grpc.ServicerContext
+    ) -> StoredPayload | RecordedPayload:
         try:
-            stored = self._store.open(request.digest)
+            stored = self._find(request.digest)
         except PayloadUnavailableError:
             context.abort(grpc.StatusCode.NOT_FOUND, "this node has not sent a payload of that digest")
         except DigestMismatchError as error:
@@ -174,6 +179,10 @@ class PayloadServer:
         if stored.holding.size != request.size:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"the payload has {stored.holding.size} bytes")
         return stored
+
+    def _find(self, digest: bytes) -> StoredPayload | RecordedPayload:
+        found = None if self._recorded is None or self._store.has(digest) else self._recorded.open(digest)
+        return self._store.open(digest) if found is None else found
 
 
 def _request(requests: Iterator[bytes], context: grpc.ServicerContext) -> PayloadRequest:

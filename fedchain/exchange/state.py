@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,13 @@ class NodeState:
             rows = self._db.execute(query, values).fetchall()
         return [_uplink_of(row) for row in rows]
 
+    def uplinks_of(self, job_id: JobId, digest: bytes) -> list[OutgoingUplink]:
+        """This node's uplinks of a job that hold a digest. Looks through the job's: for what is asked for rarely."""
+        with self._lock:
+            query = "SELECT * FROM uplinks WHERE job = ? AND digest = ?"
+            rows = self._db.execute(query, (job_id, digest)).fetchall()
+        return [_uplink_of(row) for row in rows]
+
     def uplink(self, slot: OutgoingSlot) -> OutgoingUplink | None:
         """What this node recorded in a slot, None if nothing."""
         with self._lock:
@@ -339,6 +346,26 @@ class NodeState:
             if key == "version":
                 raise ConfigError(f"{self.path}: state of version {recorded}, not {value}; move it away to start anew")
             raise WrongChainError(f"{what} recorded in {self.path}", recorded, value)
+
+
+def recorded_payloads(path: Path, job_id: JobId) -> Iterator[tuple[bytes, bytes]]:
+    """Digests and payloads of a job's uplinks that lie in a state file themselves; reads only, beside a running node.
+
+    Args:
+        path: the file; one that is not there holds none.
+
+    Raises:
+        ConfigError: not a readable state file.
+    """
+    if not path.is_file():
+        return
+    query = "SELECT digest, payload FROM uplinks WHERE job = ? AND payload IS NOT NULL"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)) as db:
+            for digest, payload in db.execute(query, (job_id,)):
+                yield bytes(digest), bytes(payload)
+    except sqlite3.Error as error:
+        raise ConfigError(f"{path}: not a readable node state ({error})") from error
 
 
 def _delivery_of(row: tuple[Any, ...]) -> Delivery:

@@ -232,9 +232,11 @@ class Subscriber:
 
     def _interval(self) -> float:
         with self._lock:
-            busy = any(inbox.waiting for inbox in self._inboxes.values())
+            waiting = [inbox for inbox in self._inboxes.values() if inbox.waiting]
         quiet = time.monotonic() - self._active_at
-        if busy:
+        if waiting and all(inbox.is_overlapping for inbox in waiting):
+            return self._poll_seconds  # a round is closed while its party computes; and whoever commits nudges it
+        if waiting:
             # in proportion to the wait so far: little is lost when an answer is near, a long wait costs few requests
             return min(self._poll_seconds, max(self._poll_seconds / 8, quiet / 8))
         return self._idle_poll_seconds / 2 if quiet < _IDLE_AFTER_SECONDS else self._idle_poll_seconds

@@ -2,7 +2,8 @@
 
 They are not uplinks: nothing of them reaches the chain. Encoded as MessagePack arrays like the uplinks' messages.
 A fetch is answered with the hashes of all chunks (only when it begins at the first chunk), then with runs of chunks.
-A delivery is a head, which holds a small payload itself, else then runs of chunks.
+A delivery is a head, which holds signature and payload of a small uplink; else runs of chunks follow, then the
+signature: what a sender has not recorded yet may be on its way, but binds it to nothing, and nobody acts on it.
 """
 
 from __future__ import annotations
@@ -80,19 +81,29 @@ class DeliveryHead(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_
 
     Attributes:
         envelope: the encoded envelope, 1 to 1024 bytes.
-        signature: 65 bytes, by the sender's account.
+        signature: 65 bytes, by the sender's account; empty where the payload follows.
         size: the payload's length in bytes.
         payload: all of it, where it has no more than 4 chunks; else empty.
     """
 
     envelope: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_ENVELOPE_BYTES)]
-    signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+    signature: Annotated[bytes, msgspec.Meta(max_length=SIGNATURE_BYTES)]
     size: _Size
     payload: Annotated[memoryview, msgspec.Meta(max_length=RUN_BYTES)] = memoryview(b"")
 
 
-WireMessage = PayloadRequest | PayloadLeaves | PayloadRun | DeliveryHead
-W = TypeVar("W", PayloadRequest, PayloadLeaves, PayloadRun, DeliveryHead)
+class DeliveryEnd(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Ends a delivery whose payload followed its head: from now on the uplink counts.
+
+    Attributes:
+        signature: 65 bytes, by the sender's account.
+    """
+
+    signature: Annotated[bytes, msgspec.Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+
+
+WireMessage = PayloadRequest | PayloadLeaves | PayloadRun | DeliveryHead | DeliveryEnd
+W = TypeVar("W", PayloadRequest, PayloadLeaves, PayloadRun, DeliveryHead, DeliveryEnd)
 
 
 def encode_wire(message: WireMessage) -> bytes:

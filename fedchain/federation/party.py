@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchain.alignment.psi import Aligned, align
+from fedchain.alignment.chunks import chunk_ids_within
+from fedchain.alignment.psi import Admit, Aligned, align
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.crypto.dlog import DlogTable
@@ -83,6 +84,7 @@ def job_party(
     dlog: DlogTable | None = None,
     checkpoint: Shard | None = None,
     fill_pools: bool = False,
+    admit: Admit | None = None,
 ) -> Party[JobOutcome]:
     """One party's whole job.
 
@@ -95,6 +97,7 @@ def job_party(
         checkpoint: this party's shard of the model that the job continues, where it names one.
         fill_pools: make masks and encryptions of zero for the next round in idle time (`pools`): worth it for a party
             that waits for others on a machine of its own.
+        admit: looks at the size of each peer's set before any of its ids is blinded here, and raises to refuse it.
 
     Raises:
         CheckpointError: the checkpoint is missing, is another one, or does not fit the job.
@@ -107,9 +110,16 @@ def job_party(
     continued = checkpoint_of(spec, me, table, checkpoint)
     usable = BinMapper.from_table(table, np.arange(len(table)), spec.algorithm.bins).features  # constant ones are not
     digest = b"" if continued is None else continued.shard.digest()
-    keys = yield from exchange_keys(me, roster, outputs=outputs, has_features=bool(usable), checkpoint=digest)
+    keys = yield from exchange_keys(
+        me,
+        roster,
+        outputs=outputs,
+        has_features=bool(usable),
+        checkpoint=digest,
+        id_rules=spec.alignment.rules.digest,
+    )
     require_announced(spec.warm_start.model, keys.checkpoints)
-    aligned = yield from _aligned(spec, me, table, keys.sealing.salt, executor)
+    aligned = yield from _aligned(spec, me, table, keys.sealing.salt, executor, admit)
     rows = table.rows_of(aligned.ids)
     weights = None if table.weight is None else table.weight[rows]  # the active party's own: they reach no other sketch
     mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights) if continued is None else continued.mapper
@@ -121,12 +131,26 @@ def job_party(
     return (yield from job.run_passive())
 
 
-def _aligned(spec: JobSpec, me: PartyId, table: Table, salt: bytes, executor: Executor) -> Party[Aligned]:
+def _aligned(
+    spec: JobSpec, me: PartyId, table: Table, salt: bytes, executor: Executor, admit: Admit | None
+) -> Party[Aligned]:
     """Align, unless that was done before a restart."""
     kept = yield from recall(ALIGNED)
     if kept is not None:
         return msgspec.msgpack.decode(kept, type=Aligned)
-    aligned = yield from align(me, spec.names, table.ids, salt, min_rows=spec.alignment.min_rows, executor=executor)
+    rules = spec.alignment
+    aligned = yield from align(
+        me,
+        spec.names,
+        table.ids,
+        salt,
+        min_rows=rules.min_rows,
+        executor=executor,
+        admit=admit,
+        pad_to=rules.pad_to,
+        proven_blinding=rules.proven_blinding,
+        chunk_ids=chunk_ids_within(spec.policy.max_payload_bytes),
+    )
     yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
     return aligned
 
@@ -198,7 +222,7 @@ class _Job:
         yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout))
+        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout), self.aligned.tags)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids), shares, scores)))
 
     def run_passive(self) -> Party[JobOutcome]:
@@ -229,7 +253,7 @@ class _Job:
         yield from answerer.answer(positions, EVALUATION)
         yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids)
+        session = Session(sealing, self.aligned.ids, row_tags=self.aligned.tags)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids))))
 
     def _close(self, outcome: JobOutcome) -> Party[JobOutcome]:

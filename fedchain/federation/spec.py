@@ -12,8 +12,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from fedchain.data.idrules import DEFAULT_RULES, MAX_PARTS, IdRules
 from fedchain.data.label import LabelType
+from fedchain.data.selection import DuplicatePolicy
 from fedchain.errors import ConfigError, MessageError
+from fedchain.federation.idspec import IdPartSpec, PartName
+from fedchain.messages.alignment import MAX_IDS
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
@@ -48,7 +52,8 @@ class PartySpec(_Section):
     Attributes:
         name: the organisation's name in the registry.
         role: `active` (holds the labels; exactly one) or `passive`.
-        id: column that holds the customers' ids.
+        id: column that holds the customers' ids; or, for an id of several parts, the column of each part by its name.
+            The party's own node may name other columns.
         label: label column, active party only.
         weight: column of row weights, active party only; they stay with it.
         positive: label value that counts as 1, where labels are not 0/1 or yes/no.
@@ -58,7 +63,7 @@ class PartySpec(_Section):
 
     name: str
     role: Role
-    id: ColumnName = "id"
+    id: Annotated[dict[PartName, ColumnName], Field(max_length=MAX_PARTS)] | ColumnName = "id"
     label: ColumnName | None = None
     positive: str | None = None
     weight: ColumnName | None = None
@@ -78,7 +83,8 @@ class PartySpec(_Section):
             raise ValueError(f"active party '{self.name}' needs label = \"column\"")
         if self.role is Role.PASSIVE and any(one is not None for one in (self.label, self.positive, self.weight)):
             raise ValueError(f"passive party '{self.name}' has no label; remove label, positive and weight")
-        for column in (self.id, self.label, self.weight):
+        own = (self.id,) if isinstance(self.id, str) else tuple(self.id.values())
+        for column in (*own, self.label, self.weight):
             if column is not None and column in self.features:
                 raise ValueError(f"party '{self.name}': column '{column}' cannot be a feature")
         return self
@@ -92,10 +98,36 @@ class Holdout(_Section):
 
 
 class Alignment(_Section):
-    """`[alignment]`: private set intersection by ECDH over secp256k1."""
+    """`[alignment]`: private set intersection by ECDH over secp256k1.
+
+    Attributes:
+        protocol: how.
+        min_rows: with fewer common ids the job stops.
+        duplicates: what becomes of a party's rows that repeat an id (`fedchain.data.duplicates`).
+        parts: what an id consists of, in this order; empty: one column, trimmed, whole numbers without zeros.
+        pad_to: hide the exact size of each set: show the next multiple of this number, or the next power of two.
+        proven_blinding: every party proves that it blinded all of the others' ids with one secret.
+    """
 
     protocol: Literal["ecdh"] = "ecdh"
     min_rows: Annotated[int, Field(strict=True, ge=2)] = 100
+    duplicates: DuplicatePolicy = "error"
+    parts: Annotated[tuple[IdPartSpec, ...], Field(max_length=MAX_PARTS)] = ()
+    pad_to: Annotated[int, Field(strict=True, ge=2, le=MAX_IDS)] | Literal["power_of_two"] | None = None
+    proven_blinding: Annotated[bool, Field(strict=True)] = False
+
+    @field_validator("parts")
+    @classmethod
+    def _parts_are_distinct(cls, parts: tuple[IdPartSpec, ...]) -> tuple[IdPartSpec, ...]:
+        names = [part.name for part in parts]
+        if len(set(names)) != len(names):
+            raise ValueError("two parts have the same name")
+        return parts
+
+    @property
+    def rules(self) -> IdRules:
+        """How ids are spelled."""
+        return IdRules(tuple(part.part for part in self.parts)) if self.parts else DEFAULT_RULES
 
 
 class Stopping(_Section):
@@ -224,6 +256,8 @@ class JobSpec(_Section):
             raise ValueError("positive goes with objective 'binary' alone")
         if self.holdout.fraction + self.stopping.validates >= 1:
             raise ValueError("holdout fraction and validation_fraction leave no row to train on")
+        for party in self.parties:
+            self.id_columns(party.name)
         if self.stopping.metric is not None:
             try:
                 metric_of(self.stopping.metric, self.algorithm.objective)
@@ -262,6 +296,31 @@ class JobSpec(_Section):
             if party.name == name:
                 return party
         raise ConfigError(f"job '{self.name}' has no party '{name}'; it names {', '.join(self.names)}")
+
+    def id_columns(self, name: str, own: Mapping[str, str] | None = None) -> tuple[str, ...]:
+        """A party's columns with the parts of the id, in the order of the parts.
+
+        Args:
+            name: the party.
+            own: columns by part as the party's own node has them; they count before the job's.
+
+        Raises:
+            ConfigError: not on the roster.
+            ValueError: the job names a column for a part that there is not, or one text for several parts.
+        """
+        declared, own = self.party(name).id, own or {}
+        parts = [part.name for part in self.alignment.rules.parts]
+        if isinstance(declared, str):
+            if len(parts) > 1 and declared != "id":
+                raise ValueError(
+                    f"party '{name}': the id has the parts {', '.join(parts)}; name a column for each, such as "
+                    f'id = {{ {parts[0]} = "{declared}" }}'
+                )
+            declared = {parts[0]: declared} if len(parts) == 1 else {}
+        for part in declared:
+            if part not in parts:
+                raise ValueError(f"party '{name}': the id has no part '{part}', but {', '.join(parts)}")
+        return tuple(own.get(part) or declared.get(part, part) for part in parts)
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: sorted keys, no blanks. Its SHA-256 is the spec digest on chain."""

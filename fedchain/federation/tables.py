@@ -23,14 +23,16 @@ def read_party_table(source: TableSource | Path, spec: JobSpec, name: str) -> Ta
         DataError: the table does not hold the columns; the message may name values, so it stays with the table's owner.
     """
     party = spec.party(name)
+    opened = source if isinstance(source, TableSource) else TableSource(Path(source))
     selection = Selection(
-        id=party.id,
+        id=spec.id_columns(name, opened.id_columns),
         label=party.label,
         positive=party.positive,
         label_type=spec.label_type,
         weight=party.weight,
         features=tuple(party.features) or None,
         categorical=tuple(party.categorical),
+        rules=spec.alignment.rules,
+        duplicates=spec.alignment.duplicates,
     )
-    opened = source if isinstance(source, TableSource) else TableSource(Path(source))
     return opened.read(selection)

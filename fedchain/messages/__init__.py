@@ -1,6 +1,6 @@
 """The only home of wire types: the envelope, one module per flow, and the canonical codec."""
 
-from fedchain.messages.alignment import BlindedIds, PublicKey
+from fedchain.messages.alignment import BlindedIds, IdSet, PublicKey
 from fedchain.messages.base import Message, decode, encode, kind_of
 from fedchain.messages.envelope import Envelope
 from fedchain.messages.evaluation import Contribution, ShardDigest
@@ -20,6 +20,7 @@ __all__ = [
     "Envelope",
     "Gradients",
     "Histogram",
+    "IdSet",
     "LeafWeights",
     "Message",
     "Partition",

@@ -11,6 +11,7 @@ from fedchain.types import Kind
 
 Bytes32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 MAX_IDS = 20_000_000
+MAX_CHUNKS = 2**16
 
 
 class PublicKey(Message, frozen=True):
@@ -22,6 +23,7 @@ class PublicKey(Message, frozen=True):
         gradient_keys: the active party's ElGamal public keys (33-byte SEC1 each, joined), empty for passive ones.
         has_features: whether the party brings feature columns, so that all know whose turn a tree is.
         checkpoint: digest of the sender's shard of the model that a warm start continues; empty without one.
+        id_rules: digest of the rules by which the sender spelled its ids (`fedchain.data.idrules`).
     """
 
     kind: ClassVar[Kind] = Kind.PUBLIC_KEY
@@ -31,17 +33,41 @@ class PublicKey(Message, frozen=True):
     gradient_keys: Annotated[bytes, msgspec.Meta(max_length=33 * 64)]
     has_features: bool
     checkpoint: Annotated[bytes, msgspec.Meta(max_length=32)]
+    id_rules: Bytes32
+
+
+class IdSet(Message, frozen=True):
+    """What a party commits to before any blinded id of anybody goes out: its set's size and chunks.
+
+    Public to the consortium; reveals the number of ids, after padding where the job asks for it.
+
+    Attributes:
+        count: number of ids, with padding.
+        chunk_ids: ids in each chunk but the last.
+        commitments: SHA-256 of each chunk of blinded ids, 32 bytes each, joined.
+        blinding_key: the secret of the blinding times G (33-byte SEC1) where the job wants blindings proven; else
+            empty.
+    """
+
+    kind: ClassVar[Kind] = Kind.BLINDED_IDS
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_IDS)]
+    chunk_ids: Annotated[int, msgspec.Meta(ge=1, le=MAX_IDS)]
+    commitments: Annotated[bytes, msgspec.Meta(max_length=32 * MAX_CHUNKS)]
+    blinding_key: Annotated[bytes, msgspec.Meta(max_length=33)]
 
 
 class BlindedIds(Message, frozen=True):
-    """One party's id set, blinded by one party or more; reveals the set's size.
+    """A chunk of one party's id set, blinded by one party or more.
 
     Attributes:
         origin: roster index of the party whose ids these are.
-        blindings: by how many parties it is blinded.
-        count: number of ids.
+        blindings: by how many parties they are blinded.
+        count: number of ids in the chunk.
         points: `count` uncompressed SEC1 points (65 bytes each), or, once all parties have blinded, `count` tags
-            of 16 bytes.
+            of 16 bytes. Where the job wants blindings proven, points even then.
+        proof: that the sender put its announced secret on all of them (64 bytes), where the job wants that, and where
+            another party blinded before; else empty.
     """
 
     kind: ClassVar[Kind] = Kind.BLINDED_IDS
@@ -50,3 +76,4 @@ class BlindedIds(Message, frozen=True):
     blindings: Annotated[int, msgspec.Meta(ge=1, le=8)]
     count: Annotated[int, msgspec.Meta(ge=0, le=MAX_IDS)]
     points: Annotated[bytes, msgspec.Meta(max_length=65 * MAX_IDS)]
+    proof: Annotated[bytes, msgspec.Meta(max_length=64)] = b""

@@ -1,4 +1,4 @@
-"""What the chain holds against anybody in a job: rejected uplinks, missed deadlines, strikes, suspensions."""
+"""What the chain holds against anybody in a job: rejected uplinks, missed deadlines, faults, strikes, suspensions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from fedchain.chain import (
     Consortium,
+    FaultOverturned,
+    FaultRecorded,
     ParticipantBanned,
     ParticipantReinstated,
     ParticipantSuspended,
@@ -18,7 +20,7 @@ from fedchain.exchange.slot import describe
 from fedchain.node.audit.story import read_story
 from fedchain.types import JobId, Reason
 
-What = Literal["rejected_uplink", "missing", "strike", "suspended", "banned", "reinstated"]
+What = Literal["rejected_uplink", "missing", "fault", "overturned", "strike", "suspended", "banned", "reinstated"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Anomaly:
     Attributes:
         what: kind of entry.
         party: name of whom it is about; the address where the registry has no name.
-        reason: of an uplink, a strike or a missed deadline the reason code's name, of a suspension or ban its text.
-        detail: of an uplink what it was; of a missed deadline which; of a strike how many there are.
+        reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a suspension or ban, and
+            where stewards overturned a fault, its text.
+        detail: of an uplink what it was; of a missed deadline which; of a fault its number on the record and what was
+            done, of an overturned one its number; of a strike how many there are.
         block: number.
         transaction: hash, hex with 0x.
     """
@@ -62,6 +66,7 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
         return names[address]
 
     found = []
+    at_fault: dict[int, str] = {}
     for event in story.events:
         what: tuple[What, str, str, str]
         if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
@@ -69,6 +74,11 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
         elif isinstance(event, PartyMissing):
             place = f"round {event.round}, attempt {event.attempt}" if event.round else "before the first round"
             what = "missing", event.party, Reason.MISSING.name, place
+        elif isinstance(event, FaultRecorded):
+            at_fault[event.fault_id] = event.party
+            what = "fault", event.party, event.reason.name, f"fault {event.fault_id}: {event.answer.name.lower()}"
+        elif isinstance(event, FaultOverturned) and event.fault_id in at_fault:
+            what = "overturned", at_fault[event.fault_id], event.reason, f"fault {event.fault_id}"
         elif isinstance(event, StrikeRecorded):
             what = "strike", event.party, Reason(event.reason).name, f"{event.strikes} in all"
         elif isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:

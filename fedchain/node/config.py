@@ -77,6 +77,8 @@ class DataSection(_Section):
         url_file: one line, SQLAlchemy's URL of the database, in a file with mode 0600: it holds a password.
         url_env: name of the environment variable with that URL.
         columns: what each column is; a table without them is refused, and no other column is read.
+        id: which column holds which part of a job's id, by the part's name; it counts before what the job says, and
+            keeps the columns' names out of the job. The id of a job without parts is the part `id`.
     """
 
     path: Path | None = None
@@ -84,6 +86,7 @@ class DataSection(_Section):
     url_file: Path | None = None
     url_env: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     columns: dict[str, ColumnType] | None = None
+    id: dict[str, _NonEmpty] = {}
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -96,6 +99,9 @@ class DataSection(_Section):
             raise ValueError("query needs the database's URL: give either url_file or url_env")
         if self.columns is not None and "id" not in self.columns.values():
             raise ValueError('columns declares no id column; add one, such as customer = "id"')
+        for part, column in self.id.items():
+            if self.columns is not None and self.columns.get(column) != "id":
+                raise ValueError(f'id names column "{column}" for part "{part}"; declare it as "id" in columns')
         return self
 
     def source(self, folder: Path) -> TableSource:
@@ -109,14 +115,14 @@ class DataSection(_Section):
         """
         schema = None if self.columns is None else Schema(self.columns)
         if self.path is not None:
-            return TableSource(self.path, schema)
+            return TableSource(self.path, schema, self.id)
         assert self.query is not None
         if self.url_file is not None:
             url = secret_line(self.url_file, "[data] url_file", "the database's URL")
         else:
             assert self.url_env is not None
             url = secret_variable(self.url_env, "[data] url_env", "the database's URL")
-        return TableSource(Query(url, self.query, folder), schema)
+        return TableSource(Query(url, self.query, folder), schema, self.id)
 
 
 class ServeSection(_Section):
@@ -222,6 +228,20 @@ class JobsSection(_Section):
         return self.accept == "all" or job_name in self.accept
 
 
+class AlignmentSection(_Section):
+    """`[alignment]`: how often, and with how small sets, peers may ask which of their ids this party holds.
+
+    Attributes:
+        max_runs_per_peer_and_day: jobs with a peer on the roster that this node aligns within 24 hours.
+        min_set_size: a peer's set of fewer ids is refused.
+        max_size_ratio: so is one that is so many times smaller than the own set.
+    """
+
+    max_runs_per_peer_and_day: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 100
+    min_set_size: Annotated[int, Field(strict=True, ge=1, le=20_000_000)] = 20
+    max_size_ratio: Annotated[int, Field(strict=True, ge=1, le=20_000_000)] = 1000
+
+
 class NodeConfig(_Section):
     """All of `node.toml`, paths made absolute against the file's folder.
 
@@ -238,6 +258,7 @@ class NodeConfig(_Section):
     serve: ServeSection = ServeSection()
     state: StateSection = StateSection()
     jobs: JobsSection = JobsSection()
+    alignment: AlignmentSection = AlignmentSection()
     metrics: MetricsSection = MetricsSection()
     api: ApiSection = ApiSection()
     _folder: Path = PrivateAttr(default=Path())

@@ -67,6 +67,12 @@ accept = "all"
 # threads = 2                    # default: one per core
 # fill_pools = true              # prepare the next round's encryption in idle time
 
+[alignment]
+# How often a peer may ask which of its ids this party holds, and with how few ids at least.
+# max_runs_per_peer_and_day = 100
+# min_set_size = 20
+# max_size_ratio = 1000
+
 [metrics]
 {metrics_port:<32} # Prometheus metrics at this port; default: none
 {metrics_host:<32} # who reaches them

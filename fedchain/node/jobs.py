@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -34,11 +35,13 @@ from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.federation.tables import read_party_table
 from fedchain.model.shard import model_digest
+from fedchain.node.admission import Admission, require_size
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_job
 from fedchain.node.jobfiles import JobFiles
 from fedchain.node.journal import Journal
+from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
@@ -105,6 +108,7 @@ class Jobs:
         self._address = address
         self._executor = executor
         self._board = board
+        self._admission = Admission(config.alignment, exchange.consortium, exchange.state.jobs, address)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._started: set[JobId] = set()
@@ -222,9 +226,19 @@ class Jobs:
             log.info("job goes on after a restart", job=record.job_id, name=spec.name)
         try:
             me = PartyId(self._config.name)
+            until = time.monotonic() + _OUTAGE_SECONDS
+            admit = partial(self._admission.admit, record.job_id, parties)
+            through_outages(admit, lambda: None, until, "counting alignments")
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it
                 table = read_party_table(self._config.table, spec, me)
                 _require_same(table, journal)
+            log.info(
+                "table read",
+                rows=len(table),
+                blank_ids=table.blank_ids,
+                unreadable_ids=table.unreadable_ids,
+                repeated_ids=table.repeated_ids,
+            )
             checkpoint = find_checkpoint(self._config.state.folder, spec)
             checkpoint_of(spec, me, table, checkpoint)
             dlog = None
@@ -239,7 +253,15 @@ class Jobs:
 
         def keep(outcome: object) -> None:
             assert isinstance(outcome, JobOutcome)
-            extra = {"job_id": record.job_id, "job_name": spec.name, "seconds": round(time.monotonic() - started, 3)}
+            extra = {
+                "job_id": record.job_id,
+                "job_name": spec.name,
+                "seconds": round(time.monotonic() - started, 3),
+                "own_rows": len(table),
+                "blank_ids": table.blank_ids,
+                "unreadable_ids": table.unreadable_ids,
+                "repeated_ids": table.repeated_ids,
+            }
             files.save(spec, outcome, extra)
 
         def party() -> Party[JobOutcome]:
@@ -251,6 +273,7 @@ class Jobs:
                 dlog=dlog,
                 checkpoint=checkpoint,
                 fill_pools=self._config.jobs.fill_pools,
+                admit=partial(require_size, self._config.alignment),
             )
 
         outcome = run_job(party, channel, on_stage, keep, journal)
@@ -283,8 +306,10 @@ class Jobs:
 
     def _on_stage(self, job_id: JobId, name: str) -> OnStage:
         started = time.monotonic()
+        pace = Pace()
 
         def on_stage(stage: Stage) -> None:
+            rate, left = pace.note(stage)
             self._board.post(
                 "stage",
                 job=job_id,
@@ -295,6 +320,8 @@ class Jobs:
                 total=stage.total,
                 detail=stage.detail,
                 seconds=round(time.monotonic() - started, 3),
+                per_second=None if rate is None else round(rate, 3),
+                left_seconds=None if left is None else round(left, 1),
             )
 
         return on_stage

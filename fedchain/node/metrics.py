@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fedchain.chain import ChainEvent, RoundBegan, UplinkJudged
+from fedchain.chain import ChainEvent, PartyMissing, RoundBegan, UplinkJudged
 from fedchain.crypto.counts import ADDED, DECRYPTED, ENCRYPTED
 from fedchain.errors import ConfigError
 from fedchain.exchange import Exchange
@@ -72,6 +72,12 @@ class Metrics:
             "fedchain_rounds", "Rounds begun in this node's jobs, each attempt counted.", registry=self.registry
         )
         self._rollbacks = Counter("fedchain_rollbacks", "Rounds that were tried again.", registry=self.registry)
+        self._missing = Counter(
+            "fedchain_missed_deadlines",
+            "Deadlines of the chain at which a party was named as missing in this node's jobs, by party (me or peer).",
+            ("party",),
+            registry=self.registry,
+        )
         self._http_requests = Counter(
             "fedchain_http_requests",
             "Requests that the HTTP API has answered, by method, route and status; other and none for unknown routes.",
@@ -106,6 +112,8 @@ class Metrics:
             name = kind.name.lower() if isinstance(kind, Kind) else "unknown"  # strangers choose that number
             sender = "me" if event.sender == self._address else "peer"
             self._uplinks.labels(sender, name, Reason(event.reason).name.lower()).inc()
+        elif isinstance(event, PartyMissing):
+            self._missing.labels("me" if event.party == self._address else "peer").inc()
         elif isinstance(event, RoundBegan):
             self._rounds.inc()
             with self._lock:

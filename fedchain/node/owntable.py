@@ -144,7 +144,7 @@ def _checked(source: TableSource, id_column: str | None) -> TableDescription:
     declared = {} if source.schema is None else source.schema.columns
     ids = [name for name, kind in declared.items() if kind == "id"] or ([id_column] if id_column else [])
     for name in ids:
-        source.read(Selection(id=name))
+        source.read(Selection(id=name, duplicates="error" if len(ids) == 1 else "first"))  # a part alone may repeat
     return found
 
 

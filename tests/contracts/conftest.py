@@ -1,35 +1,37 @@
-"""One in-process chain for the folder; every test starts from the same snapshot."""
+"""One running chain of each kind for the session, with the contracts on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
-from web3 import EthereumTesterProvider, Web3
 
-from tests.contracts.consortium import Consortium
+from fedchain.chain.devchain import CHAIN_KINDS, ChainKind, find_tool
+from fedchain.errors import ConfigError
+from tests.contracts.stage import Stage
 
 
 @pytest.fixture(scope="session")
-def deployed() -> tuple[Consortium, bytes]:
-    """The contracts on a fresh in-process chain, and a job in phase Training with round 1 begun."""
-    consortium = Consortium(Web3(EthereumTesterProvider()))
-    return consortium, consortium.in_round_one()
+def stage_of() -> Iterator[Callable[[ChainKind], Stage]]:
+    """Opens a kind's stage on first use."""
+    stages: dict[ChainKind, Stage] = {}
+
+    def opened(kind: ChainKind) -> Stage:
+        if kind not in stages:
+            if kind != "embedded":
+                try:
+                    find_tool(kind)
+                except ConfigError as error:
+                    pytest.skip(str(error))
+            stages[kind] = Stage(kind)
+        return stages[kind]
+
+    yield opened
+    for stage in stages.values():
+        stage.close()
 
 
-@pytest.fixture
-def job_id(deployed: tuple[Consortium, bytes]) -> bytes:
-    """A job in phase Training with round 1 begun."""
-    return deployed[1]
-
-
-@pytest.fixture
-def consortium(deployed: tuple[Consortium, bytes]) -> Iterator[Consortium]:
-    """The deployed contracts; whatever the test does is rolled back."""
-    provider = deployed[0].w3.provider
-    assert isinstance(provider, EthereumTesterProvider)
-    tester: Any = provider.ethereum_tester
-    snapshot = tester.take_snapshot()
-    yield deployed[0]
-    tester.revert_to_snapshot(snapshot)
+@pytest.fixture(params=CHAIN_KINDS)
+def stage(request: pytest.FixtureRequest, stage_of: Callable[[ChainKind], Stage]) -> Stage:
+    """The stage on each kind of chain in turn."""
+    return stage_of(request.param)

@@ -167,7 +167,7 @@ def _sent(*_: object, **__: object) -> str:
 
 
 def _stored(*_: object, **__: object) -> str:
-    return f"storing the payload of {_here.doing}" if hasattr(_here, "doing") else "storing a delivered payload"
+    return f"storing the payload of {_here.doing}"
 
 
 def install() -> None:

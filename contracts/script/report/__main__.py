@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part; may be repeated")
-    parser.add_argument("--rule", default="", help="only mutants of rules with this text in their name")
+    parser.add_argument("--rule", action="append", help="only mutants of rules with this in their name; repeatable")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="forge processes of the mutation run")
     parser.add_argument("--check", action="store_true", help="exit 1 and name each aim that is missed")
     parser.add_argument("--json", action="store_true", help="one JSON document with all details instead of lines")
@@ -103,9 +103,10 @@ def _some(numbers: Sequence[int]) -> str:
 
 
 def _mutants(options: argparse.Namespace) -> Part:
-    chosen = [mutant for mutant in load_mutants() if options.rule in mutant.rule]
+    wanted = options.rule or [""]
+    chosen = [mutant for mutant in load_mutants() if any(text in mutant.rule for text in wanted)]
     if not chosen:
-        raise ReportError(f"no mutant's rule contains {options.rule!r}")
+        raise ReportError(f"no mutant's rule contains {' or '.join(wanted)}")
     run = run_mutants(chosen, max(1, options.jobs), _say if options.verbose else _quiet)
     table = [f"{fate.mutant.name}: {fate.killed_by or 'SURVIVED'}" for fate in run.fates]
     details = [

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from contracts.script.report.mutants import read_source, without_comments
 from contracts.script.report.workspace import ReportError, Workspace, last_line
 
 _SOURCES = PurePosixPath("contracts/src")
@@ -66,7 +67,12 @@ def measure_coverage(workspace: Workspace) -> Coverage:
     failing = [line.partition("]")[2].strip() for line in done.stdout.splitlines() if line.startswith("[FAIL")]
     for name in sorted({line.partition("(")[0].strip() for line in failing}):
         notes.append(f"coverage: {name} fails in code that the optimiser has not touched")
-    return Coverage(tuple(read_lcov(file.read_text(encoding="utf-8").splitlines())), tuple(notes))
+    files = read_lcov(file.read_text(encoding="utf-8").splitlines())
+    measured = {one.name for one in files}
+    for source in sorted(workspace.sources.glob("*.sol")):
+        if source.name not in measured and "function " in without_comments(read_source(source)):
+            notes.append(f"coverage: {source.name} is not measured: forge leaves out functions outside of contracts")
+    return Coverage(tuple(files), tuple(notes))
 
 
 def read_lcov(lines: Iterable[str]) -> list[FileCoverage]:

@@ -17,6 +17,7 @@ from contracts.script.report.uplinks import envelope_of, leaf_of, reasons
 from contracts.script.report.workspace import ReportError
 from fedchain.chain import Account, ChainClient, dev_accounts, start_dev_chain
 from fedchain.errors import ChainError, ConfigError
+from fedchain.types import INLINE_LIMIT
 
 LEAVES = 64
 INLINE_BYTES = 1024
@@ -77,6 +78,11 @@ class Measurement:
         votes = self.deployed.carry("ParticipantRegistry", "accredit", self.newcomer.address)
         self.figures["gas_accreditation"] = sum(one.gas for one in votes)
         self.further[f"registration with a certificate of {CERTIFICATE_BYTES} bytes"] = registered.gas
+        certificate = _noise(CERTIFICATE_BYTES, b"newcomer")
+        moved = self.deployed.send(
+            self.newcomer, "ParticipantRegistry", "setService", "other.example:9443", certificate
+        )
+        self.further["another endpoint with the same certificate"] = moved.gas
         self.further["a steward's vote that does not carry"] = votes[0].gas
         self.further["a steward's vote that carries"] = votes[-1].gas
 
@@ -95,6 +101,7 @@ class Measurement:
         self._keep("gas_uplink_by_reference", self._uplink(passive, job))
         self._keep("gas_uplink_inline_1kb", self._uplink(passive, job, _noise(INLINE_BYTES)))
         self.further["uplink of 1 byte inline"] = self._uplink(passive, job, b"x").gas
+        self.further["uplink of 96 KiB inline"] = self._uplink(passive, job, _noise(INLINE_LIMIT)).gas
 
     def _batches(self, job: bytes) -> None:
         passive = self.parties[1]

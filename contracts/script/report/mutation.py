@@ -83,7 +83,7 @@ def run_mutants(mutants: Sequence[Mutant], workers: int, progress: Callable[[str
         nonlocal done
         space = spaces.get()
         try:
-            fate = _try(mutant, space, ignored)
+            fate = try_mutant(mutant, space, ignored)
         finally:
             spaces.put(space)
         with lock:
@@ -115,20 +115,29 @@ def _baseline() -> tuple[Workspace, dict[str, bool]]:
     raise ReportError("the contracts do not compile, or have no tests: run contracts/script/forge.sh test")
 
 
-def _try(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fate:
+def try_mutant(mutant: Mutant, space: Workspace, ignored: frozenset[str]) -> Fate:
+    """Put a mutant into a workspace's sources, run tests, and take it out again.
+
+    Args:
+        mutant: which.
+        space: built, and used by nobody else meanwhile.
+        ignored: tests that fail without a mutant, too.
+
+    Raises:
+        ReportError: it cannot be applied or compiled, or its filter matches no test.
+    """
     path = space.sources / mutant.file
     original = mutant.apply(space.sources)
     try:
-        filters = [["--match-contract", mutant.tests], []] if mutant.tests else [[]]
-        for arguments in filters:
-            results = space.test(*arguments)
+        for contracts in dict.fromkeys((mutant.tests, "")):
+            results = space.test(contracts, fail_fast=not ignored)
             if results is None:
                 raise ReportError(f"mutant {mutant.name}: does not compile")
             if not results:
                 raise ReportError(f"mutant {mutant.name}: no test contract matches {mutant.tests!r}")
             noticed = [name for name in failed(results) if name not in ignored]
             if noticed:
-                return Fate(mutant, noticed[0], bool(arguments))
+                return Fate(mutant, noticed[0], bool(contracts))
         return Fate(mutant, "", False)
     finally:
         path.write_text(original, encoding="utf-8")

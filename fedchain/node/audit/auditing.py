@@ -16,7 +16,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from fedchain.chain import Consortium, JobAborted, JobExpired, RequestStatus, StrikeRecorded
+from fedchain.chain import (
+    Consortium,
+    FaultOverturned,
+    FaultRecorded,
+    JobAborted,
+    JobExpired,
+    RequestStatus,
+    StrikeRecorded,
+)
 from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.audit.checklist import Checklist
@@ -28,7 +36,7 @@ from fedchain.node.audit.stores import StateFolder, check_stores
 from fedchain.node.audit.story import Story, read_on, read_story
 from fedchain.node.audit.telling import rounds_of, tell
 from fedchain.node.jobs import policy_of
-from fedchain.types import JobId, Kind, Phase, Reason
+from fedchain.types import PROVEN, JobId, Kind, Phase, Reason
 
 _QUIET_TRIES = 20
 _QUIET_PAUSE_SECONDS = 0.1
@@ -149,11 +157,27 @@ def _verdicts(
                 overtaken=len(rejected) - len(faulty),
                 strikes=strikes[address],
                 missing=() if role == "stranger" else _missing(story, replay, address),
-                faults=(complaint,) if complaint and address == proposal.proposer else (),
+                faults=(
+                    *((complaint,) if complaint and address == proposal.proposer else ()),
+                    *_proven(story, address),
+                ),
                 mismatches=sum(one.party == address for one in checks.mismatches),
             )
         )
     return tuple(found)
+
+
+def _proven(story: Story, address: str) -> tuple[str, ...]:
+    """Faults of a party that somebody proved, or receivers confirmed, and no steward overturned."""
+    overturned = {event.fault_id for event in story.events if isinstance(event, FaultOverturned)}
+    return tuple(
+        f"{event.reason.name} (fault {event.fault_id})"
+        for event in story.events
+        if isinstance(event, FaultRecorded)
+        and event.party == address
+        and event.reason in PROVEN
+        and event.fault_id not in overturned
+    )
 
 
 def _missing(story: Story, replay: Replay, address: str) -> tuple[str, ...]:

@@ -206,8 +206,9 @@ class Replay:
         self._require(fits, event, f"round {event.round}, attempt {event.attempt} was closed")
         self._closed.add(place)
         roster = self.proposal.roster
-        rejected = {one for one in roster if one in self._rejected and not self._uplinks[one]}
-        accepted = {one for one in roster if self._uplinks[one] or one in self.attended | self.stopped} - rejected
+        sent = set() if event.round == 0 else {one for one in roster if self._uplinks[one]}  # those were of Aligning
+        rejected = set() if event.round == 0 else {one for one in roster if one in self._rejected} - sent
+        accepted = sent | ((self.attended | self.stopped) & set(roster)) - rejected
         expected = [_mask(roster, who) for who in (accepted, rejected, set(roster) - accepted - rejected)]
         found = [event.accepted_mask, event.rejected_mask, event.missing_mask]
         self._require(found == expected, event, f"masks {found} of round {event.round}, the uplinks say {expected}")

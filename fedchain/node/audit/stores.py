@@ -6,16 +6,18 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hash, root_of
+from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hash, payload_digest, root_of
 from fedchain.errors import ConfigError, ModelFormatError
+from fedchain.exchange.state import recorded_payloads
 from fedchain.model.shard import Shard
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.rules import Replay
 from fedchain.node.audit.story import Story
 from fedchain.node.jobfiles import SHARD, SPEC, JobFiles
-from fedchain.types import Reason
+from fedchain.types import JobId, Reason
 
 PAYLOAD_FILES, OUTCOME = "payload files", "saved outcomes"
+STATE_FILE = "node.sqlite"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,16 @@ class StateFolder:
         files = [self.path / name / digest.hex() for name in ("outgoing", "incoming")]
         return [file for file in files if file.is_file()]
 
+    def recorded(self, job_id: JobId) -> dict[bytes, tuple[int, str]]:
+        """Small payloads that this node has sent in a job lie in its state file: the digest that each is recorded
+        under, with its size and the digest that its bytes have.
+
+        Raises:
+            ConfigError: the file cannot be read.
+        """
+        found = recorded_payloads(self.path / STATE_FILE, job_id)
+        return {digest: (len(payload), payload_digest(payload).hex() if payload else "") for digest, payload in found}
+
 
 def check_stores(
     folders: list[StateFolder],
@@ -56,14 +68,24 @@ def check_stores(
         model: digest of the completed job's model, hex.
         checks: is told.
     """
+    recorded = [(folder.path / STATE_FILE, folder.recorded(story.job_id)) for folder in folders]
     for uplink in story.uplinks:
         event = uplink.event
         if event.reason != Reason.ACCEPTED or uplink.digest is not None:
             continue
         digest, size = event.envelope.digest, event.envelope.size
         files = [file for folder in folders for file in folder.payload(digest)]
-        if not files:
+        inside = [(path, payloads[digest]) for path, payloads in recorded if digest in payloads]
+        if not files and not inside:
             checks.unreachable(PAYLOAD_FILES)
+        for path, found_inside in inside:
+            checks.equal(
+                PAYLOAD_FILES,
+                found_inside,
+                (size, digest.hex()),
+                f"{path}: size and digest of a recorded payload",
+                block=event.block_number,
+            )
         for file in files:
             try:
                 found: object = _digest_of(file)

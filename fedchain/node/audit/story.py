@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from fedchain.chain import ChainEvent, Consortium, JobProposed, ParticipantBanned, UplinkJudged
+from fedchain.chain import ChainEvent, Consortium, FaultOverturned, JobProposed, ParticipantBanned, UplinkJudged
 from fedchain.chain.events import ParticipantReinstated, ParticipantSuspended
 from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import ChainError, ChainUnreachableError, ConfigError
 from fedchain.types import JobId, Kind
 
 _FIRST_RANGE = 1000
-_KEPT = (Kind.SHARD_DIGEST, Kind.CONTRIBUTION)
+_KEPT = (Kind.PUBLIC_KEY, Kind.SHARD_DIGEST, Kind.CONTRIBUTION)
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Uplink:
         event: as on the chain, without its payload.
         digest: of the payload that the chain holds, 32 bytes; None where it holds none.
         size: of that payload.
-        payload: kept for shard digests and contributions, else empty.
+        payload: kept for keys, shard digests and contributions, else empty.
     """
 
     event: UplinkJudged
@@ -37,7 +37,8 @@ class Story:
 
     Attributes:
         job_id: the job.
-        events: in chain order; suspensions of anybody are among them. Uplinks are without payloads.
+        events: in chain order; suspensions of anybody, and overturned faults, are among them. Uplinks have
+            no payloads.
         uplinks: the same uplinks with what is known of their payloads, in chain order.
         head: the last block read.
     """
@@ -104,7 +105,7 @@ def _of_job(found: list[ChainEvent], job_id: JobId) -> tuple[list[ChainEvent], l
     uplinks = []
     for event in found:
         if getattr(event, "job_id", None) != job_id:
-            if isinstance(event, (ParticipantSuspended, ParticipantReinstated, ParticipantBanned)):
+            if isinstance(event, (ParticipantSuspended, ParticipantReinstated, ParticipantBanned, FaultOverturned)):
                 events.append(event)
             continue
         if isinstance(event, UplinkJudged):

@@ -8,6 +8,8 @@ from fedchain.chain import (
     AlignmentDeclared,
     ChainEvent,
     ContributionRecorded,
+    FaultOverturned,
+    FaultRecorded,
     JobAborted,
     JobAccepted,
     JobExpired,
@@ -34,9 +36,10 @@ from fedchain.chain import (
 from fedchain.exchange.slot import describe
 from fedchain.node.audit.report import Moment, RoundSummary
 from fedchain.node.audit.story import Story
-from fedchain.types import Reason
+from fedchain.types import Answer, Reason
 
 _E6 = 1_000_000
+_LAST_TOLD_AS_UPLINK = 31
 
 
 def tell(story: Story, name_of: Callable[[str], str]) -> tuple[Moment, ...]:
@@ -85,6 +88,12 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.by), f"closed request {event.request_id}: {event.outcome.name.lower()}"
     if isinstance(event, StrikeRecorded):
         return name_of(event.party), f"got a strike for {Reason(event.reason).name}: {event.strikes} in all"
+    if isinstance(event, FaultRecorded) and event.reason > _LAST_TOLD_AS_UPLINK and event.reason != Reason.MISSING:
+        done = {Answer.RECORDED: "recorded", Answer.STRIKE: "a strike", Answer.SUSPENSION: "suspended"}[event.answer]
+        return name_of(event.party), f"fault {event.fault_id}, {event.reason.name}: {done}"
+    if isinstance(event, FaultOverturned):
+        party = _party_of(event.fault_id, story)
+        return None if party is None else (name_of(party), f"fault {event.fault_id} was overturned: {event.reason}")
     if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
         return name_of(event.sender), f"uplink rejected, {Reason(event.reason).name}: {describe(event.envelope)}"
     if isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:
@@ -94,6 +103,12 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
     if isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
         return name_of(event.party), "was reinstated"
     return _of_model(event, name_of)
+
+
+def _party_of(fault_id: int, story: Story) -> str | None:
+    """Whose fault it is, None if it is none of this job."""
+    faults = (event for event in story.events if isinstance(event, FaultRecorded))
+    return next((fault.party for fault in faults if fault.fault_id == fault_id), None)
 
 
 def _of_model(event: ChainEvent, name_of: Callable[[str], str]) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from fedchain.chain import Account
+from fedchain.data.idrules import IdPart, IdRules
 from fedchain.data.selection import Selection
 from fedchain.errors import ConfigError, DataError
 from fedchain.exchange import Identity
@@ -107,7 +108,8 @@ def check_data(config: NodeConfig, *, id_column: str, columns: tuple[str, ...]) 
 
     Args:
         config: of the node.
-        id_column: name of the column with ids, where [data.columns] declares none.
+        id_column: name of the column with ids, where [data.columns] declares none. Several that it declares are
+            taken for the parts of one id.
         columns: others that must be there.
     """
     place = str(config.data.path) if config.data.path is not None else "the query"
@@ -115,8 +117,9 @@ def check_data(config: NodeConfig, *, id_column: str, columns: tuple[str, ...]) 
         source = config.table
         declared = source.schema.columns if source.schema is not None else {}
         ids = [name for name, kind in declared.items() if kind == "id"]
-        id_column = ids[0] if len(ids) == 1 else id_column
-        table = source.read(Selection(id=id_column))
+        own = tuple(ids) or (id_column,)
+        rules = IdRules(tuple(IdPart(name) for name in own))
+        table = source.read(Selection(id=own, rules=rules, duplicates="first"))
         names = {column.name for column in table.columns} | set(declared)
     except (DataError, ConfigError) as error:
         return failed("data", error, "correct the data, [data] in node.toml, or say --id-column")
@@ -125,7 +128,13 @@ def check_data(config: NodeConfig, *, id_column: str, columns: tuple[str, ...]) 
         found = f"{place}: no column {', '.join(map(repr, missing))}"
         return fail("data", found, "correct the file's header, or the column names")
     blank = f", {table.blank_ids} rows without an id are left out" if table.blank_ids else ""
-    counts = f"{len(table)} rows, {len(table.columns)} columns beside '{id_column}'{blank}"
+    counts = f"{len(table)} rows, {len(table.columns)} columns beside {', '.join(map(repr, own))}{blank}"
+    if table.repeated_ids:
+        return warn(
+            "data",
+            f"{place}: {counts}; {table.repeated_ids} rows repeat an earlier row's id",
+            'keep one row per id, or take part in jobs with [alignment] duplicates = "first" or "aggregate" alone',
+        )
     return ok("data", f"{place}: {counts}")
 
 

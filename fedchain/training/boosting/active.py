@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair, MaskPool
+from fedchain.crypto.tables import generator_table
 from fedchain.messages import Gradients, LeafWeights
 from fedchain.model.shard import Tree
 from fedchain.protocol import BeginRound, Checkpoint, CloseRound, DeclareStop, Party, Send, Stage, recall
@@ -134,6 +135,8 @@ class ActiveTrainer:
             margin = np.frombuffer(before.margin, dtype="<f8").astype(np.float64).reshape(margin.shape)
             self._resume_stopping(before)
         number = len(rounds)
+        if not keep and any(self.has_features[1:]):
+            generator_table()  # before the clock of the first tree runs, as the passive parties do with theirs
         yield Stage("train", number, self.params.trees)
         while not keep:
             number += 1

@@ -143,6 +143,9 @@ class PassiveTrainer:
         before = state.PassiveState(0, (), 0) if kept is None else state.unpack_passive(kept)
         number, keep, trees = before.number, before.keep, list(before.trees)
         secret = order_secret(self.bins, self.seed)
+        if not keep and self.layout.total:  # tables of points, which the first sums need, while the others get ready
+            for key in self.output_keys:
+                key.prepare(self.executor)
         earlier = 0 if self.start is None else self.start.rounds
         while not keep:
             if number == self.params.trees:

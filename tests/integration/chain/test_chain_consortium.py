@@ -30,8 +30,9 @@ from fedchain.chain import (
     UplinkJudged,
     deploy,
 )
-from fedchain.chain.artifacts import CONTRACT_NAMES
+from fedchain.chain.artifacts import CONTRACT_NAMES, LEDGER
 from fedchain.chain.contracts import MAX_LEAVES
+from fedchain.chain.reads import envelope_values
 from fedchain.errors import ChainError, ChainUnreachableError, ConfigError, TransactionError, WrongChainError
 from fedchain.messages import Envelope
 from fedchain.types import INLINE_LIMIT, Kind, Phase, Reason, Status
@@ -189,11 +190,12 @@ def test_an_inline_payload_of_any_size_comes_back_from_the_chain(world: Any, ran
     assert (judged.reason, judged.payload, judged.envelope) == (Reason.ACCEPTED, payload, envelope)
     assert judged.uplink_id == passive.uplink_id(active.sender.address, envelope)
     assert passive.events(receipt.block_number, receipt.block_number) == [judged]
-    verdict = passive.verdict(judged.uplink_id)
-    assert (verdict.sender, verdict.reason, verdict.kind, verdict.known) == (
-        active.sender.address, Reason.ACCEPTED, Kind.BLINDED_IDS, True,
-    )  # fmt: skip
+    verdict = passive.verdict(active.sender.address, envelope)
+    assert (verdict.reason, verdict.known) == (Reason.ACCEPTED, True)
     assert verdict.block_number == receipt.block_number
+    assert not passive.verdict(passive.sender.address, envelope).known
+    (slot,) = passive._read(LEDGER, "slotOf", active.sender.address, envelope_values(envelope))
+    assert passive.slot(active.sender.address, envelope) == slot
 
 
 def test_a_payload_above_the_limit_travels_by_reference(world: Any) -> None:
@@ -218,7 +220,7 @@ def test_a_batch_gives_each_leaf_its_own_verdict_as_if_it_were_sent_alone(world:
     for leaf, event in zip(leaves, judged, strict=True):
         assert (event.envelope, event.payload) == (leaf.envelope(job, 1, 0), b"")
         assert event.uplink_id == passive.uplink_id(address, leaf.envelope(job, 1, 0))
-        assert passive.verdict(event.uplink_id).reason == event.reason
+        assert passive.verdict(address, event.envelope).reason == event.reason
     assert [event.strikes for event in receipt.events if isinstance(event, StrikeRecorded)] == [1]
     assert passive.submit_batch(job, 1, 0, [leaves[0], *leaves[2:]])[1] == []
     assert passive.submit(leaves[0].envelope(job, 1, 0), b"")[1] is None
@@ -270,7 +272,6 @@ def test_a_rejected_uplink_is_a_verdict_and_three_suspend(world: Any) -> None:
         f"bad-{account.address[2:10].lower()}", "127.0.0.1:1", stand_in_certificate(account.address), STAND_IN_KEY
     )
     world.steward.accredit(account.address)
-    assert not third.verdict(b"\x01" * 32).known
     for strike in (1, 2, 3):
         receipt, judged = third.submit(Envelope(b"\x09" * 32, 0, 0, strike, Kind.PUBLIC_KEY, bytes(20), SHARD, 1), b"x")
         assert judged is not None
@@ -298,7 +299,7 @@ def test_an_unknown_kind_is_rejected_and_still_decodes(world: Any) -> None:
     judged = third.submit(Envelope(b"\x09" * 32, 0, 0, 0, kind, bytes(20), SHARD, 1), b"x")[1]
     assert judged is not None
     assert judged.envelope.kind == 200
-    assert third.verdict(judged.uplink_id).kind == 200
+    assert third.verdict(account.address, judged.envelope).reason is judged.reason
 
 
 def test_a_revert_carries_the_contract_s_error_and_its_arguments(world: Any) -> None:

@@ -42,10 +42,10 @@ class Net:
             self.consortium(0).accredit(address)
         return address
 
-    def propose(self) -> JobId:
+    def propose(self, *, phase_seconds: int = 86_400) -> JobId:
         """A job of `alpha` (account 1, active) and `beta` (account 2) that nobody works on."""
         roster = [self.participant(1, "alpha"), self.participant(2, "beta")]
-        return self.consortium(1).propose(b"{}", roster, JobPolicy(1 << 20, 7, 0))
+        return self.consortium(1).propose(b"{}", roster, JobPolicy(1 << 20, 7, 0, phase_seconds=phase_seconds))
 
 
 @pytest.fixture(scope="module")

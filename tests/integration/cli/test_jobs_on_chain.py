@@ -93,6 +93,45 @@ def test_an_audit_that_finds_something_fails_and_says_what(
     assert json.loads(invoke("audit", job_id, "--json").stdout)["verdict"] == "mismatch"
 
 
+def closed_as_soon_as_due(invoke: Invoke, job_id: str) -> dict[str, object]:
+    """By hand, as the chain's clock allows; nothing due is one line until then."""
+    until = time.monotonic() + 60
+    while True:
+        result = invoke("job", "close", job_id, "--dev-account", 5, "--json")
+        if result.exit_code == 0:
+            found: dict[str, object] = json.loads(result.stdout)
+            return found
+        assert "nothing is due" in result.stderr or "DeadlineNotReached" in result.stderr, result.output
+        assert time.monotonic() < until
+        time.sleep(0.3)
+
+
+def test_anybody_closes_what_is_overdue_and_then_ends_it(invoke: Invoke, net: Net) -> None:
+    job_id = net.propose(phase_seconds=2)
+    net.consortium(2).accept(job_id)
+    state = json.loads(invoke("job", "status", job_id, "--json").stdout)
+    assert (state["closed"], state["deadline"] > 0) == (False, True)
+    assert state["seconds_left"] <= 2
+    assert closed_as_soon_as_due(invoke, job_id) == {"job_id": job_id, "done": "close", "phase": "proposed"}
+    assert "closed; the job may be ended after" in invoke("job", "status", job_id).stdout
+    assert json.loads(invoke("job", "status", job_id, "--json").stdout)["closed"] is True
+    assert closed_as_soon_as_due(invoke, job_id) == {"job_id": job_id, "done": "expire", "phase": "expired"}
+    watched = invoke("job", "watch", job_id)
+    assert watched.exit_code == 5
+    assert "expired: its deadline passed" in watched.stderr.splitlines()[-1]
+    report = json.loads(invoke("audit", job_id, "--json").stdout)
+    assert (report["phase"], report["mismatches"]) == ("expired", [])
+    missing = {one["name"]: one["missing"] for one in report["parties"]}
+    assert missing == {"alpha": ["deadline", "acceptance"], "beta": []}
+    assert_one_line(invoke("job", "close", job_id, "--dev-account", 5), 2, "nothing is due; it is expired")
+
+
+def test_what_is_not_overdue_is_not_closed_and_the_line_tells_until_when(invoke: Invoke, net: Net) -> None:
+    job_id = net.propose()
+    line = ("nothing is due; phase proposed has until ", "it may be ended after ")
+    assert_one_line(invoke("job", "close", job_id, "--dev-account", 5), 2, *line)
+
+
 def test_contributions_that_are_not_recorded_are_one_line(invoke: Invoke, net: Net) -> None:
     job_id = net.propose()
     assert_one_line(invoke("contributions", job_id), 2, "no contribution recorded", "it is proposed")

@@ -27,7 +27,8 @@ from fedchain.chain import (
 from fedchain.chain.events import ChainEvent
 from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import ConfigError
-from fedchain.exchange import Access, PayloadStore
+from fedchain.exchange import Access, NodeState, PayloadStore
+from fedchain.exchange.records import OutgoingSlot
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import (
     BlindedIds,
@@ -200,6 +201,22 @@ def test_a_pipelined_job_with_batches_and_a_round_tried_again_is_sound(pair: Pai
     assert report.parties[1].overtaken == 1
     assert report.checks["payload files"].unreachable == 4
     assert [(one.round, one.attempt) for one in report.rounds] == [(0, 0), (1, 0), (2, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("payload", [b"x", b"y"])
+def test_small_payloads_of_pipelined_rounds_are_checked_in_the_state_file(
+    pair: Pair, tmp_path: Path, payload: bytes
+) -> None:
+    job = pair.aligned(pipelined=True)
+    digest = payload_digest(b"x")
+    pair.parties[0].begin_round(job, 1)
+    pair.parties[0].submit_batch(job, 1, 0, [BatchLeaf(0, Kind.GRADIENTS, bytes(20), digest, 1)])
+    state = NodeState(tmp_path / "node.sqlite", chain_id=1337, genesis_hash=bytes(32))
+    state.prepare(OutgoingSlot(job, 1, 0, 0, Kind.GRADIENTS, "").holding(digest, 1, 0, payload))
+    report = pair.audit(job, tmp_path)  # the node may be running
+    state.close()
+    assert (report.checks["payload files"].checked, report.checks["payload files"].unreachable) == (1, 0)
+    assert [one.check for one in report.mismatches] == ([] if payload == b"x" else ["payload files"])
 
 
 def test_rejected_uplinks_are_faults_with_their_reason_codes_and_the_record_still_matches(pair: Pair) -> None:

@@ -27,6 +27,7 @@ from fedchain.errors import (
     WrongChainError,
 )
 from fedchain.exchange import Exchange
+from fedchain.exchange.publisher import envelope_of
 from fedchain.exchange.records import Cursor
 from fedchain.exchange.server import FETCH, SERVICE
 from fedchain.exchange.wire import RUN_BYTES, PayloadLeaves, PayloadRequest, PayloadRun, decode_wire, encode_wire
@@ -62,7 +63,7 @@ pytestmark = pytest.mark.timeout(60)
 ORDER = b"\x0a" * 32
 BIG = bytes(range(256)) * 1200  # 300 KiB: by reference
 SHARES = (300_000, 200_000, 100_000)
-KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"")
+KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
 GROUPS = (((b"\x04", 1),),)
 HISTOGRAM = Histogram((0,), GROUPS, b"sums")
 
@@ -371,9 +372,10 @@ def test_what_was_sent_is_sent_again_byte_for_byte_after_a_restart_and_changes_n
     }  # fmt: skip
     deadline = time.monotonic() + 10
     again = rig.exchange.publisher.publish(KEY, deadline=deadline, **arguments)
-    assert rig.consortium.verdict(again).known
+    assert rig.consortium.uplink_id(rig.account.address, envelope_of(sent[0])) == again
+    assert rig.consortium.verdict(rig.account.address, envelope_of(sent[0])).known
     assert rig.consortium.counts(job_id) == (2, 0)
-    second = PublicKey(b"\x09" * 32, b"\x02" * 32, b"", True, b"")
+    second = PublicKey(b"\x09" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
     with pytest.raises(TrainingError, match="two digests"):
         rig.exchange.publisher.publish(second, deadline=deadline, **arguments)
     inbox = rig.exchange.subscriber.resume(job_id, 0)

@@ -39,7 +39,7 @@ from tests.integration.node.conftest import Rig, Trio
 
 pytestmark = pytest.mark.timeout(120)
 
-KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"")
+KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
 ORDER = b"\x0a" * 32
 
 

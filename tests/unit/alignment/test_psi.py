@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedchain.alignment.psi import Aligned, _full_tag, align
+from fedchain.alignment.chunks import HEADER_STEP
+from fedchain.alignment.psi import Aligned, align
 from fedchain.compute.executor import Executor
+from fedchain.crypto import psi
+from fedchain.crypto.points import PointArray
 from fedchain.crypto.psi import hash_to_curve
 from fedchain.data.ids import sort_ids
 from fedchain.errors import AlignmentError, JobAbortedError, ProtocolViolationError, UplinkRejectedError
-from fedchain.messages import BlindedIds, decode, encode
-from fedchain.protocol import Action, DeclareAligned, Party
-from fedchain.simulation.channel import Channel, Slot, Tap
+from fedchain.messages import BlindedIds, IdSet, Message, decode, encode
+from fedchain.protocol import Action, DeclareAligned, Party, Stage
+from fedchain.simulation.channel import Channel, Kills, Slot, Tap
 from fedchain.types import Kind, PartyId
 from tests.protocol.adversary import Recorder, changing, rewriting
 from tests.strategies import id_sets
 
 SALT = bytes(range(32))
 EXECUTOR = Executor(n_jobs=1)
+M = TypeVar("M", bound=Message)
 Wrap = Callable[[Party[Aligned]], Party[Aligned]]
 
 
@@ -39,11 +43,15 @@ def run(
     min_rows: int = 1,
     wrap: dict[int, Wrap] | None = None,
     salt: bytes = SALT,
+    chunk_ids: int = 3,
+    **options: Any,
 ) -> list[Aligned]:
     roster = names(len(sets))
     parties = {}
     for index, ids in enumerate(sets):
-        party = align(roster[index], roster, ids, salt, min_rows=min_rows, executor=EXECUTOR)
+        party = align(
+            roster[index], roster, ids, salt, min_rows=min_rows, executor=EXECUTOR, chunk_ids=chunk_ids, **options
+        )
         parties[roster[index]] = wrap[index](party) if wrap and index in wrap else party
     return list(Channel(tap=tap).run(parties).values())
 
@@ -98,7 +106,7 @@ def test_no_payload_holds_an_id_or_an_unblinded_point(parties: int) -> None:
     sets = [[*ids, f"only-at-{index}"] for index in range(parties)]
     recorder = Recorder()
     run(sets, tap=recorder)
-    assert len(recorder.seen) == parties * parties
+    assert len(recorder.seen) == parties + parties * parties * 3  # headers, and each chunk of each set by each party
     everything = b"".join(payload for _, payload in recorder.seen)
     for one in {each for own in sets for each in own}:
         assert one.encode() not in everything
@@ -112,11 +120,10 @@ def test_points_on_the_way_are_all_different_at_every_blinding() -> None:
     recorder = Recorder()
     run([ids, ids, ids], tap=recorder)
     seen: set[bytes] = set()
-    for _, payload in recorder.seen:
-        message = decode(payload, BlindedIds)
+    for message in chunks_of(recorder):
         if message.blindings < 3:
             points = [message.points[place : place + 65] for place in range(0, len(message.points), 65)]
-            assert len(points) == 6
+            assert len(points) == 3
             assert not seen & set(points)
             seen.update(points)
     assert len(seen) == 6 * 3 * 2
@@ -126,7 +133,7 @@ def test_another_salt_or_another_run_gives_other_points() -> None:
     def points(salt: bytes) -> set[bytes]:
         recorder = Recorder()
         run([["a"], ["a"]], tap=recorder, salt=salt)
-        return {decode(payload, BlindedIds).points for _, payload in recorder.seen}
+        return {message.points for message in chunks_of(recorder)}
 
     assert not points(SALT) & points(SALT)
     assert not points(SALT) & points(bytes(32))
@@ -139,8 +146,8 @@ def test_the_order_of_the_own_ids_does_not_show() -> None:
     firsts = set()
     for _ in range(12):
         recorder = Recorder()
-        run([ids, ["id-0"]], tap=recorder)
-        by_party = {slot.sender: decode(payload, BlindedIds) for slot, payload in recorder.seen if slot.step == 1}
+        run([ids, ["id-0"]], tap=recorder, chunk_ids=8)
+        by_party = {slot.sender: decode(payload, BlindedIds) for slot, payload in recorder.seen if slot.step == 2}
         tags = by_party[PartyId("party-1")].points  # party-0's ids, in the order it sent them
         wanted = by_party[PartyId("party-0")].points  # party-1's only id
         firsts.add(tags.index(wanted) // 16)
@@ -165,6 +172,159 @@ def test_a_party_that_declares_another_number_of_rows_aborts_the_job() -> None:
         run([["a", "b"], ["b", "a"]], wrap={0: lambda party: rewriting(party, declare_more)})
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from([2, 3, 8]), st.integers(1, 9), st.sets(st.integers(0, 80), min_size=1))
+def test_nested_and_identical_sets_of_any_number_of_chunks_align(parties: int, chunk_ids: int, ids: set[int]) -> None:
+    own = [str(one) for one in ids]
+    larger = [*own, *(f"x{number}" for number in range(20))]
+    sets = [own if index % 2 else larger for index in range(parties)]
+    assert {one.ids for one in run(sets, chunk_ids=chunk_ids)} == {tuple(sort_ids(own))}
+    assert {one.ids for one in run([own] * parties, chunk_ids=chunk_ids)} == {tuple(sort_ids(own))}
+
+
+def test_long_ids_and_ids_of_any_script_align() -> None:
+    long = ["x" * 10_000, "x" * 9_999 + "y", "客户-ü-💳", "e\u0301", "\u00e9", " 12", "12"]
+    assert set(run([[*long, "a"], [*reversed(long), "b"]])[0].ids) == set(long)
+
+
+@pytest.mark.parametrize(("pad_to", "shown"), [(10, (10, 20)), ("power_of_two", (4, 16)), (None, (3, 11))])
+@pytest.mark.parametrize("proven", [False, True])
+def test_padding_hides_the_size_and_changes_nothing_else(
+    pad_to: int | str | None, shown: tuple[int, int], proven: bool
+) -> None:
+    few, many = ["a", "b", "c"], [*"abc", *"ABCDEFGH"]
+    aligned = run([few, many], pad_to=pad_to, proven_blinding=proven)
+    assert {one.ids for one in aligned} == {("a", "b", "c")}
+    assert aligned[0].set_sizes == shown
+
+
+@pytest.mark.parametrize("pad_to", [4, "power_of_two"])
+def test_a_party_that_does_not_pad_is_named(pad_to: int | str) -> None:
+    def tap(slot: Slot, payload: bytes) -> bytes:
+        if slot.sender != "party-1" or slot.step != HEADER_STEP:
+            return payload
+        return encode(with_(decode(payload, IdSet), count=3))
+
+    with pytest.raises(ProtocolViolationError, match="shows 3 ids") as caught:
+        run([["a", "b", "c"]] * 2, tap=tap, pad_to=pad_to, chunk_ids=4)
+    assert caught.value.culprit == "party-1"
+
+
+def test_the_tags_of_common_rows_are_the_same_at_all_parties_and_differ_between_runs() -> None:
+    sets = [["a", "b", "c"], ["c", "b", "x"], ["b", "c"]]
+    first, second = run(sets), run(sets)
+    assert len({one.tags for one in first}) == 1
+    assert len(first[0].tags) == 16 * 2
+    assert first[0].tags != second[0].tags
+
+
+@pytest.mark.parametrize("parties", [2, 3, 5])
+def test_proven_blindings_give_the_plain_intersection(parties: int) -> None:
+    sets = [[*"abcdefgh", f"only-{index}"] for index in range(parties)]
+    assert {one.ids for one in run(sets, proven_blinding=True, chunk_ids=4)} == {tuple("abcdefgh")}
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+@pytest.mark.parametrize("blindings", [2, 3])
+def test_a_party_that_blinds_with_another_secret_is_named_where_blindings_are_proven(
+    parties: int, blindings: int
+) -> None:
+    """Each point stays one of the curve: only the proof tells."""
+    if blindings > parties:
+        return
+
+    def change(message: BlindedIds) -> BlindedIds:
+        if message.blindings != blindings:
+            return message
+        points = PointArray.from_sec1(message.points, message.count, "test")
+        other = points[:1].multiply(7).to_sec1() + message.points[65:]
+        return with_(message, points=other)
+
+    with pytest.raises(ProtocolViolationError, match="not all multiples by the announced secret") as caught:
+        run(
+            [["a", "b", "c"]] * parties,
+            proven_blinding=True,
+            wrap={1: lambda party: changing(party, BlindedIds, change)},
+        )
+    assert caught.value.culprit == "party-1"
+
+
+def test_a_proof_of_another_chunk_is_refused() -> None:
+    proofs: list[bytes] = []
+
+    def change(message: BlindedIds) -> BlindedIds:
+        if message.blindings != 2:
+            return message
+        proofs.append(message.proof)
+        return with_(message, proof=proofs[0])
+
+    with pytest.raises(ProtocolViolationError, match="announced secret") as caught:
+        run(
+            [["a", "b", "c"]] * 2,
+            chunk_ids=2,
+            proven_blinding=True,
+            wrap={1: lambda party: changing(party, BlindedIds, change)},
+        )
+    assert caught.value.culprit == "party-1"
+
+
+@pytest.mark.parametrize("proven", [False, True])
+@pytest.mark.parametrize("parties", [2, 3])
+def test_a_party_that_is_killed_at_any_action_ends_with_the_same_order_and_blinds_nothing_twice(
+    parties: int, proven: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roster = names(parties)
+    sets = [[*"abcdefg", f"only-{index}"] for index in range(parties)]
+    blinded: list[int] = []
+    blind = psi.blind
+
+    def counting(points: PointArray, secret: int, executor: Executor | None = None) -> PointArray:
+        blinded.append(len(points))
+        return blind(points, secret, executor)
+
+    monkeypatch.setattr(psi, "blind", counting)
+
+    def party(me: PartyId) -> Party[Aligned]:
+        ids = sets[roster.index(me)]
+        return align(me, roster, ids, SALT, min_rows=1, executor=EXECUTOR, chunk_ids=3, proven_blinding=proven)
+
+    actions: list[int] = []
+    for at in [-1, *range(0, 60, 3)]:
+        blinded.clear()
+        seen: list[int] = []
+
+        def when(name: PartyId, number: int, action: Action, at: int = at, seen: list[int] = seen) -> bool:
+            if name == roster[1]:
+                seen.append(number)
+            return name == roster[1] and number == at
+
+        aligned = Channel(kills=Kills(when, party)).run({one: party(one) for one in roster})
+        assert {one.ids for one in aligned.values()} == {tuple("abcdefg")}
+        # of the work that was under way two chunks may be done again
+        assert sum(blinded) <= parties * parties * 8 + 2 * 3
+        actions.append(len(seen))
+    assert actions[0] > 20
+
+
+def test_progress_counts_blinded_ids_up_to_their_total() -> None:
+    stages: list[Stage] = []
+
+    def listen(party: PartyId, stage: Stage) -> None:
+        if party == "party-0":
+            stages.append(stage)
+
+    sets = [["a", "b", "c", "d"], ["a", "b"]]
+    roster = names(2)
+    parties = {
+        one: align(one, roster, ids, SALT, min_rows=1, executor=EXECUTOR, chunk_ids=1)
+        for one, ids in zip(roster, sets, strict=True)
+    }
+    Channel(on_stage=listen).run(parties)
+    assert [stage.done for stage in stages] == [0, 1, 2, 3, 4, 5, 6]
+    assert stages[-1] == Stage("align", 6, 6, "2 common rows")
+    assert [stage.total for stage in stages] == [8, 8, 8, 8, 8, 6, 6]
+
+
 def test_tags_returned_in_another_order_abort_the_job() -> None:
     """A neighbour that permutes a set gives its owner wrong matches; the digests show it."""
 
@@ -175,6 +335,10 @@ def test_tags_returned_in_another_order_abort_the_job() -> None:
 
     with pytest.raises(JobAbortedError, match="alignment differs"):
         run([["a", "b", "c"], ["c", "b", "a"]], wrap={1: lambda party: changing(party, BlindedIds, permute)})
+
+
+def chunks_of(recorder: Recorder) -> list[BlindedIds]:
+    return [decode(payload, BlindedIds) for slot, payload in recorder.seen if slot.step != HEADER_STEP]
 
 
 def only_step(step: int, change: Callable[[BlindedIds], BlindedIds]) -> Tap:
@@ -188,7 +352,7 @@ def only_step(step: int, change: Callable[[BlindedIds], BlindedIds]) -> Tap:
     return tap
 
 
-def with_(message: BlindedIds, **changes: Any) -> BlindedIds:
+def with_(message: M, **changes: Any) -> M:
     return msgspec.structs.replace(message, **changes)
 
 
@@ -198,38 +362,87 @@ OFF_CURVE = b"\x04" + bytes(63) + b"\x05"
 @pytest.mark.parametrize(
     ("step", "change", "says"),
     [
-        (0, lambda m: with_(m, origin=0), "another party or another step"),
-        (0, lambda m: with_(m, blindings=2), "another party or another step"),
-        (0, lambda m: with_(m, count=m.count + 1), "announced length"),
-        (0, lambda m: with_(m, count=0, points=b""), "announced length"),
-        (0, lambda m: with_(m, points=m.points[:-1]), "announced length"),
-        (0, lambda m: with_(m, points=m.points + b"\0"), "announced length"),
-        (0, lambda m: with_(m, points=OFF_CURVE + m.points[65:]), "not on secp256k1"),
-        (0, lambda m: with_(m, points=bytes(65) + m.points[65:]), "SEC1 prefix"),
-        (0, lambda m: with_(m, points=b"\x06" + m.points[1:]), "SEC1 prefix"),
-        (1, lambda m: with_(m, origin=2), "another party or another step"),
+        (1, lambda m: with_(m, origin=0), "another party or another step"),
+        (1, lambda m: with_(m, blindings=2), "another party or another step"),
+        (1, lambda m: with_(m, count=m.count + 1), "announced length"),
+        (1, lambda m: with_(m, count=0, points=b""), "announced length"),
+        (1, lambda m: with_(m, points=m.points[:-1]), "announced length"),
+        (1, lambda m: with_(m, points=m.points + b"\0"), "announced length"),
         (1, lambda m: with_(m, points=OFF_CURVE + m.points[65:]), "not on secp256k1"),
-        (2, lambda m: with_(m, origin=1), "another party or another step"),
-        (2, lambda m: with_(m, blindings=2), "another party or another step"),
-        (2, lambda m: with_(m, points=m.points[:-1]), "announced length"),
-        (2, lambda m: with_(m, points=m.points[:16] + m.points[:16] + m.points[32:]), "the same tag twice"),
+        (1, lambda m: with_(m, points=bytes(65) + m.points[65:]), "SEC1 prefix"),
+        (1, lambda m: with_(m, points=b"\x06" + m.points[1:]), "SEC1 prefix"),
+        (1, lambda m: with_(m, points=m.points[65:] + m.points[:65]), "chunk 0 .* not the one that it committed to"),
+        (4, lambda m: with_(m, points=m.points[65:] + m.points[:65]), "chunk 1 .* not the one that it committed to"),
+        (2, lambda m: with_(m, origin=2), "another party or another step"),
+        (2, lambda m: with_(m, points=OFF_CURVE + m.points[65:]), "not on secp256k1"),
+        (2, lambda m: with_(m, points=m.points[:65] + m.points[:65] + m.points[130:]), "the same blinded id twice"),
+        (3, lambda m: with_(m, origin=1), "another party or another step"),
+        (3, lambda m: with_(m, blindings=2), "another party or another step"),
+        (3, lambda m: with_(m, points=m.points[:-1]), "announced length"),
+        (3, lambda m: with_(m, count=1, points=m.points[:16]), "announced length"),
+        (3, lambda m: with_(m, points=m.points[:16] + m.points[:16] + m.points[32:]), "the same tag twice"),
     ],
 )
 def test_blinded_ids_out_of_shape_name_their_sender(
     step: int, change: Callable[[BlindedIds], BlindedIds], says: str
 ) -> None:
     with pytest.raises(ProtocolViolationError, match=says) as caught:
-        run([["a", "b", "c"]] * 3, tap=only_step(step, change))
+        run([["a", "b", "c", "d", "e"]] * 3, tap=only_step(step, change), chunk_ids=3)
     assert caught.value.culprit == "party-1"
 
 
-def test_a_neighbour_that_returns_another_number_of_tags_is_named() -> None:
-    def change(message: BlindedIds) -> BlindedIds:
-        return with_(message, count=message.count - 1, points=message.points[16:])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda h: with_(h, count=40), "another number of chunks"),
+        (lambda h: with_(h, commitments=h.commitments[:-1]), "another number of chunks"),
+        (lambda h: with_(h, commitments=b""), "another number of chunks"),
+        (lambda h: with_(h, chunk_ids=4), "4 ids in a chunk, expected 3"),
+        (lambda h: with_(h, blinding_key=b"\x02" + bytes(32)), "blinding key"),
+        (lambda h: with_(h, commitments=h.commitments[32:] + h.commitments[:32]), "not the one that it committed to"),
+    ],
+)
+def test_a_commitment_that_does_not_fit_names_its_sender(change: Callable[[IdSet], IdSet], says: str) -> None:
+    def tap(slot: Slot, payload: bytes) -> bytes:
+        is_it = slot.sender == "party-1" and slot.step == HEADER_STEP
+        return encode(change(decode(payload, IdSet))) if is_it else payload
 
-    with pytest.raises(ProtocolViolationError, match="returned 2 tags for 3 ids") as caught:
-        run([["a", "b", "c"]] * 3, tap=only_step(2, change))
+    with pytest.raises(ProtocolViolationError, match=says) as caught:
+        run([["a", "b", "c", "d"]] * 3, tap=tap, chunk_ids=3)
     assert caught.value.culprit == "party-1"
+
+
+def test_a_party_that_repeats_a_chunk_of_an_earlier_run_is_named() -> None:
+    """Its secret, its seed, even its salt may be the same: what it committed to now is not what it sends."""
+    earlier = Recorder()
+    run([["a", "b"], ["b", "c"]], tap=earlier)
+    old = {slot.step: payload for slot, payload in earlier.seen if slot.sender == "party-1"}
+
+    def tap(slot: Slot, payload: bytes) -> bytes:
+        return old[1] if slot.sender == "party-1" and slot.step == 1 else payload
+
+    with pytest.raises(ProtocolViolationError, match="not the one that it committed to") as caught:
+        run([["a", "b"], ["b", "c"]], tap=tap)
+    assert caught.value.culprit == "party-1"
+
+
+def test_a_party_that_brings_too_few_ids_says_so_before_it_sends_anything() -> None:
+    recorder = Recorder()
+    with pytest.raises(AlignmentError, match="party 'party-1' brings 1 ids, the job asks for at least 2"):
+        run([["a", "b"], ["a"]], min_rows=2, tap=recorder)
+    assert not [slot for slot, _ in recorder.seen if slot.sender == "party-1"]
+
+
+def test_a_party_that_brings_too_few_ids_is_refused_before_anything_is_compared() -> None:
+    """One that leaves its own check out, to probe with a few ids."""
+    roster, recorder = names(2), Recorder()
+    parties = {
+        one: align(one, roster, ids, SALT, min_rows=least, executor=EXECUTOR)
+        for one, ids, least in zip(roster, (["a", "b"], ["a"]), (2, 1), strict=True)
+    }
+    with pytest.raises(AlignmentError, match="party 'party-1' brings 1 ids, the job asks for at least 2"):
+        Channel(tap=recorder).run(parties)
+    assert {slot.step for slot, _ in recorder.seen if slot.sender == "party-0"} == {HEADER_STEP}
 
 
 def test_nobody_goes_on_after_rejected_blinded_ids() -> None:
@@ -239,9 +452,3 @@ def test_nobody_goes_on_after_rejected_blinded_ids() -> None:
     with pytest.raises(UplinkRejectedError, match="blinded_ids") as caught:
         run([["a"], ["a"]], tap=tap)
     assert caught.value.sender == "party-0"
-
-
-def test_ids_whose_tags_end_in_zero_bytes_are_still_told_apart() -> None:
-    """Tags are numpy byte strings, which drop trailing zeros: the order's digest must pad them again."""
-    assert _full_tag(b"ab") == b"ab" + bytes(14)
-    assert len(_full_tag(b"")) == 16

@@ -152,7 +152,7 @@ def test_costs_of_single_operations_are_positive_and_plausible() -> None:
 
 
 def test_time_is_given_to_the_innermost_stage_and_all_of_it_is_counted() -> None:
-    keys, message = KeyPair.generate(2), PublicKey(bytes(32), bytes(32), b"", True, b"")
+    keys, message = KeyPair.generate(2), PublicKey(bytes(32), bytes(32), b"", True, b"", bytes(32))
     values = np.ones((64, 2), dtype=np.int64)
     keys.encrypt_rows(values)
     sampler = StageSampler()

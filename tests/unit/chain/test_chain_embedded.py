@@ -193,8 +193,7 @@ def test_a_call_after_the_newest_block_sees_the_time_of_the_next_one(rpc: Embedd
     block = ask(rpc, "eth_getBlockByNumber", "latest", False)
     assert int(block["timestamp"], 16) > mined + 1500
     before = hex(int(block["number"], 16) - 1)
-    seen = int(ask(rpc, "eth_call", {"to": clock}, before), 16)
-    assert seen == int(ask(rpc, "eth_getBlockByNumber", before, False)["timestamp"], 16)
+    assert ask(rpc, "eth_call", {"to": clock}, before) == f"0x{int(block['timestamp'], 16):064x}"
 
 
 @pytest.mark.parametrize("seconds", [-1, 2**31 + 1, "soon", None])

@@ -56,8 +56,8 @@ def test_no_name_in_brackets_is_taken_for_markup(path: tuple[str, ...]) -> None:
 def test_all_commands_of_the_manual_are_there() -> None:
     wanted = (
         "demo", "simulate", "chain start", "deploy", "steward accredit", "steward suspend", "steward reinstate",
-        "node init", "node run", "job submit", "job status", "job watch", "predict", "contributions", "model show",
-        "bench boosting",
+        "node init", "node run", "job submit", "job show", "job status", "job watch", "predict", "contributions",
+        "model show", "bench boosting",
     )  # fmt: skip
     assert {tuple(one.split()) for one in wanted} <= set(LEAVES)
 

@@ -190,3 +190,68 @@ def test_the_default_mode_is_layered(invoke: Invoke, case: Case) -> None:
     result = invoke("simulate", case.job, "--data", case.data, "--threads", 2, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["mode"] == "layered"
+
+
+PARTS = """
+[[alignment.parts]]
+name = "phone"
+rules = ["phone"]
+country_code = "44"
+national_digits = [10]
+[[alignment.parts]]
+name = "name"
+rules = ["nfkc", "casefold", "squeeze"]
+"""
+NAMES = (("Zoë  SMITH", "zoe\u0308 smith"), ("STRASSER, Ｋ", " Straßer, k "), ("a,1:b", "A,1:B"))
+PHONES = ("+44 (0)7700 {}", "07700-{}", "7700{}.0", "0044 7700{}", "447700{}", "\u202a(07700) {}")
+
+
+def _spelled(case: Case, party: str, columns: str, which: int) -> None:
+    """The customers by telephone number and name, each row spelled in a way of its own; two rows without either."""
+    header, *rows = case.table(party).read_text().splitlines()
+    lines = [f"{columns},{header.partition(',')[2]}"]
+    for place, row in enumerate(rows):
+        number, _, rest = row[1:].partition(",")
+        phone = PHONES[(place + which) % len(PHONES)].format(f"{900000 + int(number)}")
+        lines.append(f'"{phone}","{NAMES[int(number) % 3][which]}",{rest}')
+    lines += [
+        f'"", "ann",{rows[0].partition(",")[2]}',
+        f'"ask him","ann",{rows[0].partition(",")[2]}',
+        f'"07700 800000"," ",{rows[0].partition(",")[2]}',
+    ]
+    case.table(party).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_tables_that_spell_their_customers_differently_are_aligned_by_phone_and_name(
+    invoke: Invoke, case: Case
+) -> None:
+    """As many rows, and as good a model, as with one id that both spell alike."""
+    plain = json.loads(invoke("simulate", case.job, "--data", case.data, "--json").stdout)
+    _spelled(case, "operator", "msisdn,full_name", 0)
+    _spelled(case, "partner", "phone,customer", 1)
+    case.edit_job("min_rows = 20\n", "min_rows = 20\n" + PARTS)
+    case.edit_job('label = "churned"', 'label = "churned"\nid = { phone = "msisdn", name = "full_name" }')
+    case.edit_job('role = "passive"', 'role = "passive"\nid = { name = "customer" }')
+
+    result = invoke("simulate", case.job, "--data", case.data, "--json")
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["aligned_rows"], report["auc"]) == (plain["aligned_rows"], plain["auc"]) == (144, 1.0)
+    left_out = {"blank_ids": 2, "unreadable_ids": 1, "repeated_ids": 0}
+    assert report["rows"] == {"operator": {"with_id": 160} | left_out, "partner": {"with_id": 144} | left_out}
+
+
+def test_repeated_ids_are_refused_or_merged_as_the_job_says(invoke: Invoke, case: Case) -> None:
+    plain = json.loads(invoke("simulate", case.job, "--data", case.data, "--json").stdout)
+    table = case.table("partner")
+    table.write_text(table.read_text() + " c7 ,,1\nc8,,2\n")
+    assert_one_line(invoke("simulate", case.job, "--data", case.data), 3, "partner.csv", "2 rows repeat", "duplicates")
+    for policy in ("first", "aggregate"):
+        case.edit_job("min_rows = 20", f'min_rows = 20\nduplicates = "{policy}"')
+        result = invoke("simulate", case.job, "--data", case.data, "--json")
+        assert result.exit_code == 0, result.output
+        report = json.loads(result.stdout)
+        assert report["rows"]["partner"]["repeated_ids"] == 2
+        assert report["model_digest"] == plain["model_digest"], "the rows add nothing that the first ones did not say"
+        case.edit_job(f'\nduplicates = "{policy}"', "")

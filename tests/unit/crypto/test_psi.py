@@ -9,22 +9,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedchain.compute.executor import Executor
-from fedchain.crypto import psi
+from fedchain.crypto import curve, psi
 from fedchain.crypto.curve import FIELD, ORDER
 from fedchain.crypto.points import PointArray
 from fedchain.errors import CryptoError, InvalidPointError
 
 SALT = bytes(range(32))
+MINUS_3_SQRT = pow(-3, (FIELD + 1) // 4, FIELD)
+"""The square root of -3 that is itself a square, as BIP 324 has it."""
+
+
+def _is_square(value: int) -> bool:
+    return pow(value, (FIELD - 1) // 2, FIELD) in (0, 1)
 
 
 def _naive_hash(identifier: bytes, salt: bytes) -> bytes:
-    """Compressed point, by Euler's criterion on big integers."""
-    for counter in range(256):
-        digest = hashlib.sha256(psi.DOMAIN + salt + bytes([counter]) + identifier).digest()
-        x = int.from_bytes(digest, "big")
-        if x < FIELD and pow(x**3 + 7, (FIELD - 1) // 2, FIELD) == 1:
-            return b"\x02" + digest
-    raise AssertionError
+    """Compressed point, by BIP 324's XSwiftEC written out."""
+    encoded = hashlib.sha512(psi.DOMAIN + salt + identifier).digest()
+    u, t = (int.from_bytes(half, "big") % FIELD for half in (encoded[:32], encoded[32:]))
+    u, t = u or 1, t or 1
+    parity = t & 1
+    if (u**3 + t**2 + 7) % FIELD == 0:
+        t = 2 * t % FIELD
+    x = (u**3 + 7 - t**2) * pow(2 * t, -1, FIELD) % FIELD
+    y = (x + t) * pow(MINUS_3_SQRT * u, -1, FIELD) % FIELD
+    candidates = (
+        u + 4 * y**2,
+        (-x * pow(y, -1, FIELD) - u) * pow(2, -1, FIELD),
+        (x * pow(y, -1, FIELD) - u) * pow(2, -1, FIELD),
+    )
+    found = next(one % FIELD for one in candidates if _is_square(one**3 + 7))
+    return bytes([2 + parity]) + found.to_bytes(32, "big")
 
 
 @settings(max_examples=20, deadline=None)
@@ -57,10 +72,17 @@ def test_another_salt_or_secret_makes_runs_unlinkable() -> None:
 
 def test_hashed_points_are_no_scalar_multiple_of_g_by_the_hash() -> None:
     """Were they hash·G, the secret could be divided out by whoever guesses an id."""
-    for counter in range(4):
-        digest = hashlib.sha256(psi.DOMAIN + SALT + bytes([counter]) + b"a").digest()
-        key = coincurve.PrivateKey((int.from_bytes(digest, "big") % ORDER).to_bytes(32, "big"))
+    for width in (32, 64):
+        scalar = int.from_bytes(hashlib.sha512(psi.DOMAIN + SALT + b"a").digest()[:width], "big") % ORDER
+        key = coincurve.PrivateKey(scalar.to_bytes(32, "big"))
         assert psi.hash_to_curve([b"a"], SALT).to_sec1() != key.public_key.format(False)
+
+
+def test_the_map_to_the_curve_is_that_of_bip_324() -> None:
+    """Its first test vector: all zeros."""
+    point = PointArray(curve.decode_ellswift(np.zeros((1, 64), np.uint8)))
+    x = "edd1fd3e327ce90cc7a3542614289aee9682003e9cf7dcc9cf2ca9743be5aa0c"
+    assert point.to_sec1(compressed=True)[1:].hex() == x
 
 
 def test_hashing_is_the_same_over_chunks_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:

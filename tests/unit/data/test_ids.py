@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedchain.data.ids import normalize_id, sort_ids
+from fedchain.data.idarray import Ids
+from fedchain.data.ids import normalize_id, sort_ids, sorted_rows
 
 
 @pytest.mark.parametrize("text", ["12", " 12 ", "12.0", "12.000", "\t12\n"])
@@ -53,3 +54,17 @@ def test_the_order_is_bytewise_by_utf8_and_depends_on_the_set_alone(ids: set[str
     listed = list(ids)
     shuffler.shuffle(listed)
     assert sort_ids(listed) == sorted(ids, key=lambda each: each.encode("utf-8"))
+
+
+WIDE = st.one_of(
+    st.integers(0, 10**40).map(str),
+    st.integers(0, 30).map(str),
+    st.text(max_size=4),
+    st.text("019", max_size=3),
+    st.text("0123456789a\0", max_size=70),
+)
+
+
+@given(st.one_of(st.lists(WIDE, unique=True), st.lists(st.integers(0, 10**38 - 1).map(str), unique=True)))
+def test_the_order_of_many_is_that_of_their_texts(ids: list[str]) -> None:
+    assert [ids[row] for row in sorted_rows(Ids.of(ids))] == sort_ids(ids)

@@ -29,20 +29,26 @@ class Key:
 
 def sections(model: type[BaseModel]) -> Iterator[tuple[str, list[Key]]]:
     """Title of each section of the file and its keys, the top level first."""
-    top, nested = [], []
+    yield from _sections(model, "", "Top level")
+
+
+def _sections(model: type[BaseModel], path: str, title: str) -> Iterator[tuple[str, list[Key]]]:
+    own, nested = [], []
     for name, field in model.model_fields.items():
         one, many = _model_in(field.annotation)
         key = field.alias or name
         if one is None:
-            top.append(_key(key, field))
+            own.append(_key(key, field))
         else:
-            nested.append((f"`[[{key}]]`" if many else f"`[{key}]`", one))
-    yield "Top level", top
-    for title, one in nested:
-        yield title, [_key(field.alias or name, field) for name, field in one.model_fields.items()]
+            nested.append((f"{path}{key}", many, one))
+    yield title, own
+    for inner, many, one in nested:
+        yield from _sections(one, f"{inner}.", f"`[[{inner}]]`" if many else f"`[{inner}]`")
 
 
 def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, False
     inner = get_args(annotation)[0] if get_origin(annotation) is tuple else None

@@ -14,7 +14,8 @@ from tests.unit.docs.printed import difference, same
 
 NEVER = {
     "README.md": {"it needs the tables of the telecom case"},
-    "contracts/README.md": {"it needs Node; make test runs these"},
+    "contracts/README.md": {"it needs Node; make test runs these", "it needs Node and some minutes"},
+    "docs/explanation/alignment-cost.md": {"it takes minutes and a quiet machine"},
     "docs/explanation/exchange-cost.md": {"it takes minutes and a quiet machine"},
     "docs/how-to/backup.md": {"the tutorial's node still runs, and two copies of one node must not"},
     "docs/how-to/besu.md": {"it needs Hyperledger Besu"},

@@ -59,16 +59,22 @@ def test_the_walk_finds_keys_types_defaults_and_bounds() -> None:
         share: Annotated[float, Field(gt=0, lt=1)] = 0.5
         names: Annotated[tuple[str, ...], Field(max_length=3)] = ()
 
+    class Within(BaseModel):
+        inner: Annotated[tuple[Inner, ...], Field(max_length=2)] = ()
+
     class Outer(BaseModel):
         count: Annotated[int, Field(ge=1, le=8)]
         folder: Path | None = None
         inner: Inner = Inner()
+        within: Within = Within()
         items: tuple[Inner, ...] = ()
 
     inner = [Key("share", "number", "`0.5`", "above 0 below 1"), Key("names", "list of text", "`[]`", "up to 3 items")]
     assert list(sections(Outer)) == [
         ("Top level", [Key("count", "integer", "required", "from 1 to 8"), Key("folder", "path", "none", "")]),
         ("`[inner]`", inner),
+        ("`[within]`", []),
+        ("`[[within.inner]]`", inner),
         ("`[[items]]`", inner),
     ]
 

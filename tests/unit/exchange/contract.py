@@ -166,8 +166,8 @@ class Chain:
     def uplink_id(self, sender: str, envelope: Envelope) -> bytes:
         return hashlib.sha256(repr((sender, envelope)).encode()).digest()
 
-    def verdict(self, uplink_id: bytes) -> Any:
-        reason = self.verdicts.get(uplink_id)
+    def verdict(self, party: str, envelope: Envelope) -> Any:
+        reason = self.verdicts.get(self.uplink_id(party, envelope))
         return SimpleNamespace(known=reason is not None, reason=reason)
 
     # -- inside -------------------------------------------------------------------------------------------------------

@@ -105,9 +105,9 @@ class Ledger:
     def uplink_id(self, sender: str, envelope: Envelope) -> bytes:
         return hashlib.sha256(repr((sender, envelope)).encode()).digest()
 
-    def verdict(self, uplink_id: bytes) -> Any:
+    def verdict(self, party: str, envelope: Envelope) -> Any:
         self.head()
-        reason = self.verdicts.get(uplink_id)
+        reason = self.verdicts.get(self.uplink_id(party, envelope))
         return SimpleNamespace(known=reason is not None, reason=reason or Reason.ACCEPTED)
 
     def submit(self, envelope: Envelope, payload: bytes) -> tuple[Any, Any]:
@@ -123,6 +123,9 @@ class Names:
 
     def name_of(self, address: str) -> str:
         return {ALPHA: "alpha", BETA: "beta"}[address]
+
+    def participant(self, address: str) -> Any:
+        return SimpleNamespace(name=self.name_of(address), signer=address)
 
     def observe(self, event: ChainEvent) -> None:
         pass

@@ -19,6 +19,7 @@ from fedchain.exchange.gate import Limits
 from fedchain.exchange.identities import Identities
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.members import Members
+from fedchain.exchange.recorded import RecordedPayloads
 from fedchain.exchange.server import FETCH, SERVICE
 from fedchain.exchange.tls import fingerprint_of, pem_of
 from fedchain.exchange.wire import PayloadRequest, decode_wire
@@ -123,6 +124,7 @@ class World:
         store: PayloadStore,
         *,
         members: Members | None = None,
+        recorded: RecordedPayloads | None = None,
         deliveries: Deliveries | None = None,
         limits: Limits | None = None,
         port: int = 0,
@@ -136,6 +138,7 @@ class World:
             identities or Identities(self.identities[name]),
             members,
             port=port,
+            recorded=recorded,
             deliveries=deliveries,
             limits=limits or Limits(),
             sign_served=sign_served,

@@ -24,7 +24,7 @@ from fedchain.types import PartyId
 from tests.unit.exchange.contract import ACTIVE, GAMMA, MAX_BYTES, PARTIES, ROSTER, SECOND, THIRD, Chain
 from tests.unit.exchange.ledger import JOB, Names
 
-KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"")
+KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
 GRADIENTS = Gradients(b"\x01", b"\x01", 1, b"ciphertexts")
 GRADIENTS_AGAIN = Gradients(b"\x01", b"\x01", 1, b"the same, encrypted anew")
 HISTOGRAM = Histogram((0,), (), b"sums")
@@ -46,7 +46,7 @@ class Handed:
 
     recipient: str
     envelope: Envelope
-    signature: bytes
+    signature: bytes | Future[bytes]
     payload: bytes
     wanted: Callable[[], bool]
 
@@ -61,7 +61,7 @@ class Deliverer:
         self,
         recipient: str,
         envelope: bytes,
-        signature: bytes,
+        signature: bytes | Future[bytes],
         payload: bytes,
         *,
         deadline: float,
@@ -117,7 +117,6 @@ class Party:
         self.chain.inbox = self.inbox
         self.chain.tell()
         if resumed:
-            self.publisher.restore(JOB)
             receiver.bring_back(self.inbox)
         self.channel = PipelinedChannel(
             deliverer=deliverer,

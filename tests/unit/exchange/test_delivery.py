@@ -5,17 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 
 import grpc
 import pytest
 
 from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hashes
-from fedchain.errors import DeliveryError, FedchainError, ProtocolViolationError
+from fedchain.errors import ConfigError, DeliveryError, FedchainError, ProtocolViolationError, StoppingError
 from fedchain.exchange import Deliveries, PayloadClient
 from fedchain.exchange.directory import Peer
 from fedchain.exchange.gate import Limits
 from fedchain.exchange.server import DELIVER, SERVICE
-from fedchain.exchange.wire import RUN_BYTES, DeliveryHead, PayloadRun, encode_wire
+from fedchain.exchange.wire import RUN_BYTES, DeliveryEnd, DeliveryHead, PayloadRun, encode_wire
 from fedchain.types import Status
 from tests.unit.exchange.peers import World, address_of
 
@@ -81,6 +82,45 @@ def test_an_uplink_arrives_whole_and_with_the_senders_address(
     assert receiver.came == [(address_of("beta"), ENVELOPE, SIGNATURE, PAYLOAD[:size])]
 
 
+def test_a_large_uplink_is_on_its_way_before_it_is_signed_and_counts_once_it_is(
+    world: World, receiver: Receiver, alpha: Peer
+) -> None:
+    client, signature = world.client("beta"), Future[bytes]()
+    thread = threading.Thread(
+        target=client.deliver,
+        args=(alpha, ENVELOPE, signature, PAYLOAD),
+        kwargs={"culprit": "alpha", "deadline_seconds": 20.0},
+    )
+    thread.start()
+    time.sleep(0.2)
+    assert receiver.came == []
+    assert client.delivered.value == 0
+    signature.set_result(SIGNATURE)
+    thread.join(10.0)
+    assert receiver.came == [(address_of("beta"), ENVELOPE, SIGNATURE, PAYLOAD)]
+
+
+@pytest.mark.parametrize("size", [1000, len(PAYLOAD)])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_an_uplink_that_could_not_be_recorded_is_not_delivered(
+    world: World, receiver: Receiver, alpha: Peer, size: int, is_late: bool
+) -> None:
+    signature, client = Future[bytes](), world.client("beta")
+
+    def attempt() -> None:
+        client.deliver(alpha, ENVELOPE, signature, PAYLOAD[:size], culprit="alpha", deadline_seconds=20.0)
+
+    timer = threading.Timer(0.2 if is_late else 0.0, signature.set_exception, [ConfigError("the disk is full")])
+    timer.start()
+    if not is_late:
+        timer.join()
+    with pytest.raises((StoppingError, DeliveryError)):
+        attempt()
+    with pytest.raises(StoppingError, match="could not be recorded"):  # and is not tried again
+        attempt()
+    assert receiver.came == []
+
+
 def test_a_suspended_party_delivers_nothing(world: World, receiver: Receiver, alpha: Peer) -> None:
     world.party("gamma", status=Status.SUSPENDED)
     with pytest.raises(DeliveryError, match="UNAVAILABLE"):
@@ -111,7 +151,7 @@ def test_a_payload_above_the_jobs_bound_is_refused_before_it_is_sent(
     sent = []
 
     def messages() -> Iterator[bytes]:
-        yield encode_wire(DeliveryHead(ENVELOPE, SIGNATURE, 2**30))
+        yield head(2**30)
         for index in range(4096):
             sent.append(index)
             yield encode_wire(PayloadRun(4 * index, memoryview(bytes(RUN_BYTES))))
@@ -122,7 +162,14 @@ def test_a_payload_above_the_jobs_bound_is_refused_before_it_is_sent(
 
 
 def head(size: int) -> bytes:
-    return encode_wire(DeliveryHead(ENVELOPE, SIGNATURE, size))
+    return encode_wire(DeliveryHead(ENVELOPE, b"", size))
+
+
+END = encode_wire(DeliveryEnd(SIGNATURE))
+
+
+def whole(signature: bytes) -> bytes:
+    return encode_wire(DeliveryHead(ENVELOPE, signature, 5, memoryview(b"12345")))
 
 
 def run(first: int, data: bytes) -> bytes:
@@ -135,14 +182,20 @@ def run(first: int, data: bytes) -> bytes:
         pytest.param(list, id="nothing"),
         pytest.param(lambda: [b""], id="empty head"),
         pytest.param(lambda: [b"\xc1junk"], id="junk for a head"),
-        pytest.param(lambda: [b"\x93\xc4\x01e\xc4\x01s\x05"], id="signature too short"),
-        pytest.param(lambda: [head(5)], id="no payload"),
-        pytest.param(lambda: [head(5), run(0, b"1234")], id="one byte less"),
-        pytest.param(lambda: [head(5), run(0, b"123456")], id="one byte more"),
-        pytest.param(lambda: [head(5), run(0, b"12345"), run(1, b"6")], id="one run more"),
-        pytest.param(lambda: [head(5), run(1, b"12345")], id="out of order"),
-        pytest.param(lambda: [head(5), run(0, b"123"), run(1, b"45")], id="a chunk in the middle that is not full"),
-        pytest.param(lambda: [head(5), b"\xc1junk"], id="junk for a run"),
+        pytest.param(lambda: [whole(b"s")], id="signature too short"),
+        pytest.param(lambda: [whole(b"")], id="no signature"),
+        pytest.param(lambda: [whole(SIGNATURE), END], id="signed twice"),
+        pytest.param(lambda: [encode_wire(DeliveryHead(ENVELOPE, SIGNATURE, 5)), run(0, b"12345")], id="signed first"),
+        pytest.param(lambda: [head(5), run(0, b"12345")], id="never signed"),
+        pytest.param(lambda: [head(5), run(0, b"12345"), b"\x91\xc4\x01s"], id="signature at the end too short"),
+        pytest.param(lambda: [head(5), run(0, b"12345"), END, END], id="something after the end"),
+        pytest.param(lambda: [head(5), END], id="no payload"),
+        pytest.param(lambda: [head(5), run(0, b"1234"), END], id="one byte less"),
+        pytest.param(lambda: [head(5), run(0, b"123456"), END], id="one byte more"),
+        pytest.param(lambda: [head(5), run(0, b"12345"), run(1, b"6"), END], id="one run more"),
+        pytest.param(lambda: [head(5), run(1, b"12345"), END], id="out of order"),
+        pytest.param(lambda: [head(5), run(0, b"123"), run(1, b"45"), END], id="a chunk in the middle not full"),
+        pytest.param(lambda: [head(5), b"\xc1junk", END], id="junk for a run"),
     ],
 )
 def test_what_is_not_one_whole_uplink_is_refused(
@@ -185,12 +238,13 @@ def test_deliveries_hold_a_bounded_amount_of_memory(world: World, receiver: Rece
         begun.set()
         go_on.wait(20.0)
         yield run(0, bytes(900))
+        yield END
 
     thread = threading.Thread(target=raw, args=(client, peer, held()))
     thread.start()
     assert begun.wait(5.0)
     time.sleep(0.2)
-    assert raw(client, peer, iter([head(200), run(0, bytes(200))])) == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert raw(client, peer, iter([head(200), run(0, bytes(200)), END])) == grpc.StatusCode.RESOURCE_EXHAUSTED
     go_on.set()
     deliver(client, peer, bytes(200), seconds=5.0)
     thread.join(5.0)

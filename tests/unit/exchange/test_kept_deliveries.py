@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import DeadlineError, ProtocolViolationError
 from fedchain.exchange import Access
+from fedchain.exchange.slot import slot_of
 from fedchain.messages import Envelope
 from fedchain.types import INLINE_LIMIT
 from tests.unit.exchange.ledger import JOB
@@ -26,51 +26,51 @@ from tests.unit.exchange.receivers import (
 # -- after a restart ---------------------------------------------------------------------------------------------------
 
 
-def test_a_restarted_node_has_what_had_come_before(node: Node) -> None:
-    mine, all_s = envelope(recipient=to(ALPHA)), envelope(b"for all", step=3)
-    node.comes(BETA, mine)
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_restarted_node_knows_what_had_come_and_fetches_it_when_it_is_asked_for(
+    tmp_path: Path, opened: list[Node], is_large: bool
+) -> None:
+    node = Node(tmp_path)
+    opened.append(node)
+    node.begins(1)
+    node.inbox.max_payload_bytes = 2**20
+    payload = bytes(range(256)) * (INLINE_LIMIT // 256 + 1) if is_large else PAYLOAD
+    mine, all_s = envelope(payload, recipient=to(ALPHA)), envelope(b"for all", step=3)
+    node.comes(BETA, mine, payload)
     node.comes(GAMMA, all_s, b"for all")
+    assert node.take(BETA, mine) == payload
+    assert node.incoming.received(mine.digest) is None
     node.start()
     with pytest.raises(DeadlineError):
         node.take(BETA, mine, 0.01)
     node.receiver.bring_back(node.inbox)
-    assert node.take(BETA, mine) == PAYLOAD
+    assert node.inbox.held_of(BETA) == (0, 0)
+    assert node.fetches.asked == []
+    node.fetches.served[mine.digest], node.fetches.served[all_s.digest] = payload, b"for all"
+    assert node.take(BETA, mine) == payload
     assert node.take(GAMMA, all_s) == b"for all"
-    assert node.fetches.asked == []
+    assert node.fetches.asked == [(BETA, mine.digest), (GAMMA, all_s.digest)]
 
 
-@pytest.mark.parametrize("damage", ["lost", "emptied", "changed"])
-def test_what_a_power_failure_took_away_is_fetched_from_its_sender_when_it_is_asked_for(
-    node: Node, damage: str
-) -> None:
-    one, whole = envelope(), envelope(b"whole", step=3)
-    node.comes(BETA, one)
-    node.comes(BETA, whole, b"whole")
-    file = node.folder / one.digest.hex()
-    if damage == "lost":
-        file.unlink()
-    else:
-        file.write_bytes(b"" if damage == "emptied" else b"pAyload")
-    node.start()
-    node.receiver.bring_back(node.inbox)
-    assert node.inbox.held_of(BETA) == (1, len(b"whole"))
-    assert node.fetches.asked == []
-    node.fetches.served[one.digest] = PAYLOAD
-    assert node.take(BETA, one) == PAYLOAD
-    assert node.take(BETA, whole) == b"whole"
-    assert node.fetches.asked == [(BETA, one.digest)]
-
-
-def test_what_a_power_failure_took_away_may_be_delivered_again(node: Node) -> None:
+def test_what_was_fetched_before_a_restart_is_not_fetched_again(node: Node) -> None:
     one = envelope()
     node.comes(BETA, one)
-    (node.folder / one.digest.hex()).unlink()
+    node.incoming.put(PAYLOAD, Access(JOB, ()))
+    node.start()
+    node.receiver.bring_back(node.inbox)
+    assert node.take(BETA, one) == PAYLOAD
+    assert node.fetches.asked == []
+
+
+def test_what_had_come_before_a_restart_may_be_delivered_again(node: Node) -> None:
+    one = envelope()
+    node.comes(BETA, one)
     node.start()
     node.receiver.bring_back(node.inbox)
     node.comes(BETA, one)
     assert node.take(BETA, one) == PAYLOAD
     assert node.fetches.asked == []
-    assert node.incoming.received(one.digest) == PAYLOAD
+    assert node.held() == [one]
 
 
 def test_an_attempt_that_was_overtaken_is_not_brought_back(node: Node) -> None:
@@ -80,6 +80,7 @@ def test_an_attempt_that_was_overtaken_is_not_brought_back(node: Node) -> None:
     node.comes(BETA, new, b"once more")
     node.start()
     node.receiver.bring_back(node.inbox)
+    node.fetches.served = {old.digest: PAYLOAD, new.digest: b"once more"}
     assert node.take(BETA, new) == b"once more"
     with pytest.raises(DeadlineError):
         node.take(BETA, old, 0.01)
@@ -93,25 +94,10 @@ def test_two_digests_in_one_slot_are_found_again_and_the_rest_is_brought_back(no
     node.comes(GAMMA, last, b"of the next round")
     node.start()
     node.receiver.bring_back(node.inbox)
-    assert node.inbox.held_of(GAMMA) == (1, len(b"of the next round"))
+    node.fetches.served[last.digest] = b"of the next round"
+    assert node.inbox.arrivals.ready(slot_of(GAMMA, last))[0]
     with pytest.raises(ProtocolViolationError, match=r"party 'beta': two digests"):
         node.take(GAMMA, last)
-
-
-def test_a_large_payload_is_not_kept_but_fetched_again(tmp_path: Path, opened: list[Node]) -> None:
-    node = Node(tmp_path)
-    opened.append(node)
-    node.begins(1)
-    node.inbox.max_payload_bytes = 2**20
-    payload = bytes(range(256)) * (INLINE_LIMIT // 256 + 1)
-    node.comes(BETA, envelope(payload), payload)
-    assert node.take(BETA, envelope(payload)) == payload
-    assert node.incoming.received(payload_digest(payload)) is None
-    node.start()
-    node.receiver.bring_back(node.inbox)
-    node.fetches.served[payload_digest(payload)] = payload
-    assert node.take(BETA, envelope(payload)) == payload
-    assert node.fetches.asked == [(BETA, payload_digest(payload))]
 
 
 # -- what is dropped ---------------------------------------------------------------------------------------------------
@@ -127,9 +113,16 @@ def come(node: Node, *places: tuple[int, int], payload: bytes | None = None, sen
     return found
 
 
+def fetched(node: Node, payload: bytes) -> bytes:
+    """As if it had been fetched after a restart."""
+    return node.incoming.put(payload, Access(JOB, ()), synced=False)
+
+
 def test_closed_rounds_and_overtaken_attempts_go_and_the_rest_stays(node: Node) -> None:
     node.begins(2)
     earlier, now, again = come(node, (1, 0), (2, 0), (1, 1))
+    for round, attempt in ((1, 0), (2, 0), (1, 1)):
+        fetched(node, f"round {round}, attempt {attempt}".encode())
     node.receiver.release(JOB, 2, 0, ())
     assert node.held() == [again, now]
     assert node.incoming.received(earlier.digest) is None
@@ -143,6 +136,7 @@ def test_a_payload_that_is_still_needed_elsewhere_stays(node: Node) -> None:
     """Two parties, or two rounds, may bring the same bytes."""
     come(node, (1, 0), (2, 0), payload=b"the same")
     (other,) = come(node, (2, 0), payload=b"the same", sender=GAMMA)
+    fetched(node, b"the same")
     node.receiver.release(JOB, 2, 0, [other.digest])
     assert len(node.held()) == 2
     assert node.incoming.received(other.digest) == b"the same"
@@ -162,6 +156,7 @@ def test_fetched_payloads_that_the_inbox_has_dropped_go_too_unless_another_job_h
 
 def test_another_jobs_deliveries_are_nobody_elses_to_release(node: Node) -> None:
     (one,) = come(node, (1, 0))
+    fetched(node, b"round 1, attempt 0")
     node.receiver.release(OTHER_JOB, 9, 9, [one.digest])
     node.receiver.forget(OTHER_JOB)
     assert node.held() == [one]
@@ -178,3 +173,21 @@ def test_what_was_released_is_not_brought_back_and_frees_its_senders_part(node: 
     node.start()
     node.receiver.bring_back(node.inbox)
     assert node.inbox.held_of(BETA) == (0, 0)
+
+
+def test_nothing_is_recorded_of_a_job_that_is_over(node: Node) -> None:
+    """A delivery that was let in just before."""
+    node.comes(BETA, envelope())
+    node.receiver.forget(JOB)
+    assert node.held() == []
+    node.comes(BETA, envelope(b"late", step=3), b"late")
+    assert node.held() == []
+
+
+def test_a_second_digest_that_comes_when_the_job_is_over_is_kept_as_a_proof_alone(node: Node) -> None:
+    node.comes(BETA, envelope())
+    node.receiver.forget(JOB)
+    with pytest.raises(ProtocolViolationError, match="two digests"):
+        node.comes(BETA, envelope(b"another"), b"another")
+    assert node.held() == []
+    assert envelope(b"another").digest in node.proofs()

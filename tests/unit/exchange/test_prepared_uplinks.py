@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,18 @@ import pytest
 
 from fedchain.chain import BatchLeaf
 from fedchain.crypto.merkle import payload_digest
-from fedchain.errors import ChainUnreachableError, PayloadUnavailableError, TrainingError, UplinkRejectedError
+from fedchain.errors import (
+    ChainUnreachableError,
+    ConfigError,
+    PayloadUnavailableError,
+    TrainingError,
+    UplinkRejectedError,
+)
 from fedchain.exchange import NodeState, PayloadStore, Publisher, publisher
-from fedchain.exchange.publisher import Signed, envelope_of
-from fedchain.messages import Gradients, Message, Split, encode
+from fedchain.exchange.holding import StoredPayload
+from fedchain.exchange.publisher import GoAhead, Signed, envelope_of
+from fedchain.exchange.recorded import RecordedPayload, RecordedPayloads
+from fedchain.messages import Envelope, Gradients, Message, Split, encode
 from fedchain.messages.training import SplitNode
 from fedchain.types import INLINE_LIMIT, JobId, Kind, PartyId, Reason
 from tests.unit.exchange.ledger import ALPHA, BETA, JOB, ROSTER, Ledger
@@ -63,6 +72,8 @@ class Desk:
     def open(self) -> None:
         self.state = NodeState(self.folder / "node.sqlite", chain_id=1337, genesis_hash=self.ledger.genesis_hash())
         self.store = PayloadStore(self.folder / "outgoing")
+        self.recorded = RecordedPayloads(self.state)
+        self.recorded.serve(JOB, ROSTER)
         consortium: Any = self.ledger
         self.publisher = Publisher(
             consortium,
@@ -91,8 +102,14 @@ class Desk:
 
     def served_to(self, signed: Signed) -> set[str]:
         """Who may fetch the payload."""
-        holding = self.store.open(signed.envelope.digest).holding
-        return {address for address in ROSTER if holding.allows(address)}
+        return {address for address in ROSTER if self._open(signed).holding.allows(address)}
+
+    def serves(self, signed: Signed) -> bytes:
+        """The bytes that they get."""
+        return b"".join(data for _, data in self._open(signed).runs(0))
+
+    def _open(self, signed: Signed) -> StoredPayload | RecordedPayload:
+        return self.recorded.open(signed.envelope.digest) or self.store.open(signed.envelope.digest)
 
     def lose(self, digest: bytes) -> None:
         """As a power failure that took both files of a payload away; the record was on the disk."""
@@ -111,9 +128,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.mark.parametrize("message", [SMALL, LARGE])
-def test_an_uplink_is_signed_and_recorded_and_served_to_its_recipients_from_its_commitment_on(
-    desk: Desk, message: Message
-) -> None:
+def test_an_uplink_is_signed_and_recorded_and_served_to_its_recipients(desk: Desk, message: Message) -> None:
     signed = desk.prepare(message, step=3)
     assert signed.payload == encode(message)
     assert signed.signature == b"signed: " + desk.ledger.uplink_id(ALPHA, signed.envelope)
@@ -125,8 +140,7 @@ def test_an_uplink_is_signed_and_recorded_and_served_to_its_recipients_from_its_
     assert envelope_of(recorded) == signed.envelope
     assert recorded.status == "prepared"
     assert (desk.ledger.submitted, desk.ledger.batches) == ([], [])
-    desk.commit()
-    assert desk.store.get(signed.envelope.digest) == signed.payload
+    assert desk.serves(signed) == signed.payload
     assert desk.served_to(signed) == set(ROSTER)
 
 
@@ -134,13 +148,14 @@ def test_a_small_payload_lies_in_the_record_and_a_large_one_in_the_store_alone(d
     small, large = desk.prepare(SMALL, step=0), desk.prepare(LARGE, step=1)
     assert len(small.payload) <= INLINE_LIMIT < len(large.payload)
     assert [one.payload for one in desk.state.uplinks(JOB)] == [small.payload, None]
+    desk.commit()
+    assert [desk.store.has(one.envelope.digest) for one in (small, large)] == [False, True]
 
 
 def test_what_is_for_one_party_is_served_to_that_party_alone(desk: Desk) -> None:
     for step, message in enumerate((SMALL, LARGE)):
         signed = desk.prepare(message, step=step, to=BETA)
         assert signed.envelope.recipient == bytes.fromhex(BETA[2:])
-        desk.commit()
         assert desk.served_to(signed) == {BETA}
 
 
@@ -194,31 +209,72 @@ def test_a_large_randomised_payload_that_is_gone_is_not_replaced_by_another(desk
         desk.prepare(LARGE_AGAIN)
 
 
-def test_after_a_restart_peers_may_fetch_again_what_a_power_failure_took_away(desk: Desk) -> None:
-    for_all, for_beta, large = (
-        desk.prepare(SMALL, step=0),
-        desk.prepare(SPLIT, step=1, to=BETA),
-        desk.prepare(LARGE, step=2),
-    )
-    for signed in (for_all, for_beta):
-        desk.lose(signed.envelope.digest)
-    desk.restart()
-    assert not desk.store.has(for_all.envelope.digest)
-    desk.publisher.restore(JOB)
-    for signed, whom in ((for_all, set(ROSTER)), (for_beta, {BETA}), (large, set(ROSTER))):
-        assert desk.store.get(signed.envelope.digest) == signed.payload
-        assert desk.served_to(signed) == whom
-
-
-def test_restoring_a_job_mends_changed_files_and_leaves_other_jobs_alone(desk: Desk) -> None:
-    signed = desk.prepare(SMALL)
+def test_after_a_restart_peers_may_fetch_what_was_recorded_before(desk: Desk) -> None:
+    sent = [desk.prepare(SMALL, step=0), desk.prepare(SPLIT, step=1, to=BETA), desk.prepare(LARGE, step=2)]
     desk.commit()
-    (desk.folder / "outgoing" / signed.envelope.digest.hex()).write_bytes(b"")
     desk.restart()
-    desk.publisher.restore(JobId("0x" + "ab" * 32))
-    assert (desk.folder / "outgoing" / signed.envelope.digest.hex()).read_bytes() == b""
-    desk.publisher.restore(JOB)
-    assert desk.store.get(signed.envelope.digest) == signed.payload
+    assert [desk.serves(one) for one in sent] == [one.payload for one in sent]
+    assert [desk.served_to(one) for one in sent] == [set(ROSTER), {BETA}, set(ROSTER)]
+
+
+# -- large ones, whose bytes go ahead of their record ------------------------------------------------------------------
+
+
+def ahead(desk: Desk, message: Message, go_ahead: GoAhead) -> Signed:
+    return desk.publisher.prepare(
+        message, job_id=JOB, round=1, attempt=0, step=0, recipient=None, max_bytes=2**20, go_ahead=go_ahead
+    )
+
+
+def test_a_large_uplink_goes_ahead_of_its_record_and_its_signature_follows_when_all_is_on_the_disk(desk: Desk) -> None:
+    handed: list[tuple[Envelope, bytes, Future[bytes]]] = []
+    kept: list[bool] = []
+
+    def go_ahead(envelope: Envelope, payload: bytes, signature: Future[bytes]) -> None:
+        assert not desk.store.has(envelope.digest)
+        assert desk.state.uplinks(JOB) == []
+        signature.add_done_callback(
+            lambda _: kept.append(desk.store.has(envelope.digest) and len(desk.state.uplinks(JOB)) == 1)
+        )
+        handed.append((envelope, payload, signature))
+
+    signed = ahead(desk, LARGE, go_ahead)
+    ((envelope, payload, signature),) = handed
+    assert (envelope, payload, signature.result(0)) == (signed.envelope, encode(LARGE), signed.signature)
+    assert signed.went_ahead
+    assert kept == [True]
+    assert desk.prepare(LARGE_AGAIN) == replace(signed, went_ahead=False)
+
+
+def test_what_cannot_be_recorded_is_not_signed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[Future[bytes]] = []
+
+    def full(*_: object) -> None:
+        raise ConfigError("the disk is full")
+
+    monkeypatch.setattr(desk.state, "prepare", full)
+    with pytest.raises(ConfigError, match="full"):
+        ahead(desk, LARGE, lambda envelope, payload, signature: handed.append(signature))
+    assert isinstance(handed[0].exception(0), ConfigError)
+
+
+def test_small_uplinks_and_recorded_ones_do_not_go_ahead(desk: Desk) -> None:
+    handed: list[bytes] = []
+    first = desk.prepare(LARGE)
+    desk.restart()
+    for message, expected in ((LARGE_AGAIN, first.payload), (SMALL, encode(SMALL))):
+        signed = desk.publisher.prepare(
+            message,
+            job_id=JOB,
+            round=1,
+            attempt=0,
+            step=0 if message is LARGE_AGAIN else 1,
+            recipient=None,
+            max_bytes=2**20,
+            go_ahead=lambda envelope, payload, signature: handed.append(payload),
+        )
+        assert (signed.payload, signed.went_ahead) == (expected, False)
+    assert handed == []
 
 
 # -- the commitment ----------------------------------------------------------------------------------------------------

@@ -50,8 +50,18 @@ def test_a_signed_uplink_of_the_round_is_recorded_and_taken_before_its_verdict(n
     assert node.take(BETA, one) == PAYLOAD
     (delivery,) = node.state.deliveries(JOB)
     assert (delivery.sender, delivery.envelope, delivery.signature) == (BETA, one.to_bytes(), node.sign(BETA, one))
-    assert node.incoming.received(one.digest) == PAYLOAD
+    assert node.incoming.received(one.digest) is None
     assert node.fetches.asked == []
+
+
+def test_a_delivery_that_broke_off_before_its_signature_binds_its_sender_to_nothing(node: Node) -> None:
+    """Whoever is killed before it has recorded an uplink encrypts anew."""
+    assert node.receiver.bound(BETA, envelope(b"never signed").to_bytes()) == len(b"never signed")
+    one = envelope()
+    node.comes(BETA, one)
+    assert node.take(BETA, one) == PAYLOAD
+    assert node.proofs() == []
+    assert not node.inbox.has_accused(BETA)
 
 
 def test_an_uplink_that_is_delivered_twice_is_one(node: Node) -> None:

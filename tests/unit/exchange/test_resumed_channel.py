@@ -16,7 +16,7 @@ from fedchain.types import REQUEST_BASE, Kind, PartyId, Phase
 from tests.unit.exchange.ledger import ALPHA, BETA, JOB, ROSTER, Names
 
 PARTIES = {PartyId("alpha"): ALPHA, PartyId("beta"): BETA}
-KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"")
+KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
 
 
 class Chain:

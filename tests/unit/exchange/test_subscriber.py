@@ -318,6 +318,19 @@ def test_events_that_change_with_the_chain_while_they_are_read_are_read_again(
     assert take(one.inbox) == b"of the other branch"
 
 
+@pytest.mark.parametrize(("phase", "looks_often"), [(Phase.ALIGNING, True), (Phase.TRAINING, False)])
+def test_while_a_round_is_closed_beside_its_partys_work_the_chain_is_looked_at_less_often(
+    reader: Callable[..., Reader], ledger: Ledger, phase: Phase, looks_often: bool
+) -> None:
+    ledger.mine(proposed())
+    one = reader(poll_seconds=0.08)
+    one.subscriber.start()
+    until(lambda: one.jobs == [JOB])
+    one.inbox.pipelined, one.inbox.phase, one.inbox.waiting = True, phase, 1
+    one.subscriber._active_at = time.monotonic()
+    assert (one.subscriber._interval() < 0.08) is looks_often
+
+
 def test_a_nudge_is_heeded_while_somebody_waits_and_only_then(reader: Callable[..., Reader], ledger: Ledger) -> None:
     ledger.mine(proposed())
     one = reader(idle_poll_seconds=3600.0, poll_seconds=3600.0)

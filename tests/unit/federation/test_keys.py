@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from fedchain.crypto.elgamal import KeyPair
+from fedchain.data.idrules import IdPart, IdRules
 from fedchain.errors import ProtocolViolationError
 from fedchain.federation.keys import JobKeys, exchange_keys
 from fedchain.messages import PublicKey, decode
@@ -55,6 +56,13 @@ def test_every_party_learns_the_digests_of_all_checkpoints() -> None:
 
 def _announcing(message: PublicKey, digest: bytes) -> PublicKey:
     return msgspec.structs.replace(message, checkpoint=digest)
+
+
+def test_a_party_that_spelled_its_ids_by_other_rules_is_named() -> None:
+    other = IdRules((IdPart("id", ("trim",)),)).digest
+    with pytest.raises(ProtocolViolationError, match="spelled its ids by other rules") as caught:
+        run({"shop": lambda message: msgspec.structs.replace(message, id_rules=other)})
+    assert caught.value.culprit == "shop"
 
 
 def test_each_output_has_keys_of_its_own_and_one_pair_opens_them_all() -> None:

@@ -18,7 +18,7 @@ from tests.protocol.boosting import BANK, OPERATOR, ROSTER, SHOP, job_keys
 
 
 def example() -> Session:
-    return Session(job_keys()[BANK], ("a", "ü", "10"), (0, 2))
+    return Session(job_keys()[BANK], ("a", "ü", "10"), (0, 2), bytes(range(48)))
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -69,8 +69,8 @@ def test_missing_cut_and_later_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(raw[:-1])
     with pytest.raises(ModelFormatError, match="cannot be read"):
         Session.load(path)
-    msgspec.structs.replace(session, version=2).save(path)
-    with pytest.raises(ModelFormatError, match="version 2, this fedchain reads 1"):
+    msgspec.structs.replace(session, version=3).save(path)
+    with pytest.raises(ModelFormatError, match="version 3, this fedchain reads up to 2"):
         Session.load(path)
     path.write_bytes(msgspec.msgpack.encode({**msgspec.to_builtins(session, builtin_types=(bytes,)), "more": 1}))
     with pytest.raises(ModelFormatError, match="cannot be read"):
@@ -107,3 +107,28 @@ def test_a_payload_of_another_job_does_not_open_even_under_the_same_keys() -> No
     sealed = keys[BANK].seal_to_roster(b"rows", "partition/1/0")
     with pytest.raises(SealError):
         other[OPERATOR].unseal(sealed, "partition/1/0", BANK)
+
+
+def test_both_parties_of_a_pair_tag_a_row_alike_and_every_pair_and_epoch_otherwise() -> None:
+    keys, rows = job_keys(), bytes(range(48))
+    sessions = {me: Session(keys[me], ("a", "b", "c"), row_tags=rows) for me in ROSTER}
+    pairs = {(me, peer): sessions[me].request_tags(peer, 1) for me in ROSTER for peer in ROSTER if me != peer}
+    assert all(pairs[me, peer] == pairs[peer, me] for me, peer in pairs)
+    assert len(set(pairs.values())) == len(pairs) / 2
+    assert pairs[BANK, SHOP] != sessions[BANK].request_tags(SHOP, 2)
+    assert len(pairs[BANK, SHOP]) == len(rows)
+
+
+def test_tags_of_another_job_are_others() -> None:
+    one, other = (Session(job_keys()[BANK], ("a",), row_tags=bytes(16)) for _ in range(2))
+    assert one.request_tags(SHOP, 1) != other.request_tags(SHOP, 1)
+
+
+def test_a_session_of_an_earlier_fedchain_is_read_and_has_no_request_tags(tmp_path: Path) -> None:
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(example()))
+    del old["row_tags"]
+    (tmp_path / "session").write_bytes(msgspec.msgpack.encode({**old, "version": 1}))
+    session = Session.load(tmp_path / "session")
+    assert session.ids == example().ids
+    with pytest.raises(ModelFormatError, match="no row tags"):
+        session.request_tags(SHOP, 1)

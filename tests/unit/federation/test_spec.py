@@ -361,3 +361,81 @@ def test_the_shipped_job_files_are_valid() -> None:
     for path in files:
         spec = JobSpec.from_toml(path)
         assert JobSpec.from_bytes(spec.to_bytes()) == spec
+
+
+def test_the_contracts_deadlines_follow_from_the_waits_unless_they_are_named() -> None:
+    policy = JobSpec.from_toml_text(JOB).policy
+    assert (policy.phase_limit, policy.round_limit) == (4 * 60, 12 * 60)
+    brief = JobSpec.from_toml_text(JOB.replace("deadline_seconds = 60", "deadline_seconds = 0.5")).policy
+    assert (brief.phase_limit, brief.round_limit) == (60, 60)
+    named = JOB.replace("[policy]", "[policy]\nphase_seconds = 7\nround_seconds = 8\nmax_uplinks_per_round = 9")
+    policy = JobSpec.from_toml_text(named).policy
+    assert (policy.phase_limit, policy.round_limit, policy.max_uplinks_per_round) == (7, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("phase_seconds = 0", "policy.phase_seconds"),
+        ("round_seconds = 31622401", "policy.round_seconds"),
+        ("max_uplinks_per_round = 65536", "policy.max_uplinks_per_round"),
+        ("max_uplinks_per_round = 0", "policy.max_uplinks_per_round"),
+        ("ends_on_suspension = 1", "policy.ends_on_suspension"),
+    ],
+)
+def test_a_policy_that_the_contract_would_refuse_is_refused(line: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=key):
+        JobSpec.from_toml_text(JOB.replace("[policy]", f"[policy]\n{line}"))
+
+
+PARTS = """[[alignment.parts]]
+name = "phone"
+rules = ["phone"]
+country_code = "44"
+national_digits = [10, 9, 10]
+[[alignment.parts]]
+name = "name"
+rules = ["casefold", "nfkc"]
+"""
+COMPOSITE = JOB.replace("[holdout]", PARTS + "[holdout]").replace('id = "customer"', 'id = { phone = "msisdn" }')
+
+
+def test_parts_of_an_id_are_kept_in_canonical_form() -> None:
+    spec = JobSpec.from_toml_text(COMPOSITE)
+    phone, name = spec.alignment.parts
+    assert (phone.rules, phone.national_digits) == (("trim", "phone"), (9, 10))
+    assert name.rules == ("trim", "nfkc", "casefold")
+    assert JobSpec.from_bytes(spec.to_bytes()) == spec
+    shuffled = JobSpec.from_toml_text(COMPOSITE.replace('"casefold", "nfkc"', '"nfkc", "trim", "casefold"'))
+    assert shuffled.to_bytes() == spec.to_bytes()
+    with pytest.raises(ConfigError, match="canonical"):
+        JobSpec.from_bytes(spec.to_bytes().replace(b'["trim","nfkc","casefold"]', b'["nfkc","casefold"]'))
+
+
+def test_columns_of_the_parts_are_the_nodes_then_the_jobs_then_of_the_parts_own_name() -> None:
+    spec = JobSpec.from_toml_text(COMPOSITE)
+    assert spec.id_columns("operator") == ("msisdn", "name")
+    assert spec.id_columns("operator", {"phone": "tel", "name": "who", "id": "x"}) == ("tel", "who")
+    assert spec.id_columns("bank") == ("phone", "name")
+    plain = JobSpec.from_toml_text(JOB)
+    assert plain.id_columns("operator") == ("customer",)
+    assert plain.id_columns("operator", {"id": "number"}) == ("number",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('id = { phone = "msisdn" }', 'id = "msisdn"', "name a column for each"),
+        ('id = { phone = "msisdn" }', 'id = { mail = "m" }', "no part 'mail'"),
+        ('id = { phone = "msisdn" }', 'id = { phone = "tenure" }', "cannot be a feature"),
+        ('name = "name"', 'name = "phone"', "same name"),
+        ('rules = ["phone"]', 'rules = ["phone", "nfc"]', "says all"),
+        ('rules = ["phone"]', 'rules = ["digits"]', "go with"),
+        ('"casefold", "nfkc"', '"nfc", "nfkc"', "exclude"),
+        ('"casefold", "nfkc"', '"soundex"', "rules"),
+        ('country_code = "44"', 'country_code = "044"', "country_code"),
+        ("min_rows = 10", 'min_rows = 10\nduplicates = "last"', "duplicates"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(old: str, new: str, words: str) -> None:
+    assert words in problem(COMPOSITE.replace(old, new))

@@ -16,6 +16,7 @@ from fedchain.messages import (
     Contribution,
     Gradients,
     Histogram,
+    IdSet,
     LeafWeights,
     Message,
     Partition,
@@ -38,6 +39,7 @@ TYPES: list[type[Message]] = [
     Contribution,
     Gradients,
     Histogram,
+    IdSet,
     LeafWeights,
     Partition,
     PredictAnswer,
@@ -48,10 +50,11 @@ TYPES: list[type[Message]] = [
 ]
 
 
-def test_every_kind_has_exactly_one_message_type() -> None:
+def test_every_kind_has_one_message_type_and_blinded_ids_their_commitment_beside() -> None:
     found = {one for one in vars(exported).values() if inspect.isclass(one) and issubclass(one, Message)} - {Message}
     assert found == set(TYPES)
-    assert sorted(kind_of(one) for one in TYPES) == sorted(Kind)
+    assert sorted(kind_of(one) for one in TYPES if one is not IdSet) == sorted(Kind)
+    assert kind_of(IdSet) is Kind.BLINDED_IDS
     assert kind_of(PredictAnswer) is Kind.PREDICT_ANSWER
 
 
@@ -118,6 +121,12 @@ NODE = [0, 1, 0, 0, False]
         (BlindedIds, [0, 9, 0, b""]),
         (BlindedIds, [0, 1, 20_000_001, b""]),
         (BlindedIds, [0, 1, -1, b""]),
+        (BlindedIds, [0, 1, 0, b"", bytes(65)]),
+        (IdSet, [0, 1, b"", b""]),
+        (IdSet, [1, 0, b"", b""]),
+        (IdSet, [20_000_001, 1, b"", b""]),
+        (IdSet, [1, 1, bytes(32 * 2**16 + 1), b""]),
+        (IdSet, [1, 1, b"", bytes(34)]),
         (Gradients, [b"", b"", 0, b""]),
         (Gradients, [b"", b"", -1, b""]),
         (Gradients, [b"", 1, b""]),
@@ -169,9 +178,11 @@ def test_fields_out_of_bounds_are_refused(message_type: type[Message], document:
 def test_the_bounds_themselves_are_accepted() -> None:
     """Else the refusals above might be of something else."""
     for message in (
-        BlindedIds(7, 8, 20_000_000, b""),
-        PublicKey(bytes(32), bytes(32), bytes(33 * 64), False, bytes(32)),
-        PublicKey(bytes(32), bytes(32), b"", True, b""),
+        BlindedIds(7, 8, 20_000_000, b"", bytes(64)),
+        IdSet(20_000_000, 20_000_000, bytes(32 * 2**16), bytes(33)),
+        IdSet(1, 1, b"", b""),
+        PublicKey(bytes(32), bytes(32), bytes(33 * 64), False, bytes(32), bytes(32)),
+        PublicKey(bytes(32), bytes(32), b"", True, b"", bytes(32)),
         Gradients(b"", b"", 1, b""),
         Histogram((2**20,), (((b"\1" * 127, 2), (b"", 0)),), b""),
         Histogram((0,), ((),), b""),

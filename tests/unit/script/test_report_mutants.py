@@ -15,16 +15,38 @@ from contracts.script.report.mutants import (
     require_applicable,
     without_comments,
 )
-from contracts.script.report.workspace import ROOT, ReportError, read_tests
+from contracts.script.report.workspace import ROOT, ReportError, contracts_of, read_tests
 
 INTERFACE = SOURCES / "interfaces" / "IUplinkLedger.sol"
+
+
+def rules() -> set[str]:
+    return {mutant.rule for mutant in load_mutants()}
 
 
 def test_every_reason_code_has_a_mutant() -> None:
     reasons = enum_members(INTERFACE.read_text(encoding="utf-8"), "Reason")
     assert reasons[0] == "Accepted"
-    missing = {f"UplinkLedger.{reason}" for reason in reasons[1:]} - {mutant.rule for mutant in load_mutants()}
-    assert not missing
+    assert not {f"UplinkLedger.{reason}" for reason in reasons[1:]} - rules()
+
+
+def test_every_fault_has_a_mutant() -> None:
+    source = without_comments((SOURCES / "Faults.sol").read_text(encoding="utf-8"))
+    numbered = {name: int(value) for name, value in re.findall(r"constant (\w+) = (\d+);", source)}
+    faults = {name for name, value in numbered.items() if value > numbered["LAST_STRUCTURAL"]}
+    assert len(faults) >= 6
+    assert not {f"Faults.{name}" for name in faults} - rules()
+
+
+def test_every_guard_of_the_registry_has_a_mutant() -> None:
+    source = without_comments((SOURCES / "interfaces" / "IParticipantRegistry.sol").read_text(encoding="utf-8"))
+    errors = set(re.findall(r"\berror (\w+)\(", source))
+    assert len(errors) >= 18
+    assert not {f"ParticipantRegistry.{name}" for name in errors} - rules()
+
+
+def test_every_call_on_deadlines_has_a_mutant() -> None:
+    assert {f"JobManager.{call}" for call in ("attend", "closeRound", "markMissing", "expire")} <= rules()
 
 
 def test_every_text_stands_in_its_source_once() -> None:
@@ -45,7 +67,7 @@ def test_no_mutation_changes_comments_alone() -> None:
 
 def test_every_filter_matches_a_test_contract() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "contracts" / "test").glob("*.t.sol")]
-    contracts = [name for text in sources for name in re.findall(r"^contract (\w+)", text, re.MULTILINE)]
+    contracts = [name for text in sources for name in contracts_of(text)]
     for mutant in load_mutants():
         assert any(re.search(mutant.tests, contract) for contract in contracts), mutant.name
 

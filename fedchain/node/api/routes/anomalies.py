@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from fedchain.node.anomalies import What
 from fedchain.node.api.asked import Document, JobPath, TheBounds, TheNode
 from fedchain.node.api.endpoint import ALL, Endpoint
 from fedchain.types import JobId
@@ -15,11 +14,12 @@ class Anomaly(Document):
     Attributes:
         what: kind of entry.
         party: name of whom it is about; the address where the registry has no name.
-        reason: of an uplink or a strike the reason code, of a suspension its text.
-        detail: of an uplink what it was; of a strike how many there are.
+        reason: of an uplink, a fault or a strike the reason code; of a suspension, or of stewards that overturned a
+            fault, their text.
+        detail: of an uplink what it was; of a fault its number and what was done; of a strike how many there are.
     """
 
-    what: Literal["rejected_uplink", "missing", "strike", "suspended", "banned", "reinstated"]
+    what: What
     party: str
     reason: str
     detail: str
@@ -35,7 +35,7 @@ class Anomalies(Document):
 
 
 def anomalies(node: TheNode, bounds: TheBounds, job_id: JobPath) -> Anomalies:
-    """Rejected uplinks, strikes and suspensions of a job's parties, from the chain."""
+    """Rejected uplinks, faults, strikes and suspensions of a job's parties, from the chain."""
     with bounds.auditing.one():
         found = [one.as_dict() for one in node.anomalies(JobId(job_id))]
     return Anomalies.model_validate({"job_id": job_id, "anomalies": found})

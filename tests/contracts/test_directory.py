@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.script.report.deployed import DELAY_SECONDS, NAMES
-from tests.contracts.chains.stage import Stage
+from tests.contracts.stage import Stage
 
 DIRECTORY = "Directory"
 

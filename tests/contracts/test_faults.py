@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from eth_utils.crypto import keccak
 
 from contracts.script.report.uplinks import digest_of, envelope_of
 from fedchain.types import Kind
-from tests.contracts.chains.stage import PAYLOAD, Party, Stage
+from tests.contracts.stage import PAYLOAD, Party, Stage
 
 RECORD, PROOFS = "AnomalyRecord", "FaultProofs"
 EQUIVOCATION, PAYLOAD_MISMATCH, REPLAY, STATISTIC_OUTLIER, STATISTIC_FALSE = 32, 33, 34, 48, 49
@@ -69,37 +68,32 @@ def test_an_accepted_uplink_needs_no_signature_to_prove_the_other_digest(stage: 
     assert last(stage) == (party.address, EQUIVOCATION, 2)
 
 
-def test_a_served_chunk_that_does_not_belong_to_the_digest_is_a_strike(stage: Stage) -> None:
+def test_a_served_payload_that_is_not_the_committed_one_is_a_strike(stage: Stage) -> None:
     roster = stage.roster(2)
     party = roster[1]
     job = stage.training(roster)
-    chunks = [bytes([i]) * 65_536 for i in range(2)] + [b"end"]
-    leaves = [hashlib.sha256(b"\0" + chunk).digest() for chunk in chunks]
-    pair = hashlib.sha256(b"\1" + leaves[0] + leaves[1]).digest()
-    envelope = envelope_of(job, 1, Kind.HISTOGRAM, b"".join(chunks))
-    assert envelope["digest"] == hashlib.sha256(b"\1" + pair + leaves[2]).digest()
+    envelope = envelope_of(job, 1, Kind.HISTOGRAM, size=100_000, digest=b"c" * 32)
+
+    def prove(served: bytes, by: Party, ledger: str = "UplinkLedger") -> None:
+        place = (stage.client.chain_id, stage.deployed.addresses[ledger], envelope["digest"], served)
+        types = ["string", "uint256", "address", "bytes32", "bytes32"]
+        signature = by.account.sign_uplink(keccak(encode(types, ["fedchain payload", *place])))
+        stage.send(stage.outsider, PROOFS, "provePayloadMismatch", party.address, envelope, served, signature)
+
+    with stage.refused("UplinkNotAccepted"):
+        prove(b"s" * 32, party)
     stage.accept(party, envelope, b"")
-    uplink_id = stage.read("UplinkLedger", "uplinkIdOf", party.address, envelope)
-
-    def prove(index: int, leaf: bytes, proof: list[bytes], by: Party) -> None:
-        words = keccak(encode(["bytes32[]"], [proof]))
-        types = ["string", "bytes32", "uint32", "bytes32", "bytes32"]
-        served = keccak(encode(types, ["fedchain chunk", uplink_id, index, leaf, words]))
-        signature = by.account.sign_uplink(served)
-        stage.send(
-            stage.outsider, PROOFS, "provePayloadMismatch", party.address, envelope, index, leaf, proof, signature
-        )
-
-    for index, proof in ((0, [leaves[1], leaves[2]]), (1, [leaves[0], leaves[2]]), (2, [pair])):
-        with stage.refused("ChunkIsSound"):
-            prove(index, leaves[index], proof, party)
+    with stage.refused("PayloadIsSound"):
+        prove(b"c" * 32, party)
     with stage.refused("NotSigned"):
-        prove(0, leaves[1], [leaves[1], leaves[2]], roster[0])
-    prove(0, leaves[1], [leaves[1], leaves[2]], party)
+        prove(b"s" * 32, roster[0])
+    with stage.refused("NotSigned"):
+        prove(b"s" * 32, party, "JobManager")
+    prove(b"s" * 32, party)
     assert last(stage) == (party.address, PAYLOAD_MISMATCH, 1)
     assert stage.strikes(party) == 1
     with stage.refused("AlreadyProven"):
-        prove(2, leaves[1], [pair], party)
+        prove(b"t" * 32, party)
 
 
 def test_a_ciphertext_that_is_sent_in_two_rounds_is_a_strike(stage: Stage) -> None:

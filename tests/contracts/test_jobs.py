@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
 from contracts.script.report.uplinks import envelope_of, leaf_of, reasons
 from fedchain.types import REQUEST_BASE, Kind, Phase, Reason
-from tests.contracts.chains.stage import PAYLOAD, SHARD_DIGEST, Stage
+from tests.contracts.stage import PAYLOAD, SHARD_DIGEST, Stage
 
 JOBS, LEDGER, ROUTER = "JobManager", "UplinkLedger", "InferenceRouter"
 
@@ -104,3 +107,28 @@ def test_a_payload_at_the_inline_limit_is_checked_on_chain(stage: Stage) -> None
     job = stage.training(roster)
     payload = bytes(i * 31 % 251 for i in range(98_304))
     stage.accept(roster[1], envelope_of(job, 1, Kind.HISTOGRAM, payload), payload)
+
+
+ENVELOPE = "(bytes32,uint32,uint16,uint32,uint8,address,uint16,bytes32,uint64,uint64)"
+
+
+def test_ids_bind_chain_contract_party_and_contents(stage: Stage) -> None:
+    roster = stage.roster(2)
+    active, passive = roster
+    number = stage.read(JOBS, "jobCount")
+    job = stage.training(roster, pipelined=True)
+    spec_digest = stage.read(JOBS, "jobOf", job)["specDigest"]
+    place = (stage.client.chain_id, stage.deployed.addresses[JOBS], active.address, spec_digest, number)
+    assert job == keccak(encode(["uint256", "address", "address", "bytes32", "uint256"], place))
+
+    sent = [
+        envelope_of(job, 1, Kind.HISTOGRAM, step=step, recipient=active.address, digest=bytes([step + 1]) * 32, size=9)
+        for step in range(3)
+    ]
+    done = stage.send(passive, LEDGER, "submitBatch", job, 1, 0, 1, [leaf_of(one) for one in sent])
+    for one, judged in zip(sent, done.all("UplinkJudged"), strict=True):
+        sender = (stage.client.chain_id, stage.deployed.addresses[LEDGER], passive.address, tuple(one.values()))
+        assert judged["uplinkId"] == keccak(encode(["uint256", "address", "address", ENVELOPE], sender))
+        assert (judged["sender"], judged["digest"], judged["payload"]) == (passive.address, one["digest"], b"")
+        assert judged["measure"] == 1 << 128 | 9 << 64
+        assert judged["place"] == int(active.address, 16) << 96 | one["step"] << 64 | 1 << 32 | Kind.HISTOGRAM << 8

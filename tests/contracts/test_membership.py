@@ -5,7 +5,7 @@ from __future__ import annotations
 from eth_account import Account as EthAccount
 
 from fedchain.types import Status
-from tests.contracts.chains.stage import DAY, Party, Stage
+from tests.contracts.stage import DAY, Party, Stage
 
 REGISTRY = "ParticipantRegistry"
 

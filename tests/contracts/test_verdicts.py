@@ -11,7 +11,7 @@ from contracts.script.report.deployed import POLICY
 from contracts.script.report.mutants import SOURCES, enum_members
 from contracts.script.report.uplinks import digest_of, envelope_of
 from fedchain.types import Kind
-from tests.contracts.chains.stage import DAY, PAYLOAD, Party, Stage
+from tests.contracts.stage import DAY, PAYLOAD, Party, Stage
 
 NAMES = enum_members((SOURCES / "interfaces" / "IUplinkLedger.sol").read_text(encoding="utf-8"), "Reason")
 OTHER = b"another payload for the same slot"

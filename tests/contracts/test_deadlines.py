@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.script.report.deployed import Done
 from contracts.script.report.uplinks import envelope_of
 from fedchain.types import Kind, Phase
-from tests.contracts.chains.stage import DAY, PAYLOAD, Party, Stage
+from tests.contracts.stage import DAY, PAYLOAD, Party, Stage
 
 JOBS = "JobManager"
 EXPIRED = 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contracts.chains.stage import SHARD_DIGEST, Party, Stage
+from tests.contracts.stage import SHARD_DIGEST, Party, Stage
 
 MODELS = "ModelRegistry"
 PROPOSED, FROZEN, ACTIVE, RETIRED = 1, 2, 3, 4

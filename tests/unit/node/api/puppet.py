@@ -97,6 +97,7 @@ class Puppet:
             "job_id": job_id, "phase": "completed", "round": 3, "attempt": 0, "max_rounds": 3, "trees_done": 2,
             "aligned_rows": 10, "uplinks": {"accepted": 5, "rejected": 0}, "parties": [], "model_digest": "00" * 32,
             "abort_reason": None, "proposer": "0xaa", "spec_digest": "00" * 32, "block": 12,
+            "deadline": None, "seconds_left": None, "closed": False,
         }  # fmt: skip
 
     def submit(self, spec: JobSpec) -> JobId:

@@ -116,12 +116,13 @@ def check_contracts(client: ChainClient, deployment: Deployment) -> list[Contrac
 
 
 def require_sound(checks: list[ContractCheck]) -> None:
-    """Raise for the first of the checks that found a difference.
+    """Raise for the worst of the checks that found a difference: no code, then other code, then wiring.
 
     Raises:
         ContractMissingError: names contract, address and difference, and how many more there are.
     """
     bad = [one for one in checks if one.problem]
+    bad.sort(key=lambda one: (one.found is not None, one.found == one.expected))
     if bad:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         raise ContractMissingError(f"contract {bad[0].name} at {bad[0].address}: {bad[0].problem}{more}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -130,7 +131,7 @@ def test_blocks_are_found_by_number_and_hash(rpc: EmbeddedRpc) -> None:
     assert ask(rpc, "eth_getBlockByHash", block["hash"], False) == block
     parent = ask(rpc, "eth_getBlockByNumber", hex(int(block["number"], 16) - 1), False)
     assert parent["hash"] == block["parentHash"]
-    assert int(parent["timestamp"], 16) < int(block["timestamp"], 16)
+    assert int(parent["timestamp"], 16) <= int(block["timestamp"], 16)
     assert ask(rpc, "eth_getBlockByNumber", "earliest", False)["number"] == "0x0"
     assert ask(rpc, "eth_getBlockByNumber", "0xffff", False) is None
 
@@ -183,15 +184,16 @@ CLOCK = "0x66425f5260205ff35f5260076019f3"
 def test_a_call_after_the_newest_block_sees_the_time_of_the_next_one(rpc: EmbeddedRpc) -> None:
     receipt = ask(rpc, "eth_getTransactionReceipt", send(rpc, index=8, to=b"", data=CLOCK))
     clock = receipt["contractAddress"]
-    for index in range(20):  # faster than a block each second: the chain's time runs ahead
+    for index in range(20):  # faster than a block each second: they share it
         send(rpc, index=8, to="0x" + "ad" * 20, value=index)
     mined = int(ask(rpc, "eth_getBlockByNumber", "latest", False)["timestamp"], 16)
+    assert mined <= time.time()
     ahead = ask(rpc, "evm_increaseTime", 1000)
     assert ask(rpc, "evm_increaseTime", hex(500)) >= ahead + 500
-    assert int(ask(rpc, "eth_call", {"to": clock}), 16) > mined + 1500
+    assert int(ask(rpc, "eth_call", {"to": clock}), 16) >= mined + 1500
     send(rpc, index=8, to="0x" + "ad" * 20)
     block = ask(rpc, "eth_getBlockByNumber", "latest", False)
-    assert int(block["timestamp"], 16) > mined + 1500
+    assert int(block["timestamp"], 16) >= mined + 1500
     before = hex(int(block["number"], 16) - 1)
     assert ask(rpc, "eth_call", {"to": clock}, before) == f"0x{int(block['timestamp'], 16):064x}"
 

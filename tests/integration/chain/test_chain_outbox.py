@@ -33,6 +33,7 @@ from fedchain.errors import ChainError, NonceTakenError, TransactionError
 from fedchain.exchange import NodeState
 from fedchain.exchange.outbox import NodeOutbox
 from fedchain.types import Reason
+from tests.e2e.federation import wait_for
 from tests.integration.chain.conftest import skip_unless_installed
 
 WEI = 7
@@ -294,5 +295,5 @@ def test_a_reorganisation_while_this_node_was_down_is_noticed_at_its_restart(anv
     assert anvil.client.balance(lost) == 0
     with outbox_of(anvil.client, tmp_path, anvil.account) as outbox:
         anvil.sender(outbox=outbox).resume()
-    assert anvil.client.balance(lost) == WEI
+    wait_for(lambda: anvil.client.balance(lost) == WEI, "the transaction to be mined again")
     assert anvil.client.receipt(believed.tx_hash) is not None

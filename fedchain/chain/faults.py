@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from eth_utils.crypto import keccak
 
@@ -12,7 +11,7 @@ from fedchain.chain.abi import CODEC, checksum
 from fedchain.chain.artifacts import ANOMALIES, LEDGER, PROOFS
 from fedchain.chain.decoder import job_id_of
 from fedchain.chain.reads import envelope_values, job_id_bytes
-from fedchain.chain.stewarding import Vote
+from fedchain.chain.stewarding import Read, Vote, Write
 from fedchain.chain.transaction import Receipt
 from fedchain.messages.envelope import Envelope
 from fedchain.types import Answer, JobId, Kind, Reason, VotePhase
@@ -80,8 +79,8 @@ class Faults:
 
     def __init__(
         self,
-        read: Callable[..., tuple[Any, ...]],
-        write: Callable[..., Receipt],
+        read: Read,
+        write: Write,
         chain_id: int,
         addresses: Mapping[str, str],
     ) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 from fedchain.chain.artifacts import MODELS
 from fedchain.chain.decoder import job_id_of
 from fedchain.chain.events import ModelProposed, ModelRolledBack
 from fedchain.chain.reads import job_id_bytes
+from fedchain.chain.stewarding import Read, Write
 from fedchain.chain.transaction import Receipt
 from fedchain.errors import ChainError
 from fedchain.types import JobId
-
-Read = Callable[..., tuple[Any, ...]]
-Write = Callable[..., Receipt]
 
 _ZERO_ADDRESS = "0x" + "00" * 20
 

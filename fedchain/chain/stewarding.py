@@ -47,6 +47,10 @@ class Vote:
                 return cls(event.votes, event.threshold, event.votes >= event.threshold, receipt)
         raise ChainError("the receipt holds no vote; deployment and chain do not fit together")
 
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {"votes": self.votes, "threshold": self.threshold, "carried": self.carried}
+
     def __str__(self) -> str:
         return f"{self.votes} of {self.threshold} votes"
 

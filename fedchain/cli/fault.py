@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +18,12 @@ from fedchain.cli.options import (
     Keystore,
     PassphraseFile,
     Rpc,
+    acting,
     known_job,
     opened,
 )
 from fedchain.cli.output import print_json, print_pairs, print_rows
-from fedchain.cli.steward import acting, find_participant
+from fedchain.cli.steward import find_participant
 from fedchain.errors import ConfigError
 from fedchain.types import Answer, Reason, VotePhase
 
@@ -62,7 +64,7 @@ def show_all(
             for fault in map(consortium.faults.fault, range(1, consortium.faults.count() + 1))
             if address in (None, fault.party) and job_id in (None, fault.job_id)
         ]
-        names = {fault.party: _name(consortium, fault.party) for fault in faults}
+        names = _names(consortium, faults)
     if as_json:
         print_json({"faults": [_as_dict(fault, names[fault.party]) for fault in faults]})
         return
@@ -117,7 +119,7 @@ def prove(
         job_id = known_job(consortium, job).job_id
         numbers = prove_kept(consortium, state, job_id)
         faults = [consortium.faults.fault(number) for number in numbers]
-        names = {fault.party: _name(consortium, fault.party) for fault in faults}
+        names = _names(consortium, faults)
     if as_json:
         print_json({"proven": [_as_dict(fault, names[fault.party]) for fault in faults]})
     elif not faults:
@@ -224,8 +226,7 @@ def overturn(
         vote = consortium.faults.overturn(number, reason)
         fault, name = consortium.faults.fault(number), _name(consortium, fault.party)
     if as_json:
-        counted = {"votes": vote.votes, "threshold": vote.threshold, "carried": vote.carried}
-        print_json({**_as_dict(fault, name), "vote": counted})
+        print_json({**_as_dict(fault, name), "vote": vote.as_dict()})
     else:
         print(f"fault {number} of {name}: {_answer(fault)}; {vote} to overturn it for this reason")
 
@@ -248,6 +249,11 @@ def _require_votes(consortium: Consortium, number: int, wanted: VotePhase, rule:
     found = consortium.faults.ballot(number).phase
     if found is not wanted:
         raise ConfigError(f"fault {number} is in its phase {found.name.lower()}; {rule}")
+
+
+def _names(consortium: Consortium, faults: Iterable[Fault]) -> dict[str, str]:
+    """Of whom the faults are, by address; each is asked for once."""
+    return {party: _name(consortium, party) for party in {fault.party for fault in faults}}
 
 
 def _name(consortium: Consortium, address: str) -> str:

@@ -21,6 +21,7 @@ from fedchain.cli.options import (
     PassphraseFile,
     Rpc,
     Seconds,
+    acting,
     known_job,
     opened,
 )
@@ -110,7 +111,6 @@ def close(
     Example: fedchain job close 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
     from fedchain.chain.overdue import Step, step_due, take_step
-    from fedchain.cli.steward import acting
 
     with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
         view = known_job(consortium, job)

@@ -64,6 +64,19 @@ def opened(rpc: str, deployment: Path) -> Iterator[Consortium]:
         yield Consortium(client, recorded)
 
 
+@contextmanager
+def acting(
+    rpc: str, deployment: Path, keystore: Path | None, passphrase_file: Path | None, dev_account: int | None
+) -> Iterator[Consortium]:
+    """A consortium with the account that the options name as its sender."""
+    from fedchain.chain import ChainClient, Consortium, Deployment, Sender
+
+    recorded = Deployment.load(deployment)
+    with ChainClient(rpc, expected_chain_id=recorded.chain_id) as client:
+        account = open_account(client, keystore, passphrase_file, dev_account)
+        yield Consortium(client, recorded, Sender(client, account))
+
+
 def open_account(
     client: ChainClient, keystore: Path | None, passphrase_file: Path | None, dev_account: int | None
 ) -> Account:

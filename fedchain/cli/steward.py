@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +17,7 @@ from fedchain.cli.options import (
     Keystore,
     PassphraseFile,
     Rpc,
-    open_account,
+    acting,
     opened,
 )
 from fedchain.cli.output import note, print_json, print_rows
@@ -162,19 +161,6 @@ def show_all(rpc: Rpc = DEFAULT_RPC, deployment: DeploymentFile = DEFAULT_DEPLOY
         ("name", "status", "strikes", "address", "endpoint"),
         [(one.name, one.status.name.lower(), one.strikes, one.address, one.endpoint) for one in found],
     )
-
-
-@contextmanager
-def acting(
-    rpc: str, deployment: Path, keystore: Path | None, passphrase_file: Path | None, dev_account: int | None
-) -> Iterator[Consortium]:
-    """A consortium with the account that the options name as its sender."""
-    from fedchain.chain import ChainClient, Consortium, Deployment, Sender
-
-    recorded = Deployment.load(deployment)
-    with ChainClient(rpc, expected_chain_id=recorded.chain_id) as client:
-        account = open_account(client, keystore, passphrase_file, dev_account)
-        yield Consortium(client, recorded, Sender(client, account))
 
 
 def find_participant(consortium: Consortium, name: str) -> Participant:

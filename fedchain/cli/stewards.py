@@ -16,10 +16,11 @@ from fedchain.cli.options import (
     Keystore,
     PassphraseFile,
     Rpc,
+    acting,
     opened,
 )
 from fedchain.cli.output import note, print_json, print_pairs
-from fedchain.cli.steward import acting, as_dict, find_participant
+from fedchain.cli.steward import as_dict, find_participant
 from fedchain.errors import ConfigError
 from fedchain.types import Status
 
@@ -58,15 +59,7 @@ def change(
         vote = consortium.stewards.change(steward, wanted)
         members, now = consortium.stewards.members(), consortium.stewards.threshold()
     if as_json:
-        print_json(
-            {
-                "votes": vote.votes,
-                "threshold": vote.threshold,
-                "carried": vote.carried,
-                "stewards": list(members),
-                "threshold_now": now,
-            }
-        )
+        print_json({**vote.as_dict(), "stewards": list(members), "threshold_now": now})
         return
     if vote.carried:
         print(f"{vote}: {now} of {len(members)} stewards decide now: {', '.join(members)}")
@@ -92,14 +85,7 @@ def cancel(
             raise ConfigError("no upgrade is pending in this consortium; `fedchain steward status` shows its state")
         vote = consortium.versions.cancel()
     if as_json:
-        print_json(
-            {
-                "version": pending.version,
-                "votes": vote.votes,
-                "threshold": vote.threshold,
-                "carried": vote.carried,
-            }
-        )
+        print_json({"version": pending.version, **vote.as_dict()})
     else:
         print(f"{vote} to drop version {pending.version}; {'dropped' if vote.carried else 'not carried yet'}")
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -14,13 +11,12 @@ from fedchain.chain import Account, ChainClient, Consortium, Deployment, Sender
 from fedchain.chain.gas import TRANSFER_GAS
 from fedchain.errors import ChainError, ConfigError, StoppingError, TransactionError
 from fedchain.exchange import Exchange
-from fedchain.exchange.exchange import lock_folder
 from fedchain.exchange.outbox import NodeOutbox
-from fedchain.exchange.state import NodeState
 from fedchain.node.config import NodeConfig
 from fedchain.node.key_files import install_key, party_address, stage_key, staged_key, staged_keystore
 from fedchain.node.keystore import open_account
 from fedchain.node.membership import require_acting
+from fedchain.node.ownstate import own_state
 from fedchain.types import PartyId
 
 log = structlog.get_logger(__name__)
@@ -59,7 +55,7 @@ def finish_rotation(config: NodeConfig, client: ChainClient, deployment: Deploym
     if successor is None:
         return None
     account = open_account(config)
-    with _own_state(config, client) as state:
+    with own_state(config, client) as state:
         old = Sender(client, account, outbox=NodeOutbox(state, account.address))
         new = Sender(client, successor, outbox=NodeOutbox(state, successor.address))
         old.resume()
@@ -200,22 +196,6 @@ def _move_funds(client: ChainClient, old: Sender, to: str) -> None:
     amount = client.balance(old.address) - 2 * TRANSFER_GAS * client.fair_price()  # it may rise until this is sent
     if amount > 0:
         old.transfer(to, amount)
-
-
-@contextmanager
-def _own_state(config: NodeConfig, client: ChainClient) -> Iterator[NodeState]:
-    """A stopped node's state file; its folder is locked meanwhile."""
-    folder = config.state.folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = lock_folder(folder)
-    try:
-        state = NodeState(folder / "node.sqlite", chain_id=client.chain_id, genesis_hash=client.genesis_hash())
-        try:
-            yield state
-        finally:
-            state.close()
-    finally:
-        os.close(lock)
 
 
 def acting_account(config: NodeConfig, client: ChainClient, deployment: Deployment) -> tuple[Account, str]:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fedchain.chain import ChainClient, Consortium, Deployment, Sender
 from fedchain.errors import ConfigError
 from fedchain.exchange.endpoint import Endpoint, checked_host, parse_endpoint
-from fedchain.exchange.exchange import lock_folder
-from fedchain.exchange.outbox import NodeOutbox
-from fedchain.exchange.state import NodeState
 from fedchain.exchange.waits import Waits
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
@@ -22,6 +16,7 @@ from fedchain.node.encryption import open_encryption_key
 from fedchain.node.key_files import party_address
 from fedchain.node.keystore import open_account
 from fedchain.node.membership import join, require_acting, wait_until_accredited
+from fedchain.node.ownstate import own_outbox
 from fedchain.types import PartyId, Status
 
 
@@ -134,28 +129,3 @@ def register_node(
             )
         status = consortium.participant(address).status
     return Registration(name, address, endpoint, identity.fingerprint, status, not is_there)
-
-
-@contextmanager
-def own_outbox(config: NodeConfig, client: ChainClient, sender: Sender) -> Iterator[None]:
-    """A stopped node's own outbox for its sender, after what an earlier process left in it has been finished.
-
-    The state folder is locked meanwhile.
-
-    Raises:
-        ConfigError: the node runs.
-        ChainError: the chain.
-    """
-    folder = config.state.folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = lock_folder(folder)
-    try:
-        state = NodeState(folder / "node.sqlite", chain_id=client.chain_id, genesis_hash=client.genesis_hash())
-        try:
-            sender.attach(NodeOutbox(state, sender.address))
-            sender.resume()
-            yield
-        finally:
-            state.close()
-    finally:
-        os.close(lock)

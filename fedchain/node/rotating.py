@@ -13,7 +13,7 @@ from fedchain.node.doctor.files import is_running
 from fedchain.node.key_files import party_address
 from fedchain.node.key_rotation import KeyRotation, rotate_stopped
 from fedchain.node.keystore import open_account
-from fedchain.node.register import own_outbox
+from fedchain.node.ownstate import own_outbox
 from fedchain.node.rotation import Rotation
 from fedchain.types import Status
 

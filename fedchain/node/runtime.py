@@ -300,8 +300,7 @@ class Node:
             ConfigError: it is not in the registry yet, or a rotation is under way.
             ChainError: see `Rotator.rotate`.
         """
-        if not self._entered.wait(_READY_SECONDS):
-            raise ConfigError(f"node '{self.name}' is not in the registry yet; try again once it is")
+        self._wait_entered()
         return self._rotator.rotate()
 
     def rotate_key(self) -> KeyRotation:
@@ -311,8 +310,7 @@ class Node:
             ConfigError: it is not in the registry yet, or a rotation is under way.
             ChainError: see `KeyRotator.rotate`.
         """
-        if not self._entered.wait(_READY_SECONDS):
-            raise ConfigError(f"node '{self.name}' is not in the registry yet; try again once it is")
+        self._wait_entered()
         return self._key_rotator.rotate()
 
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
@@ -339,6 +337,10 @@ class Node:
         )
         backend = NodeBackend(self, self._config, table)
         return ApiServer(backend, self._config, on_request=metrics.on_http_request)
+
+    def _wait_entered(self) -> None:
+        if not self._entered.wait(_READY_SECONDS):
+            raise ConfigError(f"node '{self.name}' is not in the registry yet; try again once it is")
 
     def _wait_ready(self) -> None:
         if not self._ready.wait(_READY_SECONDS):

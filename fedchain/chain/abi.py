@@ -56,6 +56,11 @@ def checksum(address: str) -> str:
         raise ConfigError(f"address {address!r} is not 0x and 40 hex digits") from None
 
 
+def address_or_none(value: object) -> str | None:
+    """An address that a contract answered, None for the zero address, which stands for nobody."""
+    return None if value == "0x" + "00" * 20 else str(value)
+
+
 def type_strings(components: list[Component]) -> tuple[str, ...]:
     """Canonical ABI types, structs as `(type,…)`."""
     return tuple(str(collapse_if_tuple(component)) for component in components)

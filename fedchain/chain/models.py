@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from fedchain.chain.abi import address_or_none
 from fedchain.chain.artifacts import MODELS
 from fedchain.chain.decoder import job_id_of
 from fedchain.chain.events import ModelProposed, ModelRolledBack
@@ -13,8 +14,6 @@ from fedchain.chain.stewarding import Read, Write
 from fedchain.chain.transaction import Receipt
 from fedchain.errors import ChainError
 from fedchain.types import JobId
-
-_ZERO_ADDRESS = "0x" + "00" * 20
 
 
 class ModelState(IntEnum):
@@ -107,7 +106,7 @@ class Models:
     def holder(self, name: str) -> str | None:
         """The active party that a name belongs to, None until a version of it is frozen."""
         (address,) = self._read(MODELS, "holderOf", name)
-        return None if address == _ZERO_ADDRESS else str(address)
+        return address_or_none(address)
 
     def proposal(self, name: str, job_id: JobId) -> int:
         """As which version a job's model is proposed under a name, 0 if it is not."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from fedchain.chain.abi import CODEC, checksum, describe_revert, function
+from fedchain.chain.abi import CODEC, address_or_none, checksum, describe_revert, function
 from fedchain.chain.artifacts import CONTRIBUTIONS, JOBS, LEDGER, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.decoder import EventDecoder, job_id_of, policy_of
@@ -28,8 +28,6 @@ from fedchain.types import JobId, Phase, Reason, Status
 
 BLOCKS_PER_QUERY = 1000
 """`eth_getLogs` is asked for this many blocks at a time; Besu refuses more than 5,000."""
-
-_ZERO_ADDRESS = "0x" + "00" * 20
 
 
 def job_id_bytes(job_id: JobId) -> bytes:
@@ -95,7 +93,7 @@ class ConsortiumReads:
     def party_of(self, signer: str) -> str | None:
         """The address of the participant that a key acts for now; None if it acts for none, or does no more."""
         party, _ = self._read(REGISTRY, "identify", signer)
-        return None if party == _ZERO_ADDRESS else str(party)
+        return address_or_none(party)
 
     def is_key_of(self, party: str, key: str) -> bool:
         """Whether a key acts, or ever acted, for a participant: whose signature its old ones are."""
@@ -119,7 +117,7 @@ class ConsortiumReads:
     def address_of(self, name: str) -> str | None:
         """The address registered under a name, None if there is none."""
         (address,) = self._read(REGISTRY, "addressOf", name)
-        return None if address == _ZERO_ADDRESS else str(address)
+        return address_or_none(address)
 
     def participants(self) -> list[Participant]:
         """All registry entries, in the order of registration."""

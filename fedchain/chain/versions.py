@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedchain.chain.abi import address_or_none
 from fedchain.chain.artifacts import DIRECTORY
 from fedchain.chain.stewarding import Read, Vote, Write
 from fedchain.chain.transaction import Receipt
-
-_ZERO_ADDRESS = "0x" + "00" * 20
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Versions:
             (found,) = self._read(DIRECTORY, "addressOf", name_bytes(name))
         else:
             (found,) = self._read(DIRECTORY, "addressAt", name_bytes(name), version)
-        return None if found == _ZERO_ADDRESS else str(found)
+        return address_or_none(found)
 
     def pending(self) -> PendingChange | None:
         """The change that waits for its time, if there is one."""

@@ -24,6 +24,7 @@ from fedchain.chain import (
     payload_evidence,
     replay_evidence,
 )
+from fedchain.chain.reads import BLOCKS_PER_QUERY
 from fedchain.errors import ChainError, ConfigError, FedchainError, TrainingError, TransactionError
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.slot import Slot, describe, slot_of
@@ -36,7 +37,6 @@ log = structlog.get_logger(__name__)
 FINISH_SECONDS = 30.0
 """How long a party that gives up waits for its proofs."""
 
-_BLOCKS_AT_A_TIME = 1000
 _RECORDED_WITHIN_SECONDS = 3.0
 _PAUSE_SECONDS = 0.1
 
@@ -242,7 +242,7 @@ def _accepted(consortium: Consortium, job_id: JobId, sender: str, is_it: Callabl
     """The accepted uplink of a sender that is it, looked for from the newest block back to the job's proposal."""
     end = consortium.client.head()
     while end >= 0:
-        start = max(0, end - _BLOCKS_AT_A_TIME + 1)
+        start = max(0, end - BLOCKS_PER_QUERY + 1)
         events = consortium.events(start, end)
         for event in events:
             if (

@@ -140,9 +140,8 @@ class PayloadServer:
         if request.first == 0:
             leaves = stored.leaves
             served = root_of([leaves[at : at + DIGEST_BYTES] for at in range(0, len(leaves), DIGEST_BYTES)])
-            signature = self._sign_served(
-                request.digest, served
-            )  # once: it tells of what is sent, not of what should be
+            # once: it tells of what is sent, not of what should be
+            signature = self._sign_served(request.digest, served)
             for start in range(0, len(leaves), RUN_BYTES):
                 yield encode_wire(PayloadLeaves(start // DIGEST_BYTES, leaves[start : start + RUN_BYTES], signature))
                 signature = b""

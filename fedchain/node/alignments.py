@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedchain.alignment.chunks import HEADER_STEP
 from fedchain.chain import AlignmentDeclared, ChainEvent, JobProposed, UplinkJudged
+from fedchain.chain.reads import BLOCKS_PER_QUERY
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import IdSet, decode
@@ -19,8 +20,6 @@ from fedchain.types import JobId, Kind, Reason
 
 if TYPE_CHECKING:
     from fedchain.chain import ChainClient, Consortium
-
-_BLOCKS_PER_LOOK = 1000
 
 
 @dataclass
@@ -68,8 +67,8 @@ def read_alignments(consortium: Consortium, days: float) -> list[AlignmentRun]:
     client = consortium.client
     head, now = client.block_time()
     runs: dict[JobId, AlignmentRun] = {}
-    for start in range(_first_since(client, head, now - days * DAY_SECONDS), head + 1, _BLOCKS_PER_LOOK):
-        for event in consortium.events(start, min(head, start + _BLOCKS_PER_LOOK - 1)):
+    for start in range(_first_since(client, head, now - days * DAY_SECONDS), head + 1, BLOCKS_PER_QUERY):
+        for event in consortium.events(start, min(head, start + BLOCKS_PER_QUERY - 1)):
             _take(event, runs, client)
     return [run for run in runs.values() if run.sizes]
 

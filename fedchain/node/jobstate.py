@@ -11,8 +11,6 @@ from fedchain.types import JobId, Phase
 if TYPE_CHECKING:
     from fedchain.chain import Consortium, JobView
 
-_BLOCKS_PER_LOOK = 1000
-
 
 @dataclass(frozen=True)
 class PartyState:
@@ -121,10 +119,11 @@ def _party(consortium: Consortium, view: JobView, address: str) -> PartyState:
 def abort_reason(consortium: Consortium, job_id: JobId, head: int) -> str:
     """Who ended a job and why, from its event; looked for from the newest block backwards."""
     from fedchain.chain import JobAborted, JobExpired, JobProposed
+    from fedchain.chain.reads import BLOCKS_PER_QUERY
 
     end = head
     while end >= 0:
-        start = max(0, end - _BLOCKS_PER_LOOK + 1)
+        start = max(0, end - BLOCKS_PER_QUERY + 1)
         for event in reversed(consortium.events(start, end)):
             if isinstance(event, JobAborted) and event.job_id == job_id:
                 return f"{event.reason} (by {consortium.participant(event.by).name or event.by})"

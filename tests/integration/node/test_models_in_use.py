@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 from fedchain.chain import DevChain
-from fedchain.cli.main import app
 from fedchain.node.config import load_config
 from fedchain.types import JobId
 from tests.integration.node import test_running_nodes as running
@@ -24,24 +25,28 @@ quick_keystores = running.quick_keystores
 
 
 class Commands:
-    """`fedchain`, with the chain and the deployment in its environment."""
+    """`fedchain` in a process of its own, with the chain and the deployment in its environment.
+
+    The nodes run in this process, and log to its streams: what a command prints must not stand among that.
+    """
 
     def __init__(self, chain: DevChain, deployment: Path) -> None:
-        self._environment = {"FEDCHAIN_RPC": chain.rpc_url, "FEDCHAIN_DEPLOYMENT": str(deployment)}
+        self._environment = {**os.environ, "FEDCHAIN_RPC": chain.rpc_url, "FEDCHAIN_DEPLOYMENT": str(deployment)}
 
-    def run(self, *arguments: object) -> Result:
-        return CliRunner(env=self._environment).invoke(app, [str(one) for one in arguments])
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "fedchain.cli.main", *map(str, arguments)]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60)
 
     def json(self, *arguments: object) -> dict[str, Any]:
         result = self.run(*arguments, "--json")
-        assert result.exit_code == 0, result.output
+        assert result.returncode == 0, result.stderr
         found: dict[str, Any] = json.loads(result.stdout)
         return found
 
     def fails(self, code: int, *arguments: object) -> str:
         """The one line that a failure prints."""
         result = self.run(*arguments)
-        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (code, "", 1), result.output
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (code, "", 1), result.stderr
         return result.stderr
 
 

@@ -42,12 +42,11 @@ class OwnSet:
 
     def preimages(self, chunk: int) -> list[bytes]:
         """What a chunk's points are hashes of."""
-        real, ids = len(self._ids), self._ids
-        places = self._places(chunk).tolist()
-        return [
-            ids[place].encode("utf-8", "surrogatepass") if place < real else self._dummy(place - real)
-            for place in places
-        ]
+        return self._preimages(self._places(chunk))
+
+    def preimages_at(self, places: NDArray[np.int64]) -> list[bytes]:
+        """What the points at these places of the order are hashes of."""
+        return self._preimages(self._order[places])
 
     def blinded(self, chunk: int, salt: bytes, secret: int, executor: Executor) -> bytes:
         """A chunk of points, uncompressed SEC1."""
@@ -61,6 +60,13 @@ class OwnSet:
     def real(self) -> NDArray[np.bool_]:
         """(size,) bool: which places of the order hold ids and not dummies."""
         return self._order < len(self._ids)
+
+    def _preimages(self, elements: NDArray[np.uint32]) -> list[bytes]:
+        real, ids = len(self._ids), self._ids
+        return [
+            ids[one].encode("utf-8", "surrogatepass") if one < real else self._dummy(one - real)
+            for one in elements.tolist()
+        ]
 
     def _places(self, chunk: int) -> NDArray[np.uint32]:
         return self._order[chunk * self._chunk_ids : (chunk + 1) * self._chunk_ids]

@@ -26,11 +26,12 @@ from fedchain.alignment.chunks import (
 )
 from fedchain.alignment.matching import TAG_BYTES, Tags, Words, as_tags, repeats, tags_repeat
 from fedchain.alignment.ownset import OwnSet
+from fedchain.alignment.sizes import require_enough, require_padded
 from fedchain.compute.executor import Executor
 from fedchain.crypto import dleq, psi
 from fedchain.crypto.curve import COMPRESSED_BYTES
 from fedchain.crypto.points import PointArray
-from fedchain.errors import AlignmentError, InvalidPointError, ProofError, ProtocolViolationError
+from fedchain.errors import InvalidPointError, ProofError, ProtocolViolationError
 from fedchain.messages import BlindedIds, IdSet
 from fedchain.protocol import Checkpoint, Party, Send, Stage, gather, recall, receive
 from fedchain.types import PartyId
@@ -106,14 +107,14 @@ class Ring:
 
         The blinded ids go through checkpoints, so that they need no memory, and a restarted party finds them.
         """
-        self._check_size(self.me, len(self.own))
+        require_enough(self.me, len(self.own), self.min_rows)
         commitments: list[bytes] = []
         pending: tuple[int, Future[bytes]] | None = None
         chunks = chunk_count(len(self.own), self.chunk_ids)
         for chunk in range(chunks):
             kept = yield from recall(_own_name(chunk))
             if kept is not None:
-                commitments.append(_commitment(self.salt, self.index, chunk, kept))
+                commitments.append(points_commitment(self.salt, self.index, chunk, kept))
                 self._done += len(kept) // POINT_BYTES
                 continue
             work = self._pool.submit(self.own.blinded, chunk, self.salt, self.secret, self.executor)
@@ -135,7 +136,7 @@ class Ring:
         points = work.result()
         yield Checkpoint(_own_name(chunk), points)
         yield from self._progress(len(points) // POINT_BYTES)
-        return _commitment(self.salt, self.index, chunk, points)
+        return points_commitment(self.salt, self.index, chunk, points)
 
     def _check_header(self, party: PartyId, header: IdSet) -> None:
         if header.chunk_ids != self.chunk_ids:
@@ -144,18 +145,8 @@ class Ring:
             raise ProtocolViolationError(party, "committed to another number of chunks than its ids need")
         if len(header.blinding_key) != (COMPRESSED_BYTES if self.proven else 0):
             raise ProtocolViolationError(party, "announced no blinding key, or one that the job does not ask for")
-        if self.padding == "power_of_two" and header.count & (header.count - 1):
-            raise ProtocolViolationError(party, f"shows {header.count} ids, which is no power of two")
-        if isinstance(self.padding, int) and header.count % self.padding:
-            raise ProtocolViolationError(party, f"shows {header.count} ids, no multiple of {self.padding}")
-        self._check_size(party, header.count)
-
-    def _check_size(self, party: PartyId, count: int) -> None:
-        if count < self.min_rows:
-            raise AlignmentError(
-                f"party '{party}' brings {count} ids, the job asks for at least {self.min_rows} common ones: "
-                "refused before anything is compared; lower [alignment] min_rows if that is meant"
-            )
+        require_padded(party, header.count, self.padding)
+        require_enough(party, header.count, self.min_rows)
 
     def _check_keys(self) -> None:
         if not self.proven:
@@ -215,7 +206,7 @@ class Ring:
         if item.blindings == 1:
             commitments = self.headers[item.origin].commitments
             place = COMMITMENT_BYTES * item.chunk
-            found = _commitment(self.salt, item.origin, item.chunk, message.points)
+            found = points_commitment(self.salt, item.origin, item.chunk, message.points)
             if found != commitments[place : place + COMMITMENT_BYTES]:
                 raise ProtocolViolationError(
                     self.preceding, f"chunk {item.chunk} of its blinded ids is not the one that it committed to"
@@ -379,6 +370,7 @@ def _item_name(item: Item) -> str:
     return f"psi_passed_{item.chunk}_{item.blindings}"
 
 
-def _commitment(salt: bytes, origin: int, chunk: int, points: bytes) -> bytes:
+def points_commitment(salt: bytes, origin: int, chunk: int, points: bytes) -> bytes:
+    """Digest of a chunk of a party's once blinded ids, in the run with that session salt."""
     head = b"fedchain-psi-chunk-1" + salt + origin.to_bytes(4, "big") + chunk.to_bytes(4, "big")
     return hashlib.sha256(head + points).digest()

@@ -1,6 +1,14 @@
 """The only home of wire types: the envelope, one module per flow, and the canonical codec."""
 
-from fedchain.messages.alignment import BlindedIds, IdSet, PublicKey
+from fedchain.messages.alignment import (
+    AskingSet,
+    BlindedIds,
+    CachedChunk,
+    CachedSet,
+    IdSet,
+    Matches,
+    PublicKey,
+)
 from fedchain.messages.base import Message, decode, encode, kind_of
 from fedchain.messages.envelope import Envelope
 from fedchain.messages.evaluation import Contribution, ShardDigest
@@ -15,13 +23,17 @@ from fedchain.messages.training import (
 )
 
 __all__ = [
+    "AskingSet",
     "BlindedIds",
+    "CachedChunk",
+    "CachedSet",
     "Contribution",
     "Envelope",
     "Gradients",
     "Histogram",
     "IdSet",
     "LeafWeights",
+    "Matches",
     "Message",
     "Partition",
     "PredictAnswer",

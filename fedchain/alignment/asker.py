@@ -113,9 +113,7 @@ def _is_whole(shelf: Shelf, cached: CachedSet) -> bool:
     return all(shelf.get(_chunk_name(chunk)) is not None for chunk in chunks)
 
 
-def _blind(
-    run: CachedRun, own: OwnSet, origin: int, salt: bytes, secret: int, progress: _Progress
-) -> Party[bytes]:
+def _blind(run: CachedRun, own: OwnSet, origin: int, salt: bytes, secret: int, progress: _Progress) -> Party[bytes]:
     """Blind the own set into checkpoints; its commitments."""
     yield Stage("align", 0, progress.total, f"blinding {len(run.ids)} ids")
     commitments = b""
@@ -173,9 +171,7 @@ def _evaluated(
                 assert sent is not None
                 try:
                     inputs = PointArray.from_sec1(sent, count, run.me)
-                    dleq.verify(
-                        key, inputs, points, message.proof, run.context(b"evaluated", chunk), run.executor
-                    )
+                    dleq.verify(key, inputs, points, message.proof, run.context(b"evaluated", chunk), run.executor)
                 except ProofError as error:
                     raise ProtocolViolationError(run.holder, f"evaluated ids: {error}") from error
             found = psi.tags(psi.blind(points, inverse, run.executor)).tobytes()

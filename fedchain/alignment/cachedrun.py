@@ -117,9 +117,7 @@ class CachedRun:
         """What a proof is bound to."""
         return b"fedchain-psi-cached-1" + self.session + what + number.to_bytes(4, "big")
 
-    def finish(
-        self, rows: NDArray[np.int64], tags: bytes, sizes: tuple[int, int], done: int
-    ) -> Party[Aligned]:
+    def finish(self, rows: NDArray[np.int64], tags: bytes, sizes: tuple[int, int], done: int) -> Party[Aligned]:
         """Order the common rows and declare them.
 
         Args:

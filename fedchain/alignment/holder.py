@@ -1,4 +1,4 @@
-"""The holder's side of an alignment with a cached set (`cached`): evaluates the asker's points under its epoch's key."""
+"""The holder of a cached set (`cached`): evaluates the asker's points under the key of its set epoch."""
 
 from __future__ import annotations
 

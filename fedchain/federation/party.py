@@ -12,12 +12,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchain.alignment.chunks import chunk_ids_within
-from fedchain.alignment.psi import Admit, Aligned, align
+from fedchain.alignment.psi import Admit, Aligned
+from fedchain.alignment.shelf import CachedSets
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.crypto.dlog import DlogTable
@@ -25,6 +24,7 @@ from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
 from fedchain.errors import DataError
+from fedchain.federation.aligning import aligned_rows
 from fedchain.federation.checkpoint import Checkpoint as WarmStart
 from fedchain.federation.checkpoint import checkpoint_of, require_announced
 from fedchain.federation.keys import JobKeys, exchange_keys
@@ -38,7 +38,7 @@ from fedchain.messages import Contribution, ShardDigest
 from fedchain.model.leaf_mask import Bits, leaf_bits
 from fedchain.model.link import predictions
 from fedchain.model.shard import Shard, Tree, model_digest
-from fedchain.protocol import Checkpoint, Keep, Party, RecordContribution, Send, Stage, gather, recall, receive
+from fedchain.protocol import Keep, Party, RecordContribution, Send, Stage, gather, receive
 from fedchain.training.boosting.active import ActiveTrainer, Labelled
 from fedchain.training.boosting.metrics import EarlyStopping, default_metric, metric_of
 from fedchain.training.boosting.objectives import Objective, objective_of
@@ -50,7 +50,6 @@ from fedchain.training.boosting.start import ActiveStart, PassiveStart
 from fedchain.types import PartyId, Role
 
 EVALUATION = "evaluation"
-ALIGNED = "aligned"
 CONTRIBUTION_STEP, SHARD_STEP = 3, 4
 
 
@@ -85,6 +84,7 @@ def job_party(
     checkpoint: Shard | None = None,
     fill_pools: bool = False,
     admit: Admit | None = None,
+    cached_sets: CachedSets | None = None,
 ) -> Party[JobOutcome]:
     """One party's whole job.
 
@@ -98,6 +98,7 @@ def job_party(
         fill_pools: make masks and encryptions of zero for the next round in idle time (`pools`): worth it for a party
             that waits for others on a machine of its own.
         admit: looks at the size of each peer's set before any of its ids is blinded here, and raises to refuse it.
+        cached_sets: where a cached set is kept for later jobs, where the job has one; None: in memory, for this job.
 
     Raises:
         CheckpointError: the checkpoint is missing, is another one, or does not fit the job.
@@ -119,7 +120,7 @@ def job_party(
         id_rules=spec.alignment.rules.digest,
     )
     require_announced(spec.warm_start.model, keys.checkpoints)
-    aligned = yield from _aligned(spec, me, table, keys.sealing.salt, executor, admit)
+    aligned = yield from aligned_rows(spec, me, table.ids, keys.sealing, executor, admit, cached_sets)
     rows = table.rows_of(aligned.ids)
     weights = None if table.weight is None else table.weight[rows]  # the active party's own: they reach no other sketch
     mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights) if continued is None else continued.mapper
@@ -129,30 +130,6 @@ def job_party(
             raise DataError(f"{table.source}: the active party needs labels")
         return (yield from job.run_active(table.label[rows], weights, dlog))
     return (yield from job.run_passive())
-
-
-def _aligned(
-    spec: JobSpec, me: PartyId, table: Table, salt: bytes, executor: Executor, admit: Admit | None
-) -> Party[Aligned]:
-    """Align, unless that was done before a restart."""
-    kept = yield from recall(ALIGNED)
-    if kept is not None:
-        return msgspec.msgpack.decode(kept, type=Aligned)
-    rules = spec.alignment
-    aligned = yield from align(
-        me,
-        spec.names,
-        table.ids,
-        salt,
-        min_rows=rules.min_rows,
-        executor=executor,
-        admit=admit,
-        pad_to=rules.pad_to,
-        proven_blinding=rules.proven_blinding,
-        chunk_ids=chunk_ids_within(spec.policy.max_payload_bytes),
-    )
-    yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
-    return aligned
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fedchain.data.idrules import DEFAULT_RULES, MAX_PARTS, IdRules
+from fedchain.data.idrules import MAX_PARTS
 from fedchain.data.label import LabelType
-from fedchain.data.selection import DuplicatePolicy
 from fedchain.errors import ConfigError, MessageError
-from fedchain.federation.idspec import IdPartSpec, PartName
-from fedchain.messages.alignment import MAX_IDS
+from fedchain.federation.alignspec import Alignment
+from fedchain.federation.idspec import PartName
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
@@ -95,39 +94,6 @@ class Holdout(_Section):
 
     fraction: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.2
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**32)] = 42
-
-
-class Alignment(_Section):
-    """`[alignment]`: private set intersection by ECDH over secp256k1.
-
-    Attributes:
-        protocol: how.
-        min_rows: with fewer common ids the job stops.
-        duplicates: what becomes of a party's rows that repeat an id (`fedchain.data.duplicates`).
-        parts: what an id consists of, in this order; empty: one column, trimmed, whole numbers without zeros.
-        pad_to: hide the exact size of each set: show the next multiple of this number, or the next power of two.
-        proven_blinding: every party proves that it blinded all of the others' ids with one secret.
-    """
-
-    protocol: Literal["ecdh"] = "ecdh"
-    min_rows: Annotated[int, Field(strict=True, ge=2)] = 100
-    duplicates: DuplicatePolicy = "error"
-    parts: Annotated[tuple[IdPartSpec, ...], Field(max_length=MAX_PARTS)] = ()
-    pad_to: Annotated[int, Field(strict=True, ge=2, le=MAX_IDS)] | Literal["power_of_two"] | None = None
-    proven_blinding: Annotated[bool, Field(strict=True)] = False
-
-    @field_validator("parts")
-    @classmethod
-    def _parts_are_distinct(cls, parts: tuple[IdPartSpec, ...]) -> tuple[IdPartSpec, ...]:
-        names = [part.name for part in parts]
-        if len(set(names)) != len(names):
-            raise ValueError("two parts have the same name")
-        return parts
-
-    @property
-    def rules(self) -> IdRules:
-        """How ids are spelled."""
-        return IdRules(tuple(part.part for part in self.parts)) if self.parts else DEFAULT_RULES
 
 
 class Stopping(_Section):
@@ -254,6 +220,7 @@ class JobSpec(_Section):
             raise ValueError('exactly one party has role = "active"')
         if self.active.positive is not None and self.algorithm.objective != "binary":
             raise ValueError("positive goes with objective 'binary' alone")
+        self._cached_set_is_sound(names)
         if self.holdout.fraction + self.stopping.validates >= 1:
             raise ValueError("holdout fraction and validation_fraction leave no row to train on")
         for party in self.parties:
@@ -264,6 +231,17 @@ class JobSpec(_Section):
             except ConfigError as error:
                 raise ValueError(f"stopping.metric: {error}") from error
         return self
+
+    def _cached_set_is_sound(self, names: list[str]) -> None:
+        cached = self.alignment.cached
+        if cached is None:
+            return
+        if cached not in names:
+            raise ValueError(f"alignment.cached is '{cached}', which is no party of the job: {', '.join(names)}")
+        if len(names) != 2:
+            raise ValueError(
+                f"alignment.cached goes with two parties, the job has {len(names)}; remove it, and all align in a ring"
+            )
 
     @property
     def label_type(self) -> LabelType:

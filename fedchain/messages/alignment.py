@@ -149,8 +149,8 @@ class Matches(Message, frozen=True):
     Attributes:
         first: how many came in earlier pieces.
         total: in all pieces.
-        sealed: positions in the cached set, ascending, 4 bytes each; where the job wants blindings proven, the places of
-            the same ids in the asker's set after them; and 16 bytes more; sealed under a key of this job and this pair.
+        sealed: positions in the cached set, ascending, 4 bytes each; where the job wants blindings proven, the places
+            of the same ids in the asker's set after them; and 16 bytes more; sealed as in `CachedChunk`.
         proof: that the asker's blinded ids at these places are the ids at these positions (64 bytes), where the job
             wants that and the piece has any; else empty.
     """

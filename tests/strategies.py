@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from fedchain.data.ids import normalize_id
 from fedchain.messages import (
+    AskingSet,
     BlindedIds,
+    CachedChunk,
+    CachedSet,
     Contribution,
     Gradients,
     Histogram,
     IdSet,
     LeafWeights,
+    Matches,
     Message,
     Partition,
     PredictAnswer,
@@ -165,14 +169,18 @@ def messages() -> Strategy[Message]:
     blob, exact = st.binary(max_size=300), st.binary(min_size=32, max_size=32)
     nodes = st.lists(st.integers(0, 2**20), max_size=8).map(tuple)
     groups = st.tuples(st.binary(max_size=127), st.integers(0, 2))
-    small, rows = st.integers(0, 2**31), st.integers(1, 2**24)
+    small, rows, counts = st.integers(0, 2**31), st.integers(1, 2**24), st.integers(1, 2**20)
     e6 = st.integers(-(2**63), 2**63 - 1)
     return st.one_of(
         st.builds(PublicKey, exact, exact, st.binary(max_size=33 * 64), st.booleans(), st.binary(max_size=32), exact),
         st.builds(
             BlindedIds, st.integers(0, 7), st.integers(1, 8), st.integers(0, 20_000_000), blob, st.binary(max_size=64)
         ),
-        st.builds(IdSet, st.integers(1, 2**20), st.integers(1, 2**20), blob, st.binary(max_size=33)),
+        st.builds(IdSet, counts, counts, blob, st.binary(max_size=33)),
+        st.builds(CachedSet, exact, exact, counts, counts, blob, st.binary(min_size=33, max_size=33)),
+        st.builds(AskingSet, exact, counts, counts, blob, st.binary(max_size=33), st.booleans()),
+        st.builds(CachedChunk, st.integers(0, 2**16), blob),
+        st.builds(Matches, st.integers(0, 2**20), st.integers(0, 2**20), blob, st.binary(max_size=64)),
         st.builds(Gradients, blob, blob, small.filter(bool), blob),
         st.builds(Histogram, nodes, st.lists(st.lists(groups, max_size=4).map(tuple), max_size=4).map(tuple), blob),
         st.builds(Split, st.lists(_split_nodes(), max_size=8).map(tuple)),

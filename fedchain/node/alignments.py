@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from fedchain.chain import AlignmentDeclared, ChainEvent, JobProposed, UplinkJud
 from fedchain.chain.reads import BLOCKS_PER_QUERY
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
-from fedchain.messages import IdSet, decode
+from fedchain.messages import AskingSet, CachedSet, IdSet, decode
 from fedchain.node.admission import DAY_SECONDS
 from fedchain.types import JobId, Kind, Reason
 
@@ -130,7 +131,7 @@ def own_set_size(event: UplinkJudged) -> int | None:
     envelope = event.envelope
     if envelope.kind is not Kind.BLINDED_IDS or envelope.round != 0 or envelope.step != HEADER_STEP:
         return None
-    try:
-        return decode(event.payload, IdSet).count
-    except MessageError:
-        return None  # its peers name it, and go on no further
+    for message_type in (IdSet, CachedSet, AskingSet):
+        with contextlib.suppress(MessageError):
+            return decode(event.payload, message_type).count
+    return None  # its peers name it, and go on no further

@@ -1,9 +1,10 @@
 """A node's folder in one encrypted archive: what cannot be had again, and nothing else.
 
 In it: node.toml, keystore (and the one of a key rotation that is under way), certificate and its key, encryption key,
-the deployment file where it lies inside, the state file, and what the node keeps of its jobs (journals, shards,
-sessions, reports); payload files where asked for. Not in it: the keystore's passphrase, so that an archive and its
-passphrase alone are not the node's account; and the table.
+the deployment file where it lies inside, the state file, the counts of evaluations, and what the node keeps of its jobs
+(journals, shards, sessions, reports); payload files where asked for. Not in it: the keystore's passphrase, so that an
+archive and its passphrase alone are not the node's account; the table; and set epochs with their keys, which are made
+anew.
 
 The node may run. Journals are copied before the state file: a restored party then goes on from a checkpoint that is not
 later than the record of what it has sent, and sends the recorded bytes again. The state file is copied through SQLite's
@@ -30,6 +31,7 @@ from fedchain.errors import ConfigError
 from fedchain.node.archive import ArchiveWriter
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig, load_config
+from fedchain.node.evaluations import EVALUATIONS
 from fedchain.node.key_files import staged_keystore
 from fedchain.node.manifest import NAME, FileEntry, Manifest
 
@@ -90,12 +92,13 @@ def _write(
         for path in _files_below(state / JOBS):
             with contextlib.suppress(FileNotFoundError):  # a job has ended, and its journal was deleted
                 entries[path.relative_to(base).as_posix()] = _add(tar, base, path)
-        if (state / STATE_FILE).exists():
-            with tempfile.TemporaryDirectory(prefix="fedchain-backup-", dir=state) as scratch:
-                copy = Path(scratch) / STATE_FILE
-                _snapshot(state / STATE_FILE, copy)
-                name = (state / STATE_FILE).relative_to(base).as_posix()
-                entries[name] = _add_as(tar, name, copy)
+        for file in (STATE_FILE, EVALUATIONS):
+            if (state / file).exists():
+                with tempfile.TemporaryDirectory(prefix="fedchain-backup-", dir=state) as scratch:
+                    copy = Path(scratch) / file
+                    _snapshot(state / file, copy)
+                    name = (state / file).relative_to(base).as_posix()
+                    entries[name] = _add_as(tar, name, copy)
         for kind in PAYLOADS if with_payloads else ():
             for path in _files_below(state / kind):
                 with contextlib.suppress(FileNotFoundError):

@@ -235,11 +235,18 @@ class AlignmentSection(_Section):
         max_runs_per_peer_and_day: jobs with a peer on the roster that this node aligns within 24 hours.
         min_set_size: a peer's set of fewer ids is refused.
         max_size_ratio: so is one that is so many times smaller than the own set.
+        hold_cached_sets: whether a job may name this node in `[alignment] cached`: then its ids are blinded under one
+            key for all jobs with that peer in an epoch.
+        epoch_days: how long such a key, and a peer's cached set, are kept at most.
+        max_evaluations_per_epoch: ids of a peer that this node evaluates within `epoch_days`, whatever the job.
     """
 
     max_runs_per_peer_and_day: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 100
     min_set_size: Annotated[int, Field(strict=True, ge=1, le=20_000_000)] = 20
     max_size_ratio: Annotated[int, Field(strict=True, ge=1, le=20_000_000)] = 1000
+    hold_cached_sets: Annotated[bool, Field(strict=True)] = False
+    epoch_days: Annotated[float, Field(gt=0, le=366)] = 7.0
+    max_evaluations_per_epoch: Annotated[int, Field(strict=True, ge=1, le=2**40)] = 1_000_000
 
 
 class NodeConfig(_Section):

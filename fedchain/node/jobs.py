@@ -43,6 +43,7 @@ from fedchain.node.jobfiles import JobFiles
 from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
+from fedchain.node.setepochs import SetEpochs
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
 
@@ -108,6 +109,7 @@ class Jobs:
         self._address = address
         self._executor = executor
         self._board = board
+        self._set_epochs = SetEpochs(config.state.folder, config.alignment)
         self._admission = Admission(config.alignment, exchange.consortium, exchange.state.jobs, address)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -129,6 +131,7 @@ class Jobs:
             ConfigError: one of them belongs to another version of the contracts.
         """
         state, consortium = self._exchange.state, self._exchange.consortium
+        self._set_epochs.sweep()
         for record in state.jobs():
             if record.status not in ("proposed", "running"):
                 if JobFiles(self._config.state.folder, record.job_id).journal.exists:
@@ -227,6 +230,7 @@ class Jobs:
         try:
             me = PartyId(self._config.name)
             until = time.monotonic() + _OUTAGE_SECONDS
+            self._set_epochs.require_willing(spec, me)
             admit = partial(self._admission.admit, record.job_id, parties)
             through_outages(admit, lambda: None, until, "counting alignments")
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it
@@ -264,6 +268,11 @@ class Jobs:
             }
             files.save(spec, outcome, extra)
 
+        def admit_set(peer: PartyId, size: int, own: int) -> None:
+            require_size(self._config.alignment, peer, size, own)
+            if spec.alignment.cached == me:
+                self._set_epochs.charge(record.job_id, peer, size)
+
         def party() -> Party[JobOutcome]:
             return job_party(
                 spec,
@@ -273,7 +282,8 @@ class Jobs:
                 dlog=dlog,
                 checkpoint=checkpoint,
                 fill_pools=self._config.jobs.fill_pools,
-                admit=partial(require_size, self._config.alignment),
+                admit=admit_set,
+                cached_sets=self._set_epochs.of_job(record.job_id, journal),
             )
 
         outcome = run_job(party, channel, on_stage, keep, journal)
@@ -342,6 +352,7 @@ class Jobs:
     def _clear(self, job_id: JobId) -> None:
         """Delete what a job needed while it ran. The journal goes last: where it is gone, all is."""
         self._exchange.forget(job_id)
+        self._set_epochs.release(job_id)
         JobFiles(self._config.state.folder, job_id).journal.forget()
 
     def _show(self, job_id: JobId, name: str, status: str, error: str = "") -> None:

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 import fedchain.messages as exported
 from fedchain.errors import MessageError
 from fedchain.messages import (
+    AskingSet,
     BlindedIds,
+    CachedChunk,
+    CachedSet,
     Contribution,
     Gradients,
     Histogram,
     IdSet,
     LeafWeights,
+    Matches,
     Message,
     Partition,
     PredictAnswer,
@@ -35,12 +39,16 @@ from fedchain.types import Kind
 from tests.strategies import messages
 
 TYPES: list[type[Message]] = [
+    AskingSet,
     BlindedIds,
+    CachedChunk,
+    CachedSet,
     Contribution,
     Gradients,
     Histogram,
     IdSet,
     LeafWeights,
+    Matches,
     Partition,
     PredictAnswer,
     PredictRequest,
@@ -50,11 +58,14 @@ TYPES: list[type[Message]] = [
 ]
 
 
-def test_every_kind_has_one_message_type_and_blinded_ids_their_commitment_beside() -> None:
+ALIGNMENT = (IdSet, CachedSet, AskingSet, CachedChunk, Matches)
+
+
+def test_every_kind_has_one_message_type_and_blinded_ids_those_around_them() -> None:
     found = {one for one in vars(exported).values() if inspect.isclass(one) and issubclass(one, Message)} - {Message}
     assert found == set(TYPES)
-    assert sorted(kind_of(one) for one in TYPES if one is not IdSet) == sorted(Kind)
-    assert kind_of(IdSet) is Kind.BLINDED_IDS
+    assert sorted(kind_of(one) for one in TYPES if one not in ALIGNMENT) == sorted(Kind)
+    assert {kind_of(one) for one in ALIGNMENT} == {Kind.BLINDED_IDS}
     assert kind_of(PredictAnswer) is Kind.PREDICT_ANSWER
 
 

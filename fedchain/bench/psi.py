@@ -6,7 +6,7 @@ import os
 import random
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -119,7 +119,7 @@ def run(bench: PsiBench, on_run: Callable[[str], None] = lambda line: None) -> B
             },
         )
         after = ask("floor", lambda name: {"points": points})
-        _check_orders(bench, names, folder)
+        check_orders(bench.common, names, folder)
     load = load_average()
     settings = {**asdict(bench), "threads": bench.workers, "cores": available_cores(), "load_average": load}
     return BenchReport(settings, _metrics(bench, ran, [*before.values()], [*after.values()], points))
@@ -172,11 +172,17 @@ def table(benches: list[PsiBench], on_run: Callable[[str], None] = lambda line: 
 
 
 def _write_tables(bench: PsiBench, names: list[str], folder: Path) -> dict[str, Path]:
+    counts = dict.fromkeys(names, bench.rows)
+    return write_tables(counts, bench.common, folder)
+
+
+def write_tables(counts: Mapping[str, int], common: int, folder: Path) -> dict[str, Path]:
+    """A CSV file of ids for each party, in a folder of its own: `common` that all have, the others its own."""
     shuffle = random.Random(1).shuffle
     tables = {}
-    for number, name in enumerate(names):
-        own = range((number + 1) * MAX_ROWS, (number + 1) * MAX_ROWS + bench.rows - bench.common)
-        ids = [f"customer-{one:08d}" for one in (*range(bench.common), *own)]
+    for number, (name, count) in enumerate(counts.items()):
+        own = range((number + 1) * MAX_ROWS, (number + 1) * MAX_ROWS + count - common)
+        ids = [f"customer-{one:08d}" for one in (*range(common), *own)]
         shuffle(ids)
         (folder / name).mkdir()
         tables[name] = folder / name / "table.csv"
@@ -188,9 +194,14 @@ def _write_tables(bench: PsiBench, names: list[str], folder: Path) -> dict[str, 
     return tables
 
 
-def _check_orders(bench: PsiBench, names: list[str], folder: Path) -> None:
-    expected = [f"customer-{one:08d}\n" for one in range(bench.common)]
+def check_orders(common: int, names: Iterable[str], folder: Path) -> None:
+    """Compare each party's file of aligned ids with the plain intersection.
+
+    Raises:
+        AlignmentError: it is another one.
+    """
+    expected = [f"customer-{one:08d}\n" for one in range(common)]
     for name in names:
         with (folder / name / "order.txt").open(encoding="utf-8") as file:
             if file.readlines() != expected:
-                raise AlignmentError(f"{name} did not find the {bench.common} ids that all have, in their order")
+                raise AlignmentError(f"{name} did not find the {common} ids that all have, in their order")

@@ -30,7 +30,7 @@ T = TypeVar("T")
 UNSENT = 4
 """Messages that wait for one peer before a party waits itself: so no party runs ahead of the others."""
 
-WAIT_SECONDS = 600.0
+WAIT_SECONDS = 3600.0
 _HEAD = struct.Struct("<IBI")  # step, whether for all, bytes
 _Slot = tuple[PartyId, int, bool]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import time
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedchain.alignment.cached import align_cached
+from fedchain.alignment.cachedset import CACHED_CHUNK_IDS
 from fedchain.alignment.psi import align
 from fedchain.bench.exchange_child import serve
 from fedchain.bench.memory import peak_memory_mb
@@ -16,8 +19,10 @@ from fedchain.bench.psi_link import Link, run_party
 from fedchain.compute.executor import Executor
 from fedchain.crypto import psi
 from fedchain.data.csv import read_table
+from fedchain.node.config import AlignmentSection
 from fedchain.node.journal import Journal
-from fedchain.types import PartyId
+from fedchain.node.setepochs import SetEpochs
+from fedchain.types import JobId, PartyId
 
 
 class PsiParty:
@@ -54,22 +59,51 @@ class PsiParty:
         psi.blind(hashed, psi.random_secret(), self._executor)
         return {"seconds": time.monotonic() - begun, "cpu_seconds": time.process_time() - cpu}
 
-    def run(self, table: str, salt: str, min_rows: int, pad_to: int | str | None, proven: bool) -> dict[str, Any]:
-        """Align: from the opening of the table's file to the file of the aligned ids, synced to the disk."""
+    def run(
+        self,
+        table: str,
+        salt: str,
+        min_rows: int,
+        pad_to: int | str | None,
+        proven: bool,
+        job: str = "job",
+        holder: str | None = None,
+    ) -> dict[str, Any]:
+        """Align: from the opening of the table's file to the file of the aligned ids, synced to the disk.
+
+        Args:
+            table: the party's.
+            salt: of the session, hex.
+            min_rows, pad_to, proven: as in a job.
+            job: name of the journal's folder.
+            holder: whose set is cached; kept between processes as a node keeps it.
+        """
         begun, cpu = time.monotonic(), time.process_time()
         ids = read_table(Path(table), id_column="id", features=()).ids
         read = time.monotonic()
-        party = align(
-            self._name,
-            self._roster,
-            ids,
-            bytes.fromhex(salt),
-            min_rows=min_rows,
-            executor=self._executor,
-            pad_to=pad_to,
-            proven_blinding=proven,
-        )
-        aligned = run_party(party, self._link, Journal(self._folder / "job" / "journal"))
+        journal, session = Journal(self._folder / job / "journal"), bytes.fromhex(salt)
+        common: dict[str, Any] = {
+            "min_rows": min_rows,
+            "executor": self._executor,
+            "pad_to": pad_to,
+            "proven_blinding": proven,
+        }
+        if holder is None:
+            party = align(self._name, self._roster, ids, session, **common)
+        else:
+            epochs = SetEpochs(self._folder / "state", AlignmentSection(hold_cached_sets=True))
+            party = align_cached(
+                self._name,
+                self._roster,
+                ids,
+                session,
+                holder=PartyId(holder),
+                pair_key=lambda purpose: hashlib.sha256(session + purpose).digest(),  # it stands in for a job's keys
+                sets=epochs.of_job(JobId(job), journal),
+                cached_chunk_ids=CACHED_CHUNK_IDS,
+                **common,
+            )
+        aligned = run_party(party, self._link, journal)
         with (self._folder / "order.txt").open("w", encoding="utf-8") as file:
             file.writelines(f"{one}\n" for one in aligned.ids)
             file.flush()

@@ -238,19 +238,37 @@ def psi(
         str | None, typer.Option("--pad-to", metavar="N", help="As in a job file: a number, or power_of_two.")
     ] = None,
     proven: Annotated[bool, typer.Option("--proven", help="With proven blindings, as in a job file.")] = False,
+    cached_rows: Annotated[
+        int | None,
+        typer.Option(
+            "--cached-rows", metavar="N", help="Ids of a larger side whose set is cached; --rows are the smaller one's."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Seconds and memory of an alignment between real party processes, beside its curve multiplications alone.
 
+    With --cached-rows: two jobs of a set epoch, beside the ring over the same two sets.
+
     Example: fedchain bench psi --rows 100000 --parties 2 --json
 
     Example: fedchain bench psi --rows 10000,100000,1000000
+
+    Example: fedchain bench psi --rows 20000 --cached-rows 1000000 --json
     """
     from fedchain.bench.psi import PsiBench, run, table
 
     padding = int(pad_to) if pad_to is not None and pad_to.isdecimal() else pad_to
     if not (padding is None or padding == "power_of_two" or (isinstance(padding, int) and padding > 1)):
         raise ConfigError(f"--pad-to {pad_to}: choose a number from 2, or power_of_two")
+    if cached_rows is not None:
+        from fedchain.bench import psi_cached
+
+        if parties != "2" or not rows.isdecimal():
+            raise ConfigError("--cached-rows goes with two parties and one number of --rows, the smaller side's")
+        cached = psi_cached.CachedPsiBench(int(rows), cached_rows, overlap, threads, padding, proven)
+        _print(psi_cached.run(cached, note), as_json)
+        return
     benches = [
         PsiBench(count, several, overlap, threads, padding, proven)
         for several in _numbers("--parties", parties)

@@ -131,7 +131,8 @@ def own_set_size(event: UplinkJudged) -> int | None:
     envelope = event.envelope
     if envelope.kind is not Kind.BLINDED_IDS or envelope.round != 0 or envelope.step != HEADER_STEP:
         return None
-    for message_type in (IdSet, CachedSet, AskingSet):
+    types: tuple[type[IdSet | CachedSet | AskingSet], ...] = (IdSet, CachedSet, AskingSet)
+    for message_type in types:
         with contextlib.suppress(MessageError):
             return decode(event.payload, message_type).count
     return None  # its peers name it, and go on no further

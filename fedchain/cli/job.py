@@ -225,6 +225,7 @@ def show(
             ("objective", spec.algorithm.objective),
             ("least common rows", spec.alignment.min_rows),
             ("repeated ids", spec.alignment.duplicates),
+            ("cached set", "none" if spec.alignment.cached is None else f"of {spec.alignment.cached}"),
             ("id rules digest", found.id_rules_digest),
         ],
     )

@@ -6,8 +6,10 @@ import json
 import stat
 
 import pytest
+from typer.testing import CliRunner
 
 from fedchain.chain import Consortium, FaultRecorded, UplinkJudged
+from fedchain.cli.main import app
 from fedchain.errors import MessageError
 from fedchain.messages import AskingSet, BlindedIds, CachedChunk, CachedSet, Matches, Message, decode
 from fedchain.node.alignments import read_alignments
@@ -88,6 +90,15 @@ def test_jobs_of_one_epoch_send_the_cached_set_once_and_no_fault_is_proven(
     (epoch,) = epochs.epochs()
     assert (epoch.peer, epoch.ids, epoch.is_whole, epoch.jobs) == (bank.name, 160, True, ())
     assert epochs.evaluations.used(PartyId(bank.name), 1) == 300
+
+    where = ("alignment", "epochs", "--node", str(operator.config.folder))
+    shown = CliRunner().invoke(app, [*where, "--json"])
+    assert shown.exit_code == 0, shown.output
+    (line,) = json.loads(shown.stdout)["epochs"]
+    assert (line["peer"], line["epoch"], line["ids"], line["evaluations"]) == (bank.name, epoch.salt, 160, 300)
+    table = CliRunner(env={"COLUMNS": "240"}).invoke(app, [*where])
+    assert "300 of 1000000" in table.stdout, "as node.toml has it"
+    assert (line["jobs"], line["is_whole"]) == ([], True)
 
     with operator.client() as client:
         third = client.submit(cached_job(names, "third"))

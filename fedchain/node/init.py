@@ -72,6 +72,10 @@ accept = "all"
 # max_runs_per_peer_and_day = 100
 # min_set_size = 20
 # max_size_ratio = 1000
+# Whether a job may have this party's ids blinded under one key for days, and how many ids a peer may ask for then.
+# hold_cached_sets = false
+# epoch_days = 7.0
+# max_evaluations_per_epoch = 1000000
 
 [metrics]
 {metrics_port:<32} # Prometheus metrics at this port; default: none

@@ -439,3 +439,27 @@ def test_columns_of_the_parts_are_the_nodes_then_the_jobs_then_of_the_parts_own_
 )
 def test_parts_that_do_not_fit_are_refused(old: str, new: str, words: str) -> None:
     assert words in problem(COMPOSITE.replace(old, new))
+
+
+CACHED = JOB.replace("min_rows = 10", 'min_rows = 10\ncached = "operator"')
+
+
+def test_a_job_may_name_the_party_whose_set_is_cached() -> None:
+    spec = JobSpec.from_toml_text(CACHED)
+    assert spec.alignment.cached == "operator"
+    assert JobSpec.from_bytes(spec.to_bytes()) == spec
+    assert problem(CACHED.replace('cached = "operator"', 'cached = "nobody"')) == (
+        "job.toml: key 'top level': alignment.cached is 'nobody', which is no party of the job: bank, operator"
+    )
+    third = '\n[[parties]]\nname = "shop"\nrole = "passive"\n'
+    assert "alignment.cached goes with two parties, the job has 3; remove it" in problem(CACHED + third)
+
+
+def test_a_job_without_a_cached_set_has_the_bytes_that_it_had_before_there_were_any() -> None:
+    """Else finished jobs could not be read any more, and two releases would not agree on a digest."""
+    spec = JobSpec.from_toml_text(JOB)
+    assert b'"cached"' not in spec.to_bytes()
+    assert b'"cached":"operator"' in JobSpec.from_toml_text(CACHED).to_bytes()
+    assert set(json.loads(spec.to_bytes())["alignment"]) == {
+        "protocol", "min_rows", "duplicates", "parts", "pad_to", "proven_blinding"
+    }  # fmt: skip

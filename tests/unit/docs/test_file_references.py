@@ -23,7 +23,7 @@ REFERENCE = ROOT / "docs" / "reference"
 MODELS: dict[str, type[BaseModel]] = {"job.md": JobSpec, "node.md": NodeConfig}
 SECTIONS = [(page, title, keys) for page, model in MODELS.items() for title, keys in sections(model)]
 
-EXCLUDED_BY_OTHERS = {"classes", "max_leaves"}
+EXCLUDED_BY_OTHERS = {"cached", "classes", "max_leaves"}
 """Keys that cannot stand in an example beside all others."""
 
 

@@ -29,7 +29,7 @@ from fedchain.crypto import dleq, psi
 from fedchain.crypto.curve import ORDER
 from fedchain.crypto.points import PointArray
 from fedchain.crypto.seal import seal_for_pair
-from fedchain.errors import ProofError, ProtocolViolationError
+from fedchain.errors import AlignmentError, ProofError, ProtocolViolationError
 from fedchain.messages import AskingSet, BlindedIds, CachedChunk, CachedSet, Matches, encode
 from fedchain.protocol import Checkpoint, Party, Send, Stage, recall, receive, remember
 from fedchain.types import PartyId
@@ -193,7 +193,11 @@ def _send_own(run: CachedRun, origin: int, chunk: int, chunks: int) -> Party[Non
 def _chunks(run: CachedRun, shelf: Shelf, cached: CachedSet) -> Iterator[bytes]:
     for chunk in range(chunk_count(cached.count, cached.chunk_ids)):
         tags = shelf.get(_chunk_name(chunk))
-        assert tags is not None, "taken before"
+        if tags is None:
+            raise AlignmentError(
+                f"the cached set of party '{run.holder}', which this job began with, is lost at party '{run.me}'; abort "
+                "the job and submit it again"
+            )
         yield tags
 
 
@@ -210,18 +214,14 @@ def _tell(
     for piece in range(max(1, chunk_count(total, size))):
         cut = slice(piece * size, (piece + 1) * size)
         step = matches_step(piece, chunk_count(len(own), run.chunk_ids))
-        name = f"psi_matches_{piece}"
-        proof = yield from recall(name)
         plain = positions[cut].astype("<u4").tobytes()
         if run.proven:
             plain += places[cut].astype("<u4").tobytes()
-        if proof is None:
-            proof = b""
-            if run.proven and len(places[cut]):
-                inputs = psi.hash_to_curve(own.preimages_at(places[cut]), cached.salt, run.executor)
-                outputs = psi.blind(inputs, secret, run.executor)
-                proof = dleq.prove(secret, inputs, outputs, run.context(b"matches", piece), run.executor)
-            yield Checkpoint(name, proof)  # before it is sent: a proof made again would be another one
+        proof = b""
+        if run.proven and len(places[cut]):
+            inputs = psi.hash_to_curve(own.preimages_at(places[cut]), cached.salt, run.executor)
+            outputs = psi.blind(inputs, secret, run.executor)
+            proof = dleq.prove(secret, inputs, outputs, run.context(b"matches", piece), run.executor)
         sealed = seal_for_pair(run.pair_key(MATCHES_PURPOSE), piece, plain)
         yield Send(Matches(piece * size, total, sealed, proof), step, run.holder)
 

@@ -98,7 +98,7 @@ def _evaluate(run: CachedRun, origin: int, cached: CachedSet, asking: AskingSet)
             if run.proven:
                 proof = dleq.prove(scalar, points, evaluated, run.context(b"evaluated", chunk), run.executor)
             state = msgspec.msgpack.encode(_Evaluated(evaluated.to_sec1(), proof))
-            yield Checkpoint(name, state)  # before it is sent: a proof made again would be another one
+            yield Checkpoint(name, state)  # before it is sent: it is not made twice
         ready = msgspec.msgpack.decode(state, type=_Evaluated)
         answer = BlindedIds(origin, 2, count, ready.points, ready.proof)
         yield Send(answer, evaluated_step(chunk, cached.chunks), run.asker)

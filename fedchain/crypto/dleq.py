@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedchain.compute.executor import Executor
 from fedchain.crypto import curve
-from fedchain.crypto.curve import ORDER, random_scalar
+from fedchain.crypto.curve import ORDER
 from fedchain.crypto.points import PointArray, generator, sum_groups
 from fedchain.errors import InvalidPointError, ProofError
 
@@ -37,7 +37,10 @@ def key_of(secret: int) -> PointArray:
 def prove(
     secret: int, inputs: PointArray, outputs: PointArray, context: bytes, executor: Executor | None = None
 ) -> bytes:
-    """The proof that each output is its input times `secret`; 64 bytes.
+    """The proof that each output is its input times `secret`; 64 bytes, the same whenever it is made again.
+
+    The nonce follows from the secret and from all that the challenge depends on, as in EdDSA: a party that was killed
+    sends the very bytes again, and no two statements share a nonce.
 
     Args:
         secret: k in [1, n-1].
@@ -47,7 +50,7 @@ def prove(
     key = key_of(secret)
     mean = weighted_sum(inputs, _weights(key, inputs, outputs, context), executor)
     image = mean.multiply(secret)
-    nonce = random_scalar()
+    nonce = _nonce(secret, mean, image, context)
     challenge = _challenge(key, mean, image, generator().multiply(nonce), mean.multiply(nonce), context)
     answer = (nonce - challenge * secret) % ORDER
     return challenge.to_bytes(32, "big") + answer.to_bytes(32, "big")
@@ -134,6 +137,14 @@ def _challenge(
     for point in (key, mean, image, first, second):
         hashed.update(point.to_sec1())
     return int.from_bytes(hashed.digest(), "big") % ORDER
+
+
+def _nonce(secret: int, mean: PointArray, image: PointArray, context: bytes) -> int:
+    """A secret scalar in [1, n-1], of this statement alone; its distance from uniform is below 2^-255."""
+    hashed = hashlib.sha512(DOMAIN + b" nonce" + secret.to_bytes(32, "big") + _bound(context))
+    for point in (mean, image):
+        hashed.update(point.to_sec1())
+    return int.from_bytes(hashed.digest(), "big") % (ORDER - 1) + 1
 
 
 def _bound(context: bytes) -> bytes:

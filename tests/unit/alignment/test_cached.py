@@ -439,6 +439,31 @@ def test_a_party_that_evaluates_or_matches_other_ids_is_named_where_blindings_ar
     assert caught.value.culprit == who
 
 
+@pytest.mark.parametrize("who", [HOLDER, ASKER])
+def test_a_party_that_brings_an_id_twice_is_named(who: PartyId) -> None:
+    """Tables cannot: a party that does, to be counted twice, breaks the protocol."""
+    large, small = (LARGE + LARGE[:1], SMALL) if who == HOLDER else (LARGE, SMALL + SMALL[:1])
+    words = "tags of its cached set do not ascend" if who == HOLDER else "the same blinded id twice"
+    with pytest.raises(ProtocolViolationError, match=words) as caught:
+        Pair().run(large, small)
+    assert caught.value.culprit == who
+
+
+def test_a_held_set_that_is_lost_in_the_middle_of_a_job_is_told() -> None:
+    pair = Pair()
+    pair.run(LARGE, SMALL, 1)
+    (shelf,) = pair.sets[ASKER]._held.values()
+
+    def lose(action: Action) -> Action:
+        if isinstance(action, Send) and isinstance(action.message, BlindedIds):
+            shelf.drop("tags_3")
+        return action
+
+    with pytest.raises(AlignmentError, match="cached set of party 'large', which this job began with, is lost"):
+        pair.run(LARGE, SMALL, 2, wrap={ASKER: lambda party: rewriting(party, lose)})
+    assert pair.run(LARGE, SMALL, 3)[1].ids == COMMON, "the next job fetches it again"
+
+
 def test_commitments_are_of_one_job() -> None:
     """An asker that commits to what it sent in an earlier job is caught by the session in its message."""
     pair, earlier = Pair(), Recorder()

@@ -20,7 +20,7 @@ from fedchain.crypto.psi import hash_to_curve
 from fedchain.data.ids import sort_ids
 from fedchain.errors import AlignmentError, JobAbortedError, ProtocolViolationError, UplinkRejectedError
 from fedchain.messages import BlindedIds, IdSet, Message, decode, encode
-from fedchain.protocol import Action, DeclareAligned, Party, Stage
+from fedchain.protocol import Action, DeclareAligned, Party, Send, Stage
 from fedchain.simulation.channel import Channel, Kills, Slot, Tap
 from fedchain.types import Kind, PartyId
 from tests.protocol.adversary import Recorder, changing, rewriting
@@ -304,6 +304,31 @@ def test_a_party_that_is_killed_at_any_action_ends_with_the_same_order_and_blind
         assert sum(blinded) <= parties * parties * 8 + 2 * 3
         actions.append(len(seen))
     assert actions[0] > 20
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_what_a_killed_party_sends_again_is_the_very_same_with_its_proofs(parties: int) -> None:
+    """A node refuses to show another digest for a slot: the job would end."""
+    roster = names(parties)
+    for at in range(4, 40, 2):
+        sent: dict[tuple[int, PartyId | None], bytes] = {}
+
+        def record(action: Action, sent: dict[tuple[int, PartyId | None], bytes] = sent) -> Action:
+            if isinstance(action, Send):
+                payload = encode(action.message)
+                assert sent.setdefault((action.step, action.recipient), payload) == payload
+            return action
+
+        def party(me: PartyId, record: Callable[[Action], Action] = record) -> Party[Aligned]:
+            made = align(
+                me, roster, [*"abcdefg"], SALT, min_rows=1, executor=EXECUTOR, chunk_ids=3, proven_blinding=True
+            )
+            return rewriting(made, record) if me == roster[1] else made
+
+        def when(name: PartyId, number: int, action: Action, at: int = at) -> bool:
+            return name == roster[1] and number == at
+
+        Channel(kills=Kills(when, party)).run({one: party(one) for one in roster})
 
 
 def test_progress_counts_blinded_ids_up_to_their_total() -> None:

@@ -75,10 +75,24 @@ def test_bytes_that_are_no_proof_are_refused() -> None:
         dleq.verify(key, inputs, outputs[:1], proof, CONTEXT)
 
 
-def test_proofs_of_one_statement_differ() -> None:
-    inputs = points(2)
+def test_a_proof_that_is_made_again_is_the_same_and_no_two_statements_share_a_nonce() -> None:
+    """A party that was killed sends the very bytes again; two answers under one nonce would give the secret away."""
+    inputs = points(4)
     outputs = inputs.multiply(SECRET)
-    assert dleq.prove(SECRET, inputs, outputs, CONTEXT) != dleq.prove(SECRET, inputs, outputs, CONTEXT)
+    proof = dleq.prove(SECRET, inputs, outputs, CONTEXT)
+    assert dleq.prove(SECRET, inputs, outputs, CONTEXT) == proof
+    others = [
+        dleq.prove(SECRET, inputs, outputs, b"another context"),
+        dleq.prove(SECRET, inputs[:3], outputs[:3], CONTEXT),
+        dleq.prove(SECRET, inputs, points(5)[1:], CONTEXT),
+        dleq.prove(SECRET + 1, inputs, outputs, CONTEXT),
+    ]
+    nonces = {_nonce_of(one, secret) for one, secret in zip([proof, *others], [SECRET] * 4 + [SECRET + 1], strict=True)}
+    assert len(nonces) == 5
+
+
+def _nonce_of(proof: bytes, secret: int) -> int:
+    return (int.from_bytes(proof[32:], "big") + int.from_bytes(proof[:32], "big") * secret) % ORDER
 
 
 @pytest.mark.parametrize("count", [1, 40, 600])

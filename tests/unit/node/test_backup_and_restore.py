@@ -20,9 +20,13 @@ from fedchain.node import archive
 from fedchain.node.archive import ArchiveReader, ArchiveWriter
 from fedchain.node.backup import back_up
 from fedchain.node.certificate_files import CertificateFiles
-from fedchain.node.config import load_config
+from fedchain.node.config import AlignmentSection, load_config
+from fedchain.node.evaluations import EVALUATIONS, Evaluations
+from fedchain.node.journal import Journal
 from fedchain.node.manifest import FileEntry, Manifest
 from fedchain.node.restore import restore, safe_path
+from fedchain.node.setepochs import SetEpochs
+from fedchain.types import JobId, PartyId
 
 PASSPHRASE = "a dozen letters"
 JOB = "0x" + "ab" * 32
@@ -88,6 +92,19 @@ def test_a_running_node_s_folder_comes_back_without_passphrase_table_and_payload
         assert db.execute("SELECT * FROM uplinks").fetchall() == [("committed",)]
     assert Identity.load(there / "certificate.pem", there / "certificate.key").name == "bank"
     assert load_config(there / "node.toml").state.folder == there / "state"
+
+
+@pytest.mark.usefixtures("database")
+def test_counts_of_evaluations_come_back_and_keys_of_set_epochs_do_not(node: Path, tmp_path: Path) -> None:
+    state = node / "state"
+    ids = [f"id-{number}" for number in range(30)]
+    SetEpochs(state, AlignmentSection()).of_job(JobId("0x1"), Journal(state / "j")).own(PartyId("shop"), ids, None, 10)
+    SetEpochs(state, AlignmentSection()).hold(PartyId("shop"), bytes(32)).put("tags_0", b"tags")
+    Evaluations(state / EVALUATIONS).charge(JobId("0x1"), PartyId("shop"), 30, most=100, days=7)
+    back_up(node, tmp_path / "b", PASSPHRASE)
+    restore(tmp_path / "b", tmp_path / "there", PASSPHRASE)
+    assert paths(tmp_path / "there") == SETTINGS | KEPT | {f"state/{EVALUATIONS}"}
+    assert Evaluations(tmp_path / "there" / "state" / EVALUATIONS).used(PartyId("shop"), 7) == 30
 
 
 @pytest.mark.usefixtures("database")

@@ -195,8 +195,8 @@ def _chunks(run: CachedRun, shelf: Shelf, cached: CachedSet) -> Iterator[bytes]:
         tags = shelf.get(_chunk_name(chunk))
         if tags is None:
             raise AlignmentError(
-                f"the cached set of party '{run.holder}', which this job began with, is lost at party '{run.me}'; abort "
-                "the job and submit it again"
+                f"the cached set of party '{run.holder}', which this job began with, is lost at party '{run.me}'; "
+                "abort the job and submit it again"
             )
         yield tags
 

@@ -28,12 +28,15 @@ class Coalescer(Generic[T, R]):
     """Does items one batch after the other in the threads of those who bring them. There is no thread of its own.
 
     Args:
-        act: does a batch; gives a result for each item in order. What it raises, everybody of the batch gets.
+        act: does a batch; gives for each item in order a result, or what is raised to whoever brought it. What it
+            raises itself, everybody of the batch gets.
         most: weight of a batch; an item that is heavier goes alone.
         under_way: batches at a time.
     """
 
-    def __init__(self, act: Callable[[Sequence[T]], Sequence[R]], *, most: int, under_way: int = 2) -> None:
+    def __init__(
+        self, act: Callable[[Sequence[T]], Sequence[R | BaseException]], *, most: int, under_way: int = 2
+    ) -> None:
         self._act = act
         self._most = most
         self._under_way = under_way
@@ -71,7 +74,10 @@ class Coalescer(Generic[T, R]):
         try:
             results = self._act([one.item for one in batch])
             for one, result in zip(batch, results, strict=True):
-                one.result = result
+                if isinstance(result, BaseException):
+                    one.error = result
+                else:
+                    one.result = result
         except BaseException as error:
             for one in batch:
                 one.error = error

@@ -43,7 +43,6 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999: what a chain says beyond cannot be written as a date."""
 

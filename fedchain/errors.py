@@ -28,6 +28,7 @@ FedchainError
 │   ├── WrongChainError       chain id or genesis is not the recorded one
 │   ├── ContractMissingError  no code, or other code, at a recorded address
 │   ├── TransactionError      reverted; carries the contract's typed error
+│   │   └── QuotaExceededError  more rows asked for than this window's quota leaves
 │   ├── NonceTakenError       another transaction of the same key was mined in the place of one
 │   └── NotAccreditedError
 ├── UplinkRejectedError       the contract rejected an uplink; names sender and reason code
@@ -43,6 +44,11 @@ FedchainError
 """
 
 from __future__ import annotations
+
+from datetime import datetime, timezone
+
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: what a chain says beyond cannot be written as a date."""
 
 
 class FedchainError(Exception):
@@ -205,6 +211,21 @@ class TransactionError(ChainError):
     def __init__(self, what: str, reason: str) -> None:
         super().__init__(f"{what} was refused by the contract: {reason}")
         self.reason = reason
+
+
+class QuotaExceededError(TransactionError):
+    """A requester may not have so many rows of a job any more in this window.
+
+    Attributes:
+        left: rows that it may still have.
+        window_ends: when the next window begins, seconds since 1970 on the chain's clock.
+    """
+
+    def __init__(self, job_id: str, left: int, window_ends: int) -> None:
+        until = datetime.fromtimestamp(min(window_ends, _LAST_SECOND), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        super().__init__("InferenceRouter.reserve", f"the quota of job {job_id} leaves {left} rows until {until}")
+        self.left = left
+        self.window_ends = window_ends
 
 
 class NonceTakenError(ChainError):

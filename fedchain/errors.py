@@ -35,7 +35,6 @@ FedchainError
 ├── PayloadUnavailableError   a sender does not serve bytes it committed to
 ├── DeliveryError             a recipient does not take an uplink that is delivered directly
 ├── AskRefusedError           a party does not answer a question of a finished job; carries a code
-├── QuotaExceededError        a requester has asked for all the rows that a job allows in a window
 ├── JobAbortedError           the job is Aborted on chain
 ├── RoundRolledBackError      a pipelined round is tried again: this party starts over from its last round
 ├── AuditError                an audit found something that does not match
@@ -221,6 +220,8 @@ class QuotaExceededError(TransactionError):
         window_ends: when the next window begins, seconds since 1970 on the chain's clock.
     """
 
+    exit_code = 1
+
     def __init__(self, job_id: str, left: int, window_ends: int) -> None:
         until = datetime.fromtimestamp(min(window_ends, _LAST_SECOND), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         super().__init__("InferenceRouter.reserve", f"the quota of job {job_id} leaves {left} rows until {until}")
@@ -273,19 +274,6 @@ class AskRefusedError(FedchainError):
     def __init__(self, code: str, what: str, number: int = 0) -> None:
         super().__init__(what)
         self.code, self.number = code, number
-
-
-class QuotaExceededError(FedchainError):
-    """A requester has asked for all the rows that a job allows in a window; says when the next one begins.
-
-    Attributes:
-        left: rows that may still be asked for in the present window.
-        until: when the next window begins, seconds since 1970 by the chain's clock.
-    """
-
-    def __init__(self, what: str, left: int = 0, until: int = 0) -> None:
-        super().__init__(what)
-        self.left, self.until = left, until
 
 
 class JobAbortedError(FedchainError):

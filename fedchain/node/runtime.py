@@ -30,9 +30,8 @@ from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
 from fedchain.node.models import ModelDesk
 from fedchain.node.modelstate import ModelUse, VersionState, is_model_name, job_in_use, read_use
-from fedchain.node.online.job import Id
 from fedchain.node.online.online import Online
-from fedchain.node.online.predictions import Predictions
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests

@@ -22,9 +22,9 @@ from fedchain.inference.bitplanes import Positions
 from fedchain.messages.online import rows_within
 from fedchain.node.online.anchoring import Anchorer
 from fedchain.node.online.coalescing import Coalescer
-from fedchain.node.online.job import Id, OnlineJob, OnlineJobs
+from fedchain.node.online.job import OnlineJob, OnlineJobs
 from fedchain.node.online.meter import Meter
-from fedchain.node.online.predictions import Predictions
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.online.reserving import Reservations
 from fedchain.node.online.rounds import Rounds
 from fedchain.node.online.rowscores import RowScores

@@ -25,6 +25,7 @@ from fedchain.model.leaf_mask import bit_count
 from fedchain.model.shard import Shard, model_digest
 from fedchain.node.config import NodeConfig
 from fedchain.node.jobfiles import JobFiles
+from fedchain.node.online.predictions import Id
 from fedchain.node.online.refusals import UNKNOWN_JOB
 from fedchain.types import JobId, PartyId, Phase
 
@@ -32,9 +33,6 @@ log = structlog.get_logger(__name__)
 
 EPOCH = 0
 """Of all request tags of a job: their pair keys are the job's alone, and the tags travel inside TLS, or sealed."""
-
-Id = str | Sequence[str]
-"""An id as its holder writes it: one text, or its parts in the order of the job's rules."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is counted of requests by id. No ids, and nothing of what an answerer found: only how much, how long, and whom."""
+"""What is counted of requests by id: how much, how long, and whom; no ids, and nothing of what an answerer found."""
 
 from __future__ import annotations
 

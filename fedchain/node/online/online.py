@@ -15,9 +15,9 @@ from fedchain.node.modelstate import read_models
 from fedchain.node.online.anchoring import Anchorer
 from fedchain.node.online.answering import Answering
 from fedchain.node.online.asking import Asker
-from fedchain.node.online.job import Id, OnlineJobs
+from fedchain.node.online.job import OnlineJobs
 from fedchain.node.online.meter import Meter, NoMeter
-from fedchain.node.online.predictions import Predictions
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.online.refusals import STOPPING
 from fedchain.node.online.serials import Serials
 from fedchain.node.online.targets import Targets

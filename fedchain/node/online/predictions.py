@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchain.node.control_wire import PredictIdsReply
 from fedchain.node.modelstate import ModelUse
 from fedchain.types import JobId
+
+Id = str | Sequence[str]
+"""An id as its holder writes it: one text, or its parts in the order of the job's rules."""
 
 
 class Note(IntFlag):
@@ -47,6 +52,40 @@ class Predictions:
     def flag_names(self, place: int) -> list[str]:
         """What is to be said of one score."""
         return [name for name, bit in FLAG_NAMES if self.flags[place] & bit]
+
+
+def to_reply(found: Predictions) -> PredictIdsReply:
+    """As it crosses the control socket."""
+    use = found.model
+    return PredictIdsReply(
+        found.job_id,
+        None if use is None else (use.name, use.version, use.in_use),
+        found.parties,
+        found.serials.astype("<i8").tobytes(),
+        found.scores.astype("<f8").tobytes(),
+        found.flags.tobytes(),
+        b"" if found.base is None else found.base.astype("<f8").tobytes(),
+        b"" if found.contributions is None else found.contributions.astype("<f8").tobytes(),
+    )
+
+
+def from_reply(reply: PredictIdsReply) -> Predictions:
+    """As it came over the control socket."""
+    flags = np.frombuffer(reply.flags, np.uint8)
+    rows = len(flags)
+    scores = np.frombuffer(reply.scores, "<f8").astype(np.float64)
+    base = np.frombuffer(reply.base, "<f8").astype(np.float64)
+    contributions = np.frombuffer(reply.contributions, "<f8").astype(np.float64)
+    return Predictions(
+        JobId(reply.job_id),
+        None if reply.model is None else ModelUse(*reply.model),
+        np.frombuffer(reply.serials, "<i8").astype(np.int64),
+        scores if len(scores) == rows else scores.reshape(rows, -1),
+        flags,
+        reply.parties,
+        base if len(base) else None,
+        contributions.reshape(rows, len(reply.parties), -1) if len(base) else None,
+    )
 
 
 FLAG_NAMES: tuple[tuple[str, int], ...] = (

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from fedchain.crypto.merkle import root_of
@@ -125,10 +126,10 @@ class ReceiptLog(ReceiptFiles):
         self._lock = threading.Lock()
         known = [one for one in self.anchors() if one.block is not None]
         self._anchored = known[-1] if known else None
-        end, number = (0, 0) if self._anchored is None else (self._anchored.end, self._next(self._anchored))
-        for _, end in self.receipts(end):
-            number += 1
-        self._number = number
+        start, number = (0, 0) if self._anchored is None else (self._anchored.end, self._next(self._anchored))
+        ends = [end for _, end in self.receipts(start)]
+        end = ends[-1] if ends else start
+        self._number = number + len(ends)
         descriptor = os.open(self.folder / "receipts", os.O_RDWR | os.O_CREAT, 0o600)
         os.ftruncate(descriptor, end)  # what a crash left half written
         os.lseek(descriptor, end, os.SEEK_SET)
@@ -173,13 +174,10 @@ class ReceiptLog(ReceiptFiles):
     def begin(self, index: int) -> Anchored | None:
         """Note, before it is sent, what the next anchor is of; None where nothing is open."""
         offset, first = (0, 0) if self._anchored is None else (self._anchored.end, self._next(self._anchored))
-        chosen, end = [], offset
-        for receipt, end in self.receipts(offset):
-            chosen.append(receipt)
-            if len(chosen) == MAX_IN_ANCHOR:
-                break
-        if not chosen:
+        found = list(islice(self.receipts(offset), MAX_IN_ANCHOR))
+        if not found:
             return None
+        chosen, end = [receipt for receipt, _ in found], found[-1][1]
         self.sync()
         root = root_of_receipts(chosen).hex()
         anchor = Anchored(index, first, len(chosen), end, root, rows_of_receipts(chosen))

@@ -1,4 +1,4 @@
-"""The requester's serials: reserved on the chain a range at a time, and ahead of need, so that no row waits for a block.
+"""The requester's serials: reserved on the chain a range at a time, ahead of need, so that no row waits for a block.
 
 What is reserved counts against the quota whether it is used or not: ranges begin small and grow with use.
 """
@@ -9,12 +9,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 import structlog
 
-from fedchain.errors import ChainError, QuotaExceededError, TransactionError
+from fedchain.errors import ChainError, QuotaExceededError
 from fedchain.types import JobId
 
 if TYPE_CHECKING:
@@ -145,31 +144,17 @@ class Reservations:
             raise self._refused[1]
         if now - self._last_at < _QUICK_SECONDS:
             self._size = max(1, min(2 * self._size, LARGEST_RANGE, self._quota // _PART_OF_QUOTA))
-        _, used, window = self._consortium.inference.reserved(self._job_id, self._address)
-        left = max(0, self._quota - used)
+        usage = self._consortium.inference.reserved(self._job_id, self._address)
+        left = max(0, self._quota - usage.used_in_window)
         count = min(max(rows, self._size), left, MOST)
         if count < rows:
-            raise self._exceeded(rows, left, window)
-        try:
-            found = self._consortium.inference.reserve(self._job_id, count)
-        except TransactionError as error:
-            if "QuotaExceeded" not in error.reason:
-                raise
-            raise self._exceeded(rows, left, window) from error  # another process of this party was quicker
+            ends = (usage.window + 1) * self._window_seconds
+            error = QuotaExceededError(self._job_id, left, ends)
+            self._refused = (self._clock(), error)
+            raise error
+        found = self._consortium.inference.reserve(self._job_id, count)
         self._last_at = self._clock()
         with self._lock:
-            self._ranges.append((found.first, found.first + found.count))
+            self._ranges.append((found.first, found.end))
             self._low = self._size // 2
             self._refused = None
-
-    def _exceeded(self, rows: int, left: int, window: int) -> QuotaExceededError:
-        until = (window + 1) * self._window_seconds
-        ends = datetime.fromtimestamp(min(until, 2**36), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-        error = QuotaExceededError(
-            f"the job allows {self._quota} rows in {self._window_seconds} s, {left} are left and {rows} are asked for; "
-            f"the next window begins {ends}",
-            left,
-            until,
-        )
-        self._refused = (self._clock(), error)
-        return error

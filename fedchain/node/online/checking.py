@@ -1,4 +1,4 @@
-"""What a requester can show for its requests: its receipts, held against the answerers' keys and the chain's anchors."""
+"""What a requester can show for its requests: receipts, held against the answerers' keys and the chain's anchors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fedchain.chain import recover_signer
-from fedchain.crypto.merkle import root_of
+from fedchain.crypto.merkle import ChunkProof, prove_leaf, root_of
 from fedchain.errors import AuditError, CryptoError, UnknownJobError
 from fedchain.inference.receipts import receipt_digest, receipt_leaf
 from fedchain.messages.base import encode
@@ -25,12 +25,21 @@ _WHOLE_CHECK = 2**12
 
 @dataclass(frozen=True)
 class Standing:
-    """One receipt, and the anchor that it is under; None while there is none."""
+    """One receipt, and the anchor that it is under; None while there is none.
+
+    Attributes:
+        number: from 0.
+        receipt: as the answerer signed it.
+        answerer: its name.
+        anchor: the anchor.
+        proof: that the receipt is under the anchor's root (`fedchain.crypto.merkle.verify_leaf`).
+    """
 
     number: int
     receipt: Receipt
     answerer: str
     anchor: Anchored | None
+    proof: ChunkProof | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -49,6 +58,9 @@ class Standing:
             "anchor": None if self.anchor is None or self.anchor.block is None else self.anchor.index,
             "root": None if self.anchor is None else self.anchor.root,
             "block": None if self.anchor is None else self.anchor.block,
+            "place": None if self.proof is None else self.proof.index,
+            "leaves": None if self.proof is None else self.proof.chunk_count,
+            "siblings": None if self.proof is None else [one.hex() for one in self.proof.siblings],
         }
 
 
@@ -109,8 +121,13 @@ class ReceiptBook:
             receipt = self._receipts[number]
             under = [one for one in self.anchors if one.first <= number < one.first + one.receipts]
             address = self._roster.get(receipt.answerer, "0x" + receipt.answerer.hex())
-            found.append(Standing(number, receipt, self._names(address), under[0] if under else None))
+            anchor, proof = (under[0], self._proof(number, under[0])) if under else (None, None)
+            found.append(Standing(number, receipt, self._names(address), anchor, proof))
         return found
+
+    def _proof(self, number: int, anchor: Anchored) -> ChunkProof:
+        part = self._receipts[anchor.first : anchor.first + anchor.receipts]
+        return prove_leaf([receipt_leaf(one) for one in part], number - anchor.first)
 
     def verify(self) -> Checked:
         """Check every signature, every root, and every anchor.

@@ -29,41 +29,68 @@ def predict(
     ],
     node: NodeFolder = Path("."),
     rows: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--rows",
             metavar="holdout|0,5,9|@FILE",
             help="Held-out rows (at the active party), aligned positions, or a file with one position per line.",
+            show_default="holdout, unless there is an --id",
         ),
-    ] = "holdout",
+    ] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="A customer, by the id in this party's table; may be repeated. Parts of an id: 'first,second'.",
+            show_default=False,
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="With --id: what each party adds to each score's margin.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write position,score as CSV; default: to stdout.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the scores as CSV; default: to stdout.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask all parties of a completed job for scores, through the running node in DIR.
 
     Rows are positions in the job's aligned order; its roster learns which are asked for, only this node the scores.
+    By --id only the parties that hold the customer learn that it is asked for, straight from this node, within
+    milliseconds; each id counts against the job's quota, and what was answered leaves receipts (`fedchain receipt`).
     A model's name stands for the job of its version in use. A job of which another version is in use answers all
     the same, and a line on stderr says so: positions of one job mean other rows in another.
 
     Example: fedchain predict 0x5c…e1 --node nodes/operator --rows holdout --out scores.csv
 
     Example: fedchain predict arrears --node nodes/operator --rows 0,5,9
+
+    Example: fedchain predict arrears --node nodes/operator --id 0041791234567 --id 0041797654321 --explain
     """
     from fedchain.node.config import load_config
     from fedchain.node.control_client import ControlClient
 
-    positions = parse_rows(rows)
+    if ids and rows is not None:
+        raise ConfigError("--id and --rows ask in two ways; give one of them")
+    if explain and not ids:
+        raise ConfigError("--explain goes with --id")
+    positions = parse_rows("holdout" if rows is None else rows)
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: folder {out.parent} does not exist; create it first")
     socket = load_config(node / "node.toml").control_socket
+    asked_for = target.lower() if target.startswith("0x") else target
+    if ids:
+        from fedchain.cli.predict_ids import predict_ids
+
+        predict_ids(socket, asked_for, ids, explain=explain, out=out, as_json=as_json)
+        return
     with ControlClient(socket) as client:
-        prediction = client.predict(target.lower() if target.startswith("0x") else target, positions)
+        prediction = client.predict(asked_for, positions)
     if prediction.model is not None and prediction.model.note is not None:
         note(prediction.model.note)
     if out is not None:
-        _write(out, to_csv(prediction))
+        write_text(out, to_csv(prediction))
         note(f"wrote {len(prediction.scores)} scores to {out}")
     if as_json:
         report: dict[str, object] = {
@@ -129,7 +156,12 @@ def to_csv(prediction: Prediction) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file of `--out`, whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8", newline="")

@@ -56,6 +56,7 @@ def aligned_rows(
             pad_to=rules.pad_to,
             proven_blinding=rules.proven_blinding,
             chunk_ids=chunk_ids_within(most),
+            keep_partial=spec.inference.partial,
         )
     else:
         peer = next(name for name in spec.names if name != me)

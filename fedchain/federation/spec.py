@@ -17,6 +17,7 @@ from fedchain.data.label import LabelType
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.alignspec import Alignment
 from fedchain.federation.idspec import PartName
+from fedchain.federation.inferspec import InferenceSpec
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
@@ -202,6 +203,7 @@ class JobSpec(_Section):
     stopping: Stopping = Stopping()
     warm_start: WarmStart = WarmStart()
     policy: PolicySpec = PolicySpec()
+    inference: InferenceSpec = InferenceSpec()
     parties: Annotated[tuple[PartySpec, ...], Field(min_length=2, max_length=8)]
 
     @field_validator("name")

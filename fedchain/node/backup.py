@@ -1,10 +1,10 @@
 """A node's folder in one encrypted archive: what cannot be had again, and nothing else.
 
 In it: node.toml, keystore (and the one of a key rotation that is under way), certificate and its key, encryption key,
-the deployment file where it lies inside, the state file, the counts of evaluations, and what the node keeps of its jobs
-(journals, shards, sessions, reports); payload files where asked for. Not in it: the keystore's passphrase, so that an
-archive and its passphrase alone are not the node's account; the table; and set epochs with their keys, which are made
-anew.
+the deployment file where it lies inside, the state file, the counts of evaluations, what the node keeps of its jobs
+(journals, shards, sessions, reports), and the receipts of its requests; payload files where asked for. Not in it: the
+keystore's passphrase, so that an archive and its passphrase alone are not the node's account; the table; and set epochs
+with their keys, which are made anew.
 
 The node may run. Journals are copied before the state file: a restored party then goes on from a checkpoint that is not
 later than the record of what it has sent, and sends the recorded bytes again. The state file is copied through SQLite's
@@ -37,6 +37,7 @@ from fedchain.node.manifest import NAME, FileEntry, Manifest
 
 STATE_FILE = "node.sqlite"
 JOBS = "jobs"
+RECEIPTS = "receipts"
 PAYLOADS = ("outgoing", "incoming")
 
 

@@ -464,6 +464,34 @@ def test_a_held_set_that_is_lost_in_the_middle_of_a_job_is_told() -> None:
     assert pair.run(LARGE, SMALL, 3)[1].ids == COMMON, "the next job fetches it again"
 
 
+@pytest.mark.parametrize("proven", [False, True])
+def test_matches_travel_in_pieces_and_none_may_repeat_another(proven: bool) -> None:
+    small, recorder = LARGE[:18], Recorder()
+    ends = Pair().run(LARGE, small, tap=recorder, chunk_ids=1, proven_blinding=proven)
+    assert [one.ids for one in ends] == [tuple(small)] * 2
+    pieces = [decode(payload, Matches) for _, payload in recorder.seen if is_a(payload, Matches)]
+    assert [(one.first, one.total) for one in pieces] == [(0, 18), (8, 18), (16, 18)]
+
+    def repeat(message: Matches) -> Matches:
+        plain = open_for_pair(key_of_job(b"cached matches"), message.first // 8, message.sealed)
+        kept.append(plain)
+        if message.first != 8:
+            return message
+        return with_(message, sealed=seal_for_pair(key_of_job(b"cached matches"), 1, kept[0]), proof=message.proof)
+
+    kept: list[bytes] = []
+    words = "or one twice" if proven else "twice, or out of order"
+    with pytest.raises(ProtocolViolationError, match=words) as caught:
+        Pair().run(
+            LARGE,
+            small,
+            chunk_ids=1,
+            proven_blinding=proven,
+            wrap={ASKER: lambda party: changing(party, Matches, repeat)},
+        )
+    assert caught.value.culprit == ASKER
+
+
 def test_commitments_are_of_one_job() -> None:
     """An asker that commits to what it sent in an earlier job is caught by the session in its message."""
     pair, earlier = Pair(), Recorder()

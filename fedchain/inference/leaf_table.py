@@ -104,7 +104,7 @@ class LeafTable:
 
     def _read(self, positions: Positions) -> tuple[Positions, NDArray[np.bool_]]:
         """A row to read for each position, and whether it is the one asked for."""
-        is_hit: NDArray[np.bool_] = np.greater_equal(positions, 0)
+        is_hit = np.asarray(positions >= 0)
         spread = (np.arange(len(positions), dtype=np.int64) * _STRIDE + _somewhere()) % max(1, self.rows)
         return np.where(is_hit, positions, spread), is_hit
 
@@ -137,7 +137,7 @@ class _Literals:
     def bits(self, bins: Bins) -> NDArray[np.bool_]:
         """(rows, leaves) bool of (rows, features) bins."""
         own = bins[:, self._features]
-        left = (own <= self._bins) | (self._missing_left & (own >= self._n_bins))
+        left = np.asarray((own <= self._bins) | (self._missing_left & (own >= self._n_bins)))
         literals = np.concatenate([left, ~left, np.ones((len(bins), 1), np.bool_)], axis=1)
         bits: NDArray[np.bool_] = literals[:, self._paths].all(axis=2)
         return bits

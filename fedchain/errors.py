@@ -224,6 +224,8 @@ class QuotaExceededError(TransactionError):
         window_ends: when the next window begins, seconds since 1970 on the chain's clock.
     """
 
+    exit_code = 1
+
     def __init__(self, job_id: str, left: int, window_ends: int) -> None:
         until = datetime.fromtimestamp(min(window_ends, _LAST_SECOND), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
         super().__init__("InferenceRouter.reserve", f"the quota of job {job_id} leaves {left} rows until {until}")

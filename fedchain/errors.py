@@ -20,6 +20,8 @@ FedchainError
 ├── MessageError              a payload that is not a canonical message of its kind
 ├── PeerError                 a peer misbehaved; names the culprit
 │   ├── ForgedHistogramError  announced split and decrypted sums disagree
+│   ├── AskError              an ask that is not answered: forged, replayed, out of date or over its bounds
+│   ├── ReceiptError          an answer's receipt that does not hold: forged, replayed or stale
 │   └── ProtocolViolationError
 ├── ChainError
 │   ├── ChainUnreachableError
@@ -155,6 +157,14 @@ class PeerError(FedchainError):
 
 class ForgedHistogramError(PeerError):
     """Decrypted sums contradict what the label holder recomputes from announced rows."""
+
+
+class AskError(PeerError):
+    """An ask that is not answered: forged, replayed, of another model or epoch, or over its bounds."""
+
+
+class ReceiptError(PeerError):
+    """A receipt that does not hold: forged, replayed from another ask or answer, or stale."""
 
 
 class ProtocolViolationError(PeerError):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,12 +51,19 @@ class Aligned:
         order_digest: 32 bytes, equal for all parties; reveals nothing of the ids.
         set_sizes: number of ids of every party, roster order; padded, where the job pads.
         tags: 16 bytes for each common id, joined, in that order; equal for all parties (`request_tags`).
+        partial_ids: own spelling of the ids that this and the active party hold and not all others do, by id; at the
+            active party those that any other party holds, but not all. Empty unless `align` was told to keep them.
+        partial_tags: their tags, 16 bytes each.
+        partial_holders: a byte for each: bit i is set where the roster's party i holds the id.
     """
 
     ids: tuple[str, ...]
     order_digest: bytes
     set_sizes: tuple[int, ...]
     tags: bytes = b""
+    partial_ids: tuple[str, ...] = ()
+    partial_tags: bytes = b""
+    partial_holders: bytes = b""
 
 
 def align(
@@ -71,6 +78,7 @@ def align(
     proven_blinding: bool = False,
     admit: Admit | None = None,
     chunk_ids: int = CHUNK_IDS,
+    keep_partial: bool = False,
 ) -> Party[Aligned]:
     """One party's side of the alignment.
 
@@ -86,6 +94,7 @@ def align(
         proven_blinding: whether every blinding of others' ids is proven.
         admit: asked before any id of a peer's set is blinded here: whoever is refused learns nothing of the own ids.
         chunk_ids: ids in a chunk, the same at all parties.
+        keep_partial: whether to keep ids that some of the others do not hold; nothing more is sent or learned for it.
 
     Raises:
         AlignmentError: no id, a set or an intersection below `min_rows`, or an empty intersection.
@@ -107,7 +116,9 @@ def align(
         yield from ring.turn()
     finally:
         ring.close()
-    tags, common = yield from _compare(ring, own)
+    tags, holders = yield from _compare(ring, own)
+    everybody = (1 << len(roster)) - 1
+    common = np.flatnonzero(holders == everybody).astype(np.int64)
     rows = own.rows(common)
     place_of = {ids[row]: place for row, place in zip(rows.tolist(), common.tolist(), strict=True)}
     ordered = tuple(sort_ids(place_of))
@@ -121,17 +132,42 @@ def align(
     digest = hashlib.sha256(b"fedchain-order-1" + ordered_tags).digest()
     yield DeclareAligned(digest, len(ordered))
     yield Stage("align", ring.blindings, ring.blindings, f"{len(ordered)} common rows")
-    return Aligned(ordered, digest, tuple(header.count for header in ring.headers), ordered_tags)
+    aligned = Aligned(ordered, digest, tuple(header.count for header in ring.headers), ordered_tags)
+    return _with_partial(aligned, ids, own, tags, holders, ring.index, everybody) if keep_partial else aligned
 
 
-def _compare(ring: Ring, own: OwnSet) -> Party[tuple[Tags, NDArray[np.int64]]]:
-    """Own tags, and the places of those that everybody's set has; of the others' tags a chunk at a time."""
+def _with_partial(
+    aligned: Aligned,
+    ids: Sequence[str],
+    own: OwnSet,
+    tags: Tags,
+    holders: NDArray[np.uint8],
+    me: int,
+    everybody: int,
+) -> Aligned:
+    """The same with the ids that the active and another party hold and not all do."""
+    with_active = (holders & 1) != 0 if me else holders > 1
+    places = np.flatnonzero(with_active & (holders != everybody)).astype(np.int64)
+    place_of = {ids[row]: place for row, place in zip(own.rows(places).tolist(), places.tolist(), strict=True)}
+    ordered = tuple(sort_ids(place_of))
+    chosen = np.fromiter((place_of[one] for one in ordered), np.int64, len(ordered))
+    return replace(
+        aligned,
+        partial_ids=ordered,
+        partial_tags=tags[chosen].tobytes(),
+        partial_holders=holders[chosen].tobytes(),
+    )
+
+
+def _compare(ring: Ring, own: OwnSet) -> Party[tuple[Tags, NDArray[np.uint8]]]:
+    """Own tags, and for each the parties whose sets have it, a bit each, 0 for a dummy; a chunk of theirs at a time."""
     parties, preceding = ring.parties, ring.preceding
     tags = yield from ring.tags_of(ring.index)
     if tags_repeat(tags):
         raise ProtocolViolationError(preceding, "published the same tag twice")
     matcher = Matcher(tags)
-    common = own.real()
+    real = own.real()
+    holders = real.astype(np.uint8) << ring.index
     for ahead in range(1, parties):
         origin = (ring.index + ahead) % parties
         publisher = ring.roster[(origin - 1) % parties]
@@ -141,8 +177,8 @@ def _compare(ring: Ring, own: OwnSet) -> Party[tuple[Tags, NDArray[np.int64]]]:
             if theirs[found].any():
                 raise ProtocolViolationError(publisher, "published the same tag twice")
             theirs[found] = 1
-        common &= theirs.astype(np.bool_)
-    return tags, np.flatnonzero(common).astype(np.int64)
+        holders |= (theirs & real) << origin
+    return tags, holders
 
 
 def _new_secret() -> bytes:

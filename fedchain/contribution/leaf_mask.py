@@ -18,9 +18,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchain.model.leaf_mask import Bits, leaf_weights, tree_starts
+from fedchain.model.leaf_mask import Bits, absent_factors, leaf_weights, tree_starts
 from fedchain.model.link import predictions
-from fedchain.model.shard import Shard, Tree
+from fedchain.model.shard import Shard
 
 E6 = 1_000_000
 MAX_ERROR = 1e9
@@ -71,25 +71,6 @@ def leaf_mask_shapley(shard: Shard, bits_by_party: Sequence[Bits], labels: NDArr
             error = (predictions(shard.objective, margin) - truth) ** 2
         utilities.append(-round(min(float(error.sum() / len(labels)) / unit, MAX_ERROR) * E6))
     return Shares(tuple(utilities), shapley_e6(utilities))
-
-
-def absent_factors(shard: Shard, party: int) -> NDArray[np.float64]:
-    """c_jl of an absent party: per leaf, the product of training cover fractions at its nodes on the path."""
-    return np.concatenate([_tree_factors(tree, party) for tree in shard.trees] or [np.zeros(0)])
-
-
-def _tree_factors(tree: Tree, party: int) -> NDArray[np.float64]:
-    covers = dict(zip(tree.shape.nodes, tree.covers, strict=True))
-    factor = {0: 1.0}
-    leaves = []
-    for node, owner in zip(tree.shape.nodes, tree.shape.owners, strict=True):
-        if owner < 0:
-            leaves.append(factor[node])
-            continue
-        for child in (2 * node + 1, 2 * node + 2):
-            share = covers[child] / covers[node] if owner == party else 1.0
-            factor[child] = factor[node] * share
-    return np.asarray(leaves)
 
 
 def shapley_e6(utilities: Sequence[int]) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ from fedchain.federation.checkpoint import Checkpoint as WarmStart
 from fedchain.federation.checkpoint import checkpoint_of, require_announced
 from fedchain.federation.keys import JobKeys, exchange_keys
 from fedchain.federation.pools import mask_pool, zero_pools
-from fedchain.federation.session import Keys, Session
+from fedchain.federation.session import Keys, Session, session_of
 from fedchain.federation.spec import JobSpec
 from fedchain.inference.checkpoint import collect_margins, send_leaf_bits
 from fedchain.inference.request import Answerer, Scores
@@ -150,6 +150,7 @@ def _aligned(
         pad_to=rules.pad_to,
         proven_blinding=rules.proven_blinding,
         chunk_ids=chunk_ids_within(spec.policy.max_payload_bytes),
+        keep_partial=spec.inference.partial,
     )
     yield Checkpoint(ALIGNED, msgspec.msgpack.encode(aligned))
     return aligned
@@ -222,7 +223,7 @@ class _Job:
         yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids, tuple(int(one) for one in holdout), self.aligned.tags)
+        session = session_of(sealing, self.aligned, tuple(int(one) for one in holdout))
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids), shares, scores)))
 
     def run_passive(self) -> Party[JobOutcome]:
@@ -253,7 +254,7 @@ class _Job:
         yield from answerer.answer(positions, EVALUATION)
         yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
-        session = Session(sealing, self.aligned.ids, row_tags=self.aligned.tags)
+        session = session_of(sealing, self.aligned)
         return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids))))
 
     def _close(self, outcome: JobOutcome) -> Party[JobOutcome]:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from fedchain.alignment.psi import Aligned
 from fedchain.alignment.request_tags import REQUEST_TAG_BYTES, request_tags
 from fedchain.crypto.seal import open_sealed, pair_key, seal
 from fedchain.errors import ModelFormatError
 from fedchain.types import PartyId
 
-VERSION = 2
-READABLE = (1, 2)
-"""Version 1 had no row tags: of such a job no request tags can be made."""
+VERSION = 3
+READABLE = (1, 2, 3)
+"""Version 1 had no row tags: of such a job no request tags can be made. Version 2 had no partial rows."""
+_PURPOSE = b"request tags"
 Bytes32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
@@ -70,6 +74,8 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         holdout: positions that never trained; active party only, else empty.
         row_tags: 16 bytes per aligned row, joined, in their order (`Aligned.tags`).
         version: of this format.
+        partial_ids, partial_tags, partial_holders: rows that not all parties hold, where the job scores them, too
+            (`Aligned`).
     """
 
     keys: Keys
@@ -77,6 +83,29 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holdout: tuple[int, ...] = ()
     row_tags: bytes = b""
     version: int = VERSION
+    partial_ids: tuple[str, ...] = ()
+    partial_tags: bytes = b""
+    partial_holders: bytes = b""
+
+    @property
+    def known_ids(self) -> tuple[str, ...]:
+        """Own ids of the aligned rows, then of the partial ones: the rows that later requests count from 0."""
+        return self.ids + self.partial_ids
+
+    @property
+    def known_holders(self) -> NDArray[np.uint8]:
+        """(known rows,) uint8: bit i is set where the roster's party i holds the row."""
+        everybody = np.full(len(self.ids), (1 << len(self.keys.public)) - 1, np.uint8)
+        return np.concatenate([everybody, np.frombuffer(self.partial_holders, np.uint8)])
+
+    def known_tags(self, peer: PartyId, epoch: int) -> bytes:
+        """As `request_tags`, for aligned and partial rows; of rows that `peer` does not hold they are for nobody.
+
+        Raises:
+            ModelFormatError, KeyError: as `request_tags`.
+        """
+        partial = request_tags(self.keys.pair_key(peer, _PURPOSE), epoch, self.partial_tags)
+        return self.request_tags(peer, epoch) + partial
 
     def request_tags(self, peer: PartyId, epoch: int) -> bytes:
         """16 bytes per aligned row by which this party and `peer` speak of it in an epoch; the same at both.
@@ -91,7 +120,7 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ModelFormatError(
                 "the session has no row tags: it is of an earlier fedchain; align again in a new job"
             )
-        return request_tags(self.keys.pair_key(peer, b"request tags"), epoch, self.row_tags)
+        return request_tags(self.keys.pair_key(peer, _PURPOSE), epoch, self.row_tags)
 
     def save(self, path: Path) -> None:
         """Write with mode 0600, in one step."""
@@ -117,7 +146,23 @@ class Session(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ModelFormatError(f"{path}: session cannot be read: {error}") from error
         if session.version not in READABLE:
             raise ModelFormatError(f"{path}: session version {session.version}, this fedchain reads up to {VERSION}")
+        partial = len(session.partial_ids)
+        if (len(session.partial_tags), len(session.partial_holders)) != (REQUEST_TAG_BYTES * partial, partial):
+            raise ModelFormatError(f"{path}: session cannot be read: its partial rows have tags or holders missing")
         return session
 
     def __repr__(self) -> str:
         return f"Session(me={self.keys.me!r}, rows={len(self.ids)})"
+
+
+def session_of(keys: Keys, aligned: Aligned, holdout: tuple[int, ...] = ()) -> Session:
+    """What a party keeps once it is aligned."""
+    return Session(
+        keys,
+        aligned.ids,
+        holdout,
+        aligned.tags,
+        partial_ids=aligned.partial_ids,
+        partial_tags=aligned.partial_tags,
+        partial_holders=aligned.partial_holders,
+    )

@@ -17,6 +17,7 @@ from fedchain.data.label import LabelType
 from fedchain.data.selection import DuplicatePolicy
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.idspec import IdPartSpec, PartName
+from fedchain.federation.inferspec import InferenceSpec
 from fedchain.messages.alignment import MAX_IDS
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
@@ -236,6 +237,7 @@ class JobSpec(_Section):
     stopping: Stopping = Stopping()
     warm_start: WarmStart = WarmStart()
     policy: PolicySpec = PolicySpec()
+    inference: InferenceSpec = InferenceSpec()
     parties: Annotated[tuple[PartySpec, ...], Field(min_length=2, max_length=8)]
 
     @field_validator("name")

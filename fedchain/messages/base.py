@@ -15,13 +15,17 @@ from fedchain.errors import MessageError
 from fedchain.types import Kind
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Wire(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of everything that travels between parties."""
+
+
+class Message(Wire, frozen=True):
     """Base of everything that travels as an uplink's payload."""
 
     kind: ClassVar[Kind]
 
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M", bound=Wire)
 
 MAX_JSON_DEPTH = 64
 _JSON_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
@@ -51,7 +55,7 @@ def kind_of(message_type: type[Message]) -> Kind:
     return message_type.kind
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Wire) -> bytes:
     """Canonical bytes of a message."""
     return msgspec.msgpack.encode(message)
 

@@ -72,16 +72,25 @@ def whole_bits(shard: Shard, party: int, bits: Bits) -> Bits:
     Returns:
         Shape (rows, leaves of all trees).
     """
-    columns, start = [], 0
+    spread: Bits = np.concatenate([bits, np.ones((len(bits), 1), dtype=bool)], axis=1)[:, leaf_places(shard, party)]
+    return spread
+
+
+def leaf_places(shard: Shard, party: int) -> NDArray[np.int64]:
+    """Which of a party's bits stands for each leaf of all trees; the active party's shard only.
+
+    Returns:
+        (leaves of all trees,) int64; `bit_count` of the party, one beyond its bits, for leaves of trees in which it has
+        no split: they are compatible with every row.
+    """
+    places: list[int] = []
+    start, none = 0, bit_count(shard, party)
     for tree in shard.trees:
         leaves, view = tree.shape.leaves(), view_of(shard, tree, party)
-        if not view.bit_count:
-            columns.append(np.ones((len(bits), len(leaves)), dtype=bool))
-            continue
-        place = {leaf: start + i for i, leaf in enumerate(view.leaves())}
-        columns.append(bits[:, [place[_known_ancestor(leaf, place)] for leaf in leaves]])
+        place = {leaf: start + i for i, leaf in enumerate(view.leaves())} if view.bit_count else {}
+        places += [place[_known_ancestor(leaf, place)] if place else none for leaf in leaves]
         start += view.bit_count
-    return np.concatenate(columns, axis=1) if columns else np.zeros((len(bits), 0), dtype=bool)
+    return np.array(places, dtype=np.int64)
 
 
 def _known_ancestor(leaf: int, known: dict[int, int]) -> int:
@@ -117,6 +126,28 @@ def tree_starts(shard: Shard) -> NDArray[np.int64]:
     """Where each tree's leaves start among all leaves, and the end; the active party's shard only."""
     counts = [len(tree.shape.leaves()) for tree in shard.trees]
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts, dtype=np.int64)])
+
+
+def absent_factors(shard: Shard, party: int) -> NDArray[np.float64]:
+    """What an absent party counts for: per leaf, the product of training cover fractions at its nodes on the path.
+
+    The active party's shard only. Shape (leaves of all trees,).
+    """
+    return np.concatenate([_tree_factors(tree, party) for tree in shard.trees] or [np.zeros(0)])
+
+
+def _tree_factors(tree: Tree, party: int) -> NDArray[np.float64]:
+    covers = dict(zip(tree.shape.nodes, tree.covers, strict=True))
+    factor = {0: 1.0}
+    leaves = []
+    for node, owner in zip(tree.shape.nodes, tree.shape.owners, strict=True):
+        if owner < 0:
+            leaves.append(factor[node])
+            continue
+        for child in (2 * node + 1, 2 * node + 2):
+            share = covers[child] / covers[node] if owner == party else 1.0
+            factor[child] = factor[node] * share
+    return np.asarray(leaves)
 
 
 def require_one_leaf(bits: Bits, shard: Shard, culprits: str) -> None:

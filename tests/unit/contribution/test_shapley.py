@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedchain.contribution.leaf_mask import Shares, absent_factors, leaf_mask_shapley, shapley_e6
+from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley, shapley_e6
 from fedchain.inference.scoring import margins
-from fedchain.model.leaf_mask import leaf_bits, whole_bits
+from fedchain.model.leaf_mask import absent_factors, leaf_bits, whole_bits
 from fedchain.model.link import predictions
 from fedchain.model.shard import OwnSplit, Shard, Tree, TreeShape
 from tests.strategies import shards, utilities

@@ -69,8 +69,8 @@ def test_missing_cut_and_later_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(raw[:-1])
     with pytest.raises(ModelFormatError, match="cannot be read"):
         Session.load(path)
-    msgspec.structs.replace(session, version=3).save(path)
-    with pytest.raises(ModelFormatError, match="version 3, this fedchain reads up to 2"):
+    msgspec.structs.replace(session, version=4).save(path)
+    with pytest.raises(ModelFormatError, match="version 4, this fedchain reads up to 3"):
         Session.load(path)
     path.write_bytes(msgspec.msgpack.encode({**msgspec.to_builtins(session, builtin_types=(bytes,)), "more": 1}))
     with pytest.raises(ModelFormatError, match="cannot be read"):

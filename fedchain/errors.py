@@ -33,6 +33,8 @@ FedchainError
 ├── UplinkRejectedError       the contract rejected an uplink; names sender and reason code
 ├── PayloadUnavailableError   a sender does not serve bytes it committed to
 ├── DeliveryError             a recipient does not take an uplink that is delivered directly
+├── AskRefusedError           a party does not answer a question of a finished job; carries a code
+├── QuotaExceededError        a requester has asked for all the rows that a job allows in a window
 ├── JobAbortedError           the job is Aborted on chain
 ├── RoundRolledBackError      a pipelined round is tried again: this party starts over from its last round
 ├── AuditError                an audit found something that does not match
@@ -235,6 +237,34 @@ class PayloadUnavailableError(PeerError):
 
 class DeliveryError(PeerError):
     """A recipient does not take an uplink that is delivered to it directly."""
+
+
+class AskRefusedError(FedchainError):
+    """A party does not answer a question of a finished job.
+
+    Attributes:
+        code: a word that says what to do about it.
+        number: what belongs to the code, 0 if nothing does.
+    """
+
+    exit_code = 5
+
+    def __init__(self, code: str, what: str, number: int = 0) -> None:
+        super().__init__(what)
+        self.code, self.number = code, number
+
+
+class QuotaExceededError(FedchainError):
+    """A requester has asked for all the rows that a job allows in a window; says when the next one begins.
+
+    Attributes:
+        left: rows that may still be asked for in the present window.
+        until: when the next window begins, seconds since 1970 by the chain's clock.
+    """
+
+    def __init__(self, what: str, left: int = 0, until: int = 0) -> None:
+        super().__init__(what)
+        self.left, self.until = left, until
 
 
 class JobAbortedError(FedchainError):

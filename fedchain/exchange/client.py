@@ -32,12 +32,13 @@ from fedchain.errors import (
     ProtocolViolationError,
     StoppingError,
 )
+from fedchain.exchange.asking import send_question
 from fedchain.exchange.directory import Peer
 from fedchain.exchange.endpoint import parse_endpoint
 from fedchain.exchange.identities import Identities
 from fedchain.exchange.incoming import IncomingStore
 from fedchain.exchange.partial import PartialPayload
-from fedchain.exchange.server import DELIVER, FETCH, NUDGE, SERVICE
+from fedchain.exchange.server import ASK, DELIVER, FETCH, NUDGE, SERVICE
 from fedchain.exchange.tls import Identity, fingerprint_of, pem_of, server_name_of
 from fedchain.exchange.wire import (
     MAX_WIRE_BYTES,
@@ -217,6 +218,41 @@ class PayloadClient:
             self.delivered.add(len(payload))
 
         self._until(deadline, peer, send, lambda text: DeliveryError(culprit, f"did not take an uplink {text}"))
+
+    def ask(
+        self, peer: Peer, question: bytes, *, answer_bytes: int, culprit: str, deadline_seconds: float
+    ) -> Callable[[], bytes]:
+        """Send a question of a finished job; one try, which waits for a connection until the deadline.
+
+        Args:
+            peer: whose node is asked.
+            question: 1 byte to `MAX_ASK_BYTES`.
+            answer_bytes: how long the answer is about to be: above a piece it comes in several.
+            culprit: the peer's name, for errors.
+            deadline_seconds: for the answer, from now on.
+
+        Returns:
+            Waits for the answer, and gives it. It raises
+            AskRefusedError: the peer refuses, and says why.
+            DeadlineError: there is no answer in time; names the peer.
+            DeliveryError: whatever else goes wrong on the way; names the peer.
+
+        Raises:
+            DeliveryError: the peer has registered no endpoint.
+            StoppingError: this node is stopping.
+        """
+        try:
+            channel, method = self._channel(peer), f"/{SERVICE}/{ASK}"
+        except _BadEndpointError as error:
+            raise DeliveryError(culprit, f"cannot be asked at its registered endpoint: {error}") from error
+        return send_question(
+            channel.unary_unary(method),
+            channel.stream_stream(method),
+            question,
+            answer_bytes,
+            culprit,
+            deadline_seconds,
+        )
 
     def nudge(self, peer: Peer, *, culprit: str) -> None:
         """Tell a node to look at the chain now; one try.

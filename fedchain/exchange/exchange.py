@@ -17,6 +17,7 @@ import structlog
 from fedchain.chain import ChainClient, Consortium
 from fedchain.chain.sender import unwatched
 from fedchain.errors import ChainError, ConfigError, FedchainError, StoppingError
+from fedchain.exchange.asks import Answer
 from fedchain.exchange.channel import JobChannel
 from fedchain.exchange.client import PayloadClient
 from fedchain.exchange.deliverer import Deliverer
@@ -64,6 +65,7 @@ class Exchange:
         folder: for state and payloads; created with mode 0700, used by one process at a time.
         on_job: see `Subscriber`.
         on_request: see `Subscriber`.
+        answer: answers questions of finished jobs, see `AskService`; None to answer none.
         host: address to listen on.
         port: 0 for any free one.
         endpoint: where peers reach this node; None for the address it listens on.
@@ -101,6 +103,7 @@ class Exchange:
         folder: Path,
         on_job: JobHandler,
         on_request: RequestHandler,
+        answer: Answer | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         endpoint: str | None = None,
@@ -153,6 +156,7 @@ class Exchange:
                 port,
                 recorded=self._recorded,
                 deliveries=deliveries,
+                answer=answer,
                 on_nudge=self._look_now,
                 sign_served=self._sign_served,
             )

@@ -1,4 +1,4 @@
-"""A node's gRPC server: serves the payloads it has sent to their recipients, and takes uplinks delivered directly.
+"""A node's gRPC server: serves payloads it has sent, takes uplinks delivered directly, answers questions.
 
 Generic handlers over bytes; the wire types are in `fedchain.exchange.wire`. Mutual TLS only: the roots are the
 certificates that the registry holds of accredited participants, looked up anew for each connection, and each call's
@@ -17,6 +17,7 @@ import structlog
 from fedchain.compute.tally import Tally
 from fedchain.crypto.merkle import DIGEST_BYTES, root_of
 from fedchain.errors import ConfigError, DigestMismatchError, MessageError, PayloadUnavailableError
+from fedchain.exchange.asks import ASK_LIMITS, Answer, AskService
 from fedchain.exchange.delivery import Deliveries, DeliveryService
 from fedchain.exchange.endpoint import Endpoint, checked_host
 from fedchain.exchange.gate import Admission, Gate, Limits
@@ -41,6 +42,7 @@ SERVICE = "fedchain.Payloads"
 FETCH = "Fetch"
 DELIVER = "Deliver"
 NUDGE = "Nudge"
+ASK = "Ask"
 
 _WORKERS = 64
 _CONCURRENT_CALLS = 96
@@ -67,6 +69,7 @@ class PayloadServer:
         host: address or name to listen on; `0.0.0.0` for every address.
         port: 0 for any free one.
         deliveries: takes uplinks that come directly; None to take none.
+        answer: answers questions of finished jobs; None to answer none.
         limits: for each caller.
         sign_served: signs, with each transfer, which payload is served for a digest: (digest asked for, digest of what
             is served) → 65 bytes, or none.
@@ -89,6 +92,7 @@ class PayloadServer:
         *,
         recorded: RecordedPayloads | None = None,
         deliveries: Deliveries | None = None,
+        answer: Answer | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         on_nudge: Callable[[], None] = lambda: None,
         sign_served: Callable[[bytes, bytes], bytes] = lambda digest, served: b"",
@@ -102,7 +106,7 @@ class PayloadServer:
             options=_OPTIONS,
             maximum_concurrent_rpcs=_CONCURRENT_CALLS,
         )
-        self._gate = Gate(members, limits)
+        self._gate, self._ask_gate = Gate(members, limits), Gate(members, ASK_LIMITS)
         self.served = Tally()
         delivering = DeliveryService(self._gate, deliveries, limits.delivered_bytes)
         # a stream of requests, though there is one: so the caller is checked before a worker waits for its request
@@ -110,6 +114,7 @@ class PayloadServer:
             FETCH: grpc.stream_stream_rpc_method_handler(self._fetch),
             DELIVER: grpc.stream_unary_rpc_method_handler(delivering.deliver),
             NUDGE: grpc.stream_unary_rpc_method_handler(self._nudge),
+            ASK: grpc.stream_stream_rpc_method_handler(AskService(self._ask_gate, answer).ask),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         try:
@@ -117,7 +122,7 @@ class PayloadServer:
         except RuntimeError:
             bound = 0
         if bound == 0:
-            self._gate.close()
+            self._close_gates()
             raise ConfigError(f"[serve] {wanted}: cannot listen there; choose another port, or 0 for any")
         self._bound = Endpoint(wanted.host, bound)
         self._server.start()
@@ -130,7 +135,11 @@ class PayloadServer:
     def close(self) -> None:
         """Stop serving; calls under way get a second to end."""
         self._server.stop(grace=1.0).wait(2.0)
+        self._close_gates()
+
+    def _close_gates(self) -> None:
         self._gate.close()
+        self._ask_gate.close()
 
     def _fetch(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         call = self._gate.admit(context)

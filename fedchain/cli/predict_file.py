@@ -38,7 +38,9 @@ def predict_file(
 
         def on_progress(progress: BatchProgress) -> None:
             if not last and progress.resumed:
-                note(f"{progress.resumed} of {progress.rows} rows are in {progress.partial} already; going on from there")
+                note(
+                    f"{progress.resumed} of {progress.rows} rows are in {progress.partial} already; going on from there"
+                )
             last[:] = [progress]
             bar.update(progress.done, progress.rows, progress.resumed)
 

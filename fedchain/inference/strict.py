@@ -14,13 +14,14 @@ size whether a party holds it or not.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.errors import MessageError, ProtocolViolationError, SealError
+from fedchain.inference.answering import Answers
 from fedchain.inference.request import ANSWER, SCORES, Answerer
 from fedchain.inference.scoring import margins
 from fedchain.messages import PredictAnswer, decode, encode
@@ -41,14 +42,12 @@ class StrictSide:
     """What a party needs to take part in strict requests.
 
     Attributes:
-        answerer: names, shard and sealing.
-        find: the known row of a requester's tag in an epoch, `NOBODY` if there is none.
-        packed: this party's packed leaf bits of a known row; its default bits for `NOBODY`.
+        answerer: names, shard and sealing; its rows are not looked at.
+        answers: the known rows by tag, and their leaf bits.
     """
 
     answerer: Answerer
-    find: Callable[[PartyId, bytes, int], int]
-    packed: Callable[[int], bytes]
+    answers: Answers
 
     def body_of(self, tags: Mapping[PartyId, bytes], epoch: int) -> bytes:
         """The body of a request for one row.
@@ -69,6 +68,7 @@ class StrictSide:
 
         Raises:
             ProtocolViolationError: the body is not of a strict request of this roster; names the requester.
+            AskError: the tag is of an epoch that is not in force; names the requester.
         """
         others = [party for party in self.answerer.roster if party != requester]
         try:
@@ -78,11 +78,9 @@ class StrictSide:
             part = decode(self.answerer.unseal(parts[others.index(self.answerer.me)], CONTEXT, requester), StrictPart)
         except (MessageError, SealError) as error:
             raise ProtocolViolationError(requester, f"strict request: {error}") from error
-        return self.find(requester, part.tag, int.from_bytes(part.epoch, "little"))
+        return int(self.answers.positions(requester, part.tag, int.from_bytes(part.epoch, "little"))[0])
 
-    def take_part(
-        self, requester: PartyId, request_id: int, position: int
-    ) -> Party[NDArray[np.float64] | None]:
+    def take_part(self, requester: PartyId, request_id: int, position: int) -> Party[NDArray[np.float64] | None]:
         """One whole request, once it is open; the scores of its row at the requester, else None.
 
         Shape (1,), or (1, classes) with several classes; float64.
@@ -98,7 +96,7 @@ class StrictSide:
         """
         answerer, purpose = self.answerer, f"strict/{request_id}"
         if answerer.me != answerer.active:
-            sealed = answerer.seal_to(answerer.active, self.packed(position), f"{purpose}/bits")
+            sealed = answerer.seal_to(answerer.active, self._packed(position), f"{purpose}/bits")
             yield Send(PredictAnswer(1, sealed), ANSWER, answerer.active)
             if requester != answerer.me:
                 return None
@@ -107,7 +105,7 @@ class StrictSide:
         if position == NOBODY:
             raise ProtocolViolationError(requester, "asks strictly for a row that the active party does not hold")
         answers = yield from gather(PredictAnswer, ANSWER, answerer.roster[1:], to_me=True)
-        bits = [self._bits(0, answerer.me, self.packed(position))]
+        bits = [self._bits(0, answerer.me, self._packed(position))]
         for index, party in enumerate(answerer.roster[1:], start=1):
             if answers[party].rows != 1:
                 raise ProtocolViolationError(party, "answered another number of rows than was asked")
@@ -118,6 +116,10 @@ class StrictSide:
         sealed = answerer.seal_to(requester, found.astype("<f8").tobytes(), f"{purpose}/scores")
         yield Send(PredictAnswer(1, sealed), SCORES, requester)
         return None
+
+    def _packed(self, position: int) -> bytes:
+        """Own leaf bits of a known row; the default bits for `NOBODY`."""
+        return self.answers.table.rows_at(np.array([position], dtype=np.int64))
 
     def _bits(self, index: int, party: PartyId, packed: bytes) -> Bits:
         shard = self.answerer.shard

@@ -1,4 +1,4 @@
-"""The body of a strict request: it stands in the event that opens it, for all to read and for one party each to open."""
+"""The body of a strict request: it stands in the event that opens it, and each party can open its own part of it."""
 
 from __future__ import annotations
 

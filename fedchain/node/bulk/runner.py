@@ -6,8 +6,8 @@
 4. chunks are read, asked for two at a time, and added to the partial file in the file's order;
 5. the output is written from the partial file, in one step.
 
-Killed at any moment, a run of the same command goes on at 2 with the chunks it has. Rows that were being asked for count
-against the quota again: an answerer takes no serial twice.
+Killed at any moment, a run of the same command goes on at 2 with the chunks it has. Rows that were being asked for
+count against the quota again: an answerer takes no serial twice.
 """
 
 from __future__ import annotations

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fedchain.errors import ProtocolViolationError
-from fedchain.inference.bitplanes import BLOCK_ROWS, answer_planes, as_planes, planes_of_rows, rows_of_planes
-from fedchain.inference.fast_scoring import FEW, Scorer
-from fedchain.inference.leaf_table import LeafTable, default_bits
+from fedchain.inference.bitplanes import answer_planes, planes_of_rows, rows_of_planes
+from fedchain.inference.fast_scoring import Scorer
 from fedchain.inference.scoring import margins
 from fedchain.model.leaf_mask import leaf_bits, pack_bits, whole_bits
 from fedchain.model.shard import Shard

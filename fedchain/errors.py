@@ -28,13 +28,13 @@ FedchainError
 │   ├── WrongChainError       chain id or genesis is not the recorded one
 │   ├── ContractMissingError  no code, or other code, at a recorded address
 │   ├── TransactionError      reverted; carries the contract's typed error
+│   │   └── QuotaExceededError  more rows asked for than this window's quota leaves
 │   ├── NonceTakenError       another transaction of the same key was mined in the place of one
 │   └── NotAccreditedError
 ├── UplinkRejectedError       the contract rejected an uplink; names sender and reason code
 ├── PayloadUnavailableError   a sender does not serve bytes it committed to
 ├── DeliveryError             a recipient does not take an uplink that is delivered directly
 ├── AskRefusedError           a party does not answer a question of a finished job; carries a code
-├── QuotaExceededError        a requester has asked for all the rows that a job allows in a window
 ├── JobAbortedError           the job is Aborted on chain
 ├── RoundRolledBackError      a pipelined round is tried again: this party starts over from its last round
 ├── AuditError                an audit found something that does not match
@@ -43,6 +43,11 @@ FedchainError
 """
 
 from __future__ import annotations
+
+from datetime import datetime, timezone
+
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: what a chain says beyond cannot be written as a date."""
 
 
 class FedchainError(Exception):
@@ -207,6 +212,23 @@ class TransactionError(ChainError):
         self.reason = reason
 
 
+class QuotaExceededError(TransactionError):
+    """A requester may not have so many rows of a job any more in this window.
+
+    Attributes:
+        left: rows that it may still have.
+        window_ends: when the next window begins, seconds since 1970 on the chain's clock.
+    """
+
+    exit_code = 1
+
+    def __init__(self, job_id: str, left: int, window_ends: int) -> None:
+        until = datetime.fromtimestamp(min(window_ends, _LAST_SECOND), timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+        super().__init__("InferenceRouter.reserve", f"the quota of job {job_id} leaves {left} rows until {until}")
+        self.left = left
+        self.window_ends = window_ends
+
+
 class NonceTakenError(ChainError):
     """Another transaction of the same account was mined in the place of one: that one was not done."""
 
@@ -252,19 +274,6 @@ class AskRefusedError(FedchainError):
     def __init__(self, code: str, what: str, number: int = 0) -> None:
         super().__init__(what)
         self.code, self.number = code, number
-
-
-class QuotaExceededError(FedchainError):
-    """A requester has asked for all the rows that a job allows in a window; says when the next one begins.
-
-    Attributes:
-        left: rows that may still be asked for in the present window.
-        until: when the next window begins, seconds since 1970 by the chain's clock.
-    """
-
-    def __init__(self, what: str, left: int = 0, until: int = 0) -> None:
-        super().__init__(what)
-        self.left, self.until = left, until
 
 
 class JobAbortedError(FedchainError):

@@ -61,6 +61,19 @@ from fedchain.chain.faults import (
     replay_evidence,
     vote_commitment,
 )
+from fedchain.chain.inference import (
+    ANSWER_SECONDS,
+    MAX_REQUESTS,
+    MAX_RESERVED,
+    MAX_SEALED_BYTES,
+    Anchor,
+    Asked,
+    Inference,
+    Reservation,
+    Terms,
+    Usage,
+)
+from fedchain.chain.inference_events import ReceiptsAnchored, RequestAsked, RequestRefused, Reserved, TermsSet
 from fedchain.chain.models import Models, ModelState, ModelVersion
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
@@ -96,12 +109,18 @@ from fedchain.chain.views import (
 )
 
 __all__ = [
+    "ANSWER_SECONDS",
     "CHAIN_KINDS",
     "DEV_MNEMONIC",
     "MAX_LEAVES",
     "MAX_OVERTURN_REASON_BYTES",
+    "MAX_REQUESTS",
+    "MAX_RESERVED",
+    "MAX_SEALED_BYTES",
     "Account",
     "AlignmentDeclared",
+    "Anchor",
+    "Asked",
     "Ballot",
     "BatchLeaf",
     "Call",
@@ -124,6 +143,7 @@ __all__ = [
     "FaultRecorded",
     "Faults",
     "GateAdmitted",
+    "Inference",
     "JobAborted",
     "JobAccepted",
     "JobExpired",
@@ -154,11 +174,16 @@ __all__ = [
     "PhaseChanged",
     "ProofAccepted",
     "Receipt",
+    "ReceiptsAnchored",
     "ReportRefused",
+    "RequestAsked",
     "RequestClosed",
     "RequestOpened",
+    "RequestRefused",
     "RequestStatus",
     "RequestView",
+    "Reservation",
+    "Reserved",
     "RoundBegan",
     "RoundClosed",
     "Sender",
@@ -172,8 +197,11 @@ __all__ = [
     "StopDeclared",
     "StrikeForgiven",
     "StrikeRecorded",
+    "Terms",
+    "TermsSet",
     "Upgrade",
     "UplinkJudged",
+    "Usage",
     "Verdict",
     "Versions",
     "Vote",

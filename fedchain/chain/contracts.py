@@ -12,6 +12,7 @@ from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
 from fedchain.chain.faults import Faults
 from fedchain.chain.gas import DEADLINE_GAS, batch_gas, uplink_gas
+from fedchain.chain.inference import Inference
 from fedchain.chain.models import Models
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
 from fedchain.chain.sender import Sender
@@ -42,6 +43,7 @@ class Consortium(ConsortiumReads):
         stewards: who they are, and their votes.
         versions: the directory of versions.
         faults: the anomaly record, and proofs of faults.
+        inference: the inference router: terms, quotas, receipts, strict requests.
 
     Raises:
         WrongChainError: the chain is not the recorded one.
@@ -57,6 +59,7 @@ class Consortium(ConsortiumReads):
         self.models = Models(self._read, self._write)
         self.stewards = Stewarding(self._read, self._write, self._addresses)
         self.versions = Versions(self._read, self._write, self._addresses[DIRECTORY])
+        self.inference = Inference(self._read, self._write, self._write_within, self.events, client.head)
         self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses)
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
@@ -267,6 +270,9 @@ class Consortium(ConsortiumReads):
 
     def _write(self, contract: str, name: str, *arguments: object) -> Receipt:
         return self._send(self._call(contract, name, *arguments), None)
+
+    def _write_within(self, gas: int, contract: str, name: str, *arguments: object) -> Receipt:
+        return self._send(self._call(contract, name, *arguments), gas)
 
 
 def _first(receipt: Receipt, kind: type[_E], name: str) -> _E:

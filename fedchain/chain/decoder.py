@@ -38,6 +38,7 @@ from fedchain.chain.events import (
     UplinkJudged,
 )
 from fedchain.chain.fault_events import FAULT_EVENTS, FaultOverturned
+from fedchain.chain.inference_events import INFERENCE_EVENTS
 from fedchain.chain.judgments import decode_judgment
 from fedchain.chain.standing_events import STANDING_EVENTS, ParticipantBanned, StandingVoted
 from fedchain.chain.versions import name_text
@@ -96,6 +97,9 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "statisticE6": ("statistic_e6", int),
     "scoreE6": ("score_e6", int),
     "commitUntil": ("commit_until", int),
+    "windowSeconds": ("window_seconds", int),
+    "answerSeconds": ("answer_seconds", int),
+    "body": ("sealed", bytes),
 }
 _TEXT_REASONS = (JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted, FaultOverturned)
 _CLASSES: tuple[type[ChainEvent], ...] = (
@@ -103,7 +107,7 @@ _CLASSES: tuple[type[ChainEvent], ...] = (
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
     JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed, ModelProposed,
     ModelApproved, ModelFrozen, ModelActivated, ModelRolledBack,
-    *STANDING_EVENTS, *FAULT_EVENTS, *DEADLINE_EVENTS,
+    *STANDING_EVENTS, *FAULT_EVENTS, *DEADLINE_EVENTS, *INFERENCE_EVENTS,
 )  # fmt: skip
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 

@@ -64,6 +64,19 @@ def batch_gas(leaves: int) -> int:
     return min(1_500_000 + 35_000 * leaves, LARGEST_TRANSACTION)
 
 
+def ask_gas(requests: int, sealed_bytes: int) -> int:
+    """An upper bound of `InferenceRouter.ask`, for any verdicts.
+
+    A request costs at most 32,000 besides its body: a new slot, an event, and four words of calldata; a byte of its
+    body at most 40 (EIP-7623), or 16, and less than 15 for hashing and logging it.
+
+    Args:
+        requests: their number.
+        sealed_bytes: of all their bodies together.
+    """
+    return min(300_000 + 45_000 * requests + 60 * sealed_bytes, LARGEST_TRANSACTION)
+
+
 DEADLINE_GAS = 2_500_000
 """An upper bound of `JobManager.closeRound`, `markMissing` and `expire`: at most eight parties are named and reported.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from fedchain.node.control_wire import (
     ModelAnswer,
     ModelRequest,
     PredictCall,
+    PredictIdsCall,
     PredictReply,
     RotateAnswer,
     StatusRequest,
@@ -37,11 +38,15 @@ from fedchain.node.control_wire import (
 )
 from fedchain.node.key_rotation import KeyRotation
 from fedchain.node.modelstate import ModelUse, VersionState
+from fedchain.node.online.predictions import Id, Predictions, to_reply
 from fedchain.node.progress import Line, to_json
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
 log = structlog.get_logger(__name__)
+
+_CALLS = 96
+"""At a time: requests by id wait in their callers' threads, and go to the peers together."""
 
 
 class Controlled(Protocol):
@@ -57,6 +62,9 @@ class Controlled(Protocol):
         self, job_id: JobId, positions: NDArray[np.int64] | None
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Request id, positions and scores; None asks for the held-out rows."""
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool = False) -> Predictions:
+        """Scores by id."""
 
     def resolve(self, target: str) -> JobId:
         """The job that a job id, or a model's name, stands for."""
@@ -111,14 +119,15 @@ class ControlServer:
             raise ConfigError(f"[serve] control_socket {path}: exists and is no socket; choose another path")
         path.unlink(missing_ok=True)  # left by a killed node: this one holds the state folder's lock
         self._server = grpc.server(
-            ThreadPoolExecutor(max_workers=16, thread_name_prefix="control"),
+            ThreadPoolExecutor(max_workers=_CALLS, thread_name_prefix="control"),
             options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)],
-            maximum_concurrent_rpcs=16,
+            maximum_concurrent_rpcs=_CALLS,
         )
         handlers = {
             "Submit": grpc.unary_unary_rpc_method_handler(self._guarded(self._submit)),
             "Abort": grpc.unary_unary_rpc_method_handler(self._guarded(self._abort)),
             "Predict": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict)),
+            "PredictIds": grpc.unary_unary_rpc_method_handler(self._guarded(self._predict_ids)),
             "Model": grpc.unary_unary_rpc_method_handler(self._guarded(self._model)),
             "RotateCertificate": grpc.unary_unary_rpc_method_handler(self._guarded(self._rotate_certificate)),
             "RotateKey": grpc.unary_unary_rpc_method_handler(self._guarded(self._rotate_key)),
@@ -186,6 +195,10 @@ class ControlServer:
         return pack(
             PredictReply(request_id, asked.astype("<i8").tobytes(), scores.astype("<f8").tobytes(), job_id, model)
         )
+
+    def _predict_ids(self, raw: bytes) -> bytes:
+        call = unpack(raw, PredictIdsCall)
+        return pack(to_reply(self._node.predict_ids(call.target, call.ids, explain=call.explain)))
 
     def _model(self, raw: bytes) -> bytes:
         request = unpack(raw, ModelRequest)

@@ -23,6 +23,8 @@ from fedchain.node.control_wire import (
     ModelAnswer,
     ModelRequest,
     PredictCall,
+    PredictIdsCall,
+    PredictIdsReply,
     PredictReply,
     RotateAnswer,
     StatusRequest,
@@ -34,6 +36,7 @@ from fedchain.node.control_wire import (
 )
 from fedchain.node.key_rotation import KeyRotation
 from fedchain.node.modelstate import ModelUse
+from fedchain.node.online.predictions import Id, Predictions, from_reply
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
 
@@ -132,6 +135,18 @@ class ControlClient:
             scores = scores.reshape(len(found), -1)
         model = None if reply.model is None else ModelUse(*reply.model)
         return Prediction(reply.request_id, found, scores, JobId(reply.job_id), model)
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool = False) -> Predictions:
+        """Ask for scores by id; see `Asker.predict_ids`.
+
+        Args:
+            target: a completed job's id, or the name of a model, which stands for the job of its version in use.
+            ids: as this party writes them: one text each, or the texts of an id's parts.
+            explain: whether to give each party's contribution to each score.
+        """
+        asked = tuple(one if isinstance(one, str) else tuple(one) for one in ids)
+        raw = self._call("PredictIds", pack(PredictIdsCall(target, asked, explain)), None)
+        return from_reply(unpack(raw, PredictIdsReply))
 
     def propose_model(self, name: str, job_id: JobId) -> dict[str, Any]:
         """Propose a finished job's model as a version of a name, and approve it; see `ModelDesk.propose`.

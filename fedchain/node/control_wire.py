@@ -81,6 +81,43 @@ class PredictReply(ControlMessage, frozen=True):
     model: tuple[str, int, int] | None
 
 
+class PredictIdsCall(ControlMessage, frozen=True):
+    """Ask for scores by id.
+
+    Attributes:
+        target: as of `PredictCall`.
+        ids: one text each, or the texts of an id's parts.
+        explain: whether to give each party's contribution.
+    """
+
+    target: Annotated[str, msgspec.Meta(max_length=66)]
+    ids: tuple[str | tuple[str, ...], ...]
+    explain: bool = False
+
+
+class PredictIdsReply(ControlMessage, frozen=True):
+    """Scores by id.
+
+    Attributes:
+        job_id, model: as of `PredictReply`.
+        parties: names, roster order.
+        serials: little-endian int64, one per id.
+        scores: little-endian float64, one per id, or one per id and class.
+        flags: a byte per id.
+        base: little-endian float64 per output, empty where nothing is explained.
+        contributions: little-endian float64 per id, party and output; empty as above.
+    """
+
+    job_id: str
+    model: tuple[str, int, int] | None
+    parties: tuple[str, ...]
+    serials: bytes
+    scores: bytes
+    flags: bytes
+    base: bytes = b""
+    contributions: bytes = b""
+
+
 class ModelRequest(ControlMessage, frozen=True):
     """Do something in the model registry.
 

@@ -26,6 +26,7 @@ from fedchain.types import JobId, Kind, Reason
 log = structlog.get_logger(__name__)
 
 _SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
+_ASK_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
 _JOB_STATUSES = ("proposed", "running", "completed", "failed", "declined")
 
 
@@ -84,6 +85,7 @@ class Metrics:
             ("method", "route", "status"),
             registry=self.registry,
         )
+        self._asks = _AskMetrics(self.registry)
         self.registry.register(_Readings(exchange))
         exchange.waits.listen(self._on_wait)
         exchange.directory.listen(self._on_event)
@@ -91,6 +93,20 @@ class Metrics:
     def on_http_request(self, method: str, route: str, status: int) -> None:
         """Count a request that the HTTP API has answered; method and route are among known ones."""
         self._http_requests.labels(method, route, str(status)).inc()
+
+    def on_asked(self, rows: int, seconds: float, outcome: str) -> None:
+        """Count a request by id of this node."""
+        self._asks.asked.labels(outcome).inc(rows)
+        self._asks.ask_seconds.observe(seconds)
+
+    def on_answered(self, rows: int, seconds: float, requester: str) -> None:
+        """Count an answer of this node; whether its rows are there, shows nowhere."""
+        self._asks.answered.labels(requester).inc(rows)
+        self._asks.answer_seconds.observe(seconds)
+
+    def on_bad_answer(self, party: str) -> None:
+        """Count an answer that does not hold."""
+        self._asks.bad.labels(party).inc()
 
     def _on_wait(self, wait: Wait, seconds: float, arrived: bool) -> None:
         self._wait_seconds.labels(wait.about).observe(seconds)
@@ -121,6 +137,42 @@ class Metrics:
                 self._attempts[job_id] = event.attempt
             if event.attempt > before:
                 self._rollbacks.inc()
+
+
+class _AskMetrics:
+    """Of requests by id."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.asked = Counter(
+            "fedchain_asked_rows",
+            "Rows that this node asked for by id, by outcome (scored, silent or failed).",
+            ("outcome",),
+            registry=registry,
+        )
+        self.ask_seconds = Histogram(
+            "fedchain_ask_seconds",
+            "From a request by id to its scores.",
+            buckets=_ASK_SECONDS,
+            registry=registry,
+        )
+        self.answered = Counter(
+            "fedchain_answered_rows",
+            "Rows for which this node answered asks, by who asked; known ones or not.",
+            ("requester",),
+            registry=registry,
+        )
+        self.answer_seconds = Histogram(
+            "fedchain_answer_seconds",
+            "From reading an ask to its answer.",
+            buckets=_ASK_SECONDS,
+            registry=registry,
+        )
+        self.bad = Counter(
+            "fedchain_bad_answers",
+            "Answers whose receipt, size or bits did not hold, by whose they are.",
+            ("party",),
+            registry=registry,
+        )
 
 
 class _Readings(Collector):

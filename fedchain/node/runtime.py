@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,8 @@ from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
 from fedchain.node.models import ModelDesk
 from fedchain.node.modelstate import ModelUse, VersionState, is_model_name, job_in_use, read_use
+from fedchain.node.online.online import Online
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests
@@ -61,6 +63,7 @@ class Node:
         exchange: its traffic.
         board: its progress.
         metrics: serves them, None where `[metrics] port` is not set.
+        online: asks and answers by id.
         api: serves the HTTP API, None where `[api] port` is not set.
 
     Raises:
@@ -91,6 +94,7 @@ class Node:
         self._encryption_key = encryption_key.public
         self._jobs: Jobs
         self._requests: Requests
+        self.online: Online
         self.exchange = Exchange(
             client,
             consortium,
@@ -100,6 +104,7 @@ class Node:
             folder=config.state.folder,
             on_job=lambda event, inbox: self._jobs.on_job(event, inbox),
             on_request=lambda event, inbox: self._requests.on_request(event, inbox),
+            answer=lambda caller, question: self.online.answer(caller, question),
             host=config.serve.host,
             port=config.serve.port,
             endpoint=config.serve.endpoint,
@@ -115,6 +120,7 @@ class Node:
             self._rotator = Rotator(self._files, self.exchange, address=self.address)
             self._key_rotator = KeyRotator(config, self.exchange)
             metrics = Metrics(self.exchange, address=self.address)
+            self.online = Online(config, self.exchange, address=self.address, meter=metrics)
             if config.metrics.port is not None:
                 self.metrics = MetricsServer(metrics, config.metrics)
             if config.api.port is not None:
@@ -168,6 +174,7 @@ class Node:
         self._jobs.resume()
         self._requests.resume()
         self.exchange.start()
+        self.online.start()
         self._show("accredited", ready=True)
         self._ready.set()
         log.info("node is ready", name=self.name, address=self.address, endpoint=self.exchange.endpoint)
@@ -183,6 +190,7 @@ class Node:
         if self.api is not None:
             self.api.close()
         self._requests.close()
+        self.online.close()
         self._jobs.join(_STOP_SECONDS)
         self._wait_board.close()
         if self.metrics is not None:
@@ -255,6 +263,11 @@ class Node:
         """Ask the roster for scores; see `Requests.predict`."""
         self._wait_ready()
         return self._requests.predict(job_id, positions)
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool = False) -> Predictions:
+        """Ask for scores by id; see `Asker.predict_ids`."""
+        self._wait_ready()
+        return self.online.predict_ids(target, ids, explain=explain)
 
     def resolve(self, target: str) -> JobId:
         """The job that a job id, or a model's name, stands for: that of the version in use.
@@ -333,10 +346,14 @@ class Node:
             self._config,
             lock=self._jobs.table_lock,
             users=self._jobs.users_of_table,
-            on_replaced=self._requests.forget_tables,
+            on_replaced=self._forget_tables,
         )
         backend = NodeBackend(self, self._config, table)
         return ApiServer(backend, self._config, on_request=metrics.on_http_request)
+
+    def _forget_tables(self) -> None:
+        self._requests.forget_tables()
+        self.online.forget_tables()
 
     def _wait_entered(self) -> None:
         if not self._entered.wait(_READY_SECONDS):

@@ -12,11 +12,14 @@ R = TypeVar("R")
 
 
 class _Waiter(Generic[T, R]):
-    __slots__ = ("error", "event", "item", "result", "weight")
+    """An item, and what came of it; `batch` is what its thread is to lead, itself first."""
+
+    __slots__ = ("batch", "error", "event", "item", "result", "weight")
 
     def __init__(self, item: T, weight: int) -> None:
         self.item, self.weight = item, weight
         self.event = threading.Event()
+        self.batch: list[_Waiter[T, R]] | None = None
         self.result: R | None = None
         self.error: BaseException | None = None
 
@@ -25,12 +28,15 @@ class Coalescer(Generic[T, R]):
     """Does items one batch after the other in the threads of those who bring them. There is no thread of its own.
 
     Args:
-        act: does a batch; gives a result for each item in order. What it raises, everybody of the batch gets.
+        act: does a batch; gives for each item in order a result, or what is raised to whoever brought it. What it
+            raises itself, everybody of the batch gets.
         most: weight of a batch; an item that is heavier goes alone.
         under_way: batches at a time.
     """
 
-    def __init__(self, act: Callable[[Sequence[T]], Sequence[R]], *, most: int, under_way: int = 2) -> None:
+    def __init__(
+        self, act: Callable[[Sequence[T]], Sequence[R | BaseException]], *, most: int, under_way: int = 2
+    ) -> None:
         self._act = act
         self._most = most
         self._under_way = under_way
@@ -43,36 +49,44 @@ class Coalescer(Generic[T, R]):
         mine: _Waiter[T, R] = _Waiter(item, weight)
         with self._lock:
             self._waiting.append(mine)
-            leads = self._running < self._under_way
-            self._running += leads
-        if not leads:
+            if self._running < self._under_way:  # then nobody else waits
+                self._running += 1
+                mine.batch = self._take()
+        if mine.batch is None:
             mine.event.wait()
-        if mine.result is None and mine.error is None:
-            self._lead()
+        if mine.batch is not None:
+            self._lead(mine.batch)
         if mine.error is not None:
             raise mine.error
         assert mine.result is not None
         return mine.result
 
-    def _lead(self) -> None:
-        """Do the batch at the head, which holds the leader's own item; then let the next one lead."""
-        batch: list[_Waiter[T, R]] = []
-        with self._lock:
-            weight = 0
-            while self._waiting and (not batch or weight + self._waiting[0].weight <= self._most):
-                weight += self._waiting[0].weight
-                batch.append(self._waiting.popleft())
+    def _take(self) -> list[_Waiter[T, R]]:
+        batch = [self._waiting.popleft()]
+        weight = batch[0].weight
+        while self._waiting and weight + self._waiting[0].weight <= self._most:
+            weight += self._waiting[0].weight
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _lead(self, batch: list[_Waiter[T, R]]) -> None:
+        """Do a batch; then hand the turn to whoever has waited longest, with what it is to do."""
         try:
             results = self._act([one.item for one in batch])
             for one, result in zip(batch, results, strict=True):
-                one.result = result
+                if isinstance(result, BaseException):
+                    one.error = result
+                else:
+                    one.result = result
         except BaseException as error:
             for one in batch:
                 one.error = error
         with self._lock:
             if self._waiting:
-                self._waiting[0].event.set()
+                batch_of_next = self._take()
+                batch_of_next[0].batch = batch_of_next
+                batch_of_next[0].event.set()
             else:
                 self._running -= 1
-        for one in batch:
+        for one in batch[1:]:
             one.event.set()

@@ -16,14 +16,9 @@ SILENT = "silent"
 STOPPING = "stopping"
 FAILED = "failed"
 
-RESERVE_ANEW = (BEGUN, SPENT, UNRESERVED)
-"""Another try with fresh serials may succeed."""
 
-
-def error_of(refusal: AskRefusedError, party: str) -> FedchainError:
+def error_of(refusal: AskRefusedError, party: str) -> PeerError:
     """The error that a requester raises for a peer's refusal; names the peer."""
-    if refusal.code == QUOTA:
-        return QuotaExceededError(f"party '{party}' cannot ask the others: {refusal}", 0, refusal.number)
     return PeerError(party, f"refuses to answer ({refusal.code}): {refusal}")
 
 
@@ -32,7 +27,7 @@ def refusal_of(error: FedchainError) -> AskRefusedError:
     if isinstance(error, AskRefusedError):
         return error
     if isinstance(error, QuotaExceededError):
-        return AskRefusedError(QUOTA, str(error), error.until)
+        return AskRefusedError(QUOTA, f"its own asks are at their quota: {error.reason}", error.window_ends)
     if isinstance(error, NotAccreditedError):
         return AskRefusedError(FAILED, "this node is not accredited any more")
     return AskRefusedError(FAILED, str(error))

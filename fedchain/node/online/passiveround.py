@@ -1,0 +1,90 @@
+"""A round at a passive requester: it asks the active party, which has the weights, and gets scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fedchain.chain import recover_signer
+from fedchain.errors import AskRefusedError, PeerError, ProtocolViolationError, ReceiptError
+from fedchain.inference.asking import Flag
+from fedchain.inference.bitplanes import Positions
+from fedchain.inference.receipts import check_receipt
+from fedchain.messages.online import Receipt, ScoreAnswer, ScoreAsk
+from fedchain.node.online.activeround import TRIES
+from fedchain.node.online.rowscores import RowScores
+
+if TYPE_CHECKING:
+    from fedchain.node.online.rounds import Rounds
+
+_RECEIPT_BYTES = 512
+
+
+class PassiveRound:
+    """Asks the active party for scores; arguments as of `Rounds.begin`."""
+
+    def __init__(self, rounds: Rounds, positions: Positions, planes: bool, explained: bool, seconds: float) -> None:
+        self._rounds, self._job = rounds, rounds.job
+        self._positions, self._planes, self._explained, self._seconds = positions, planes, explained, seconds
+        self._begin()
+
+    def _begin(self) -> None:
+        job, rows = self._job, len(self._positions)
+        self._first = self._rounds.reservations.take(rows)
+        fields = self._rounds.common(job.active, self._first, self._positions, self._planes)
+        own = job.table.planes_at(self._positions).tobytes() if self._planes else job.table.rows_at(self._positions)
+        per_row = 8 * job.outputs * (1 + len(job.addresses) * self._explained) + 1
+        size = rows * per_row + 8 * job.outputs + _RECEIPT_BYTES * len(job.addresses)
+        ask = ScoreAsk(**fields, bits=own, explain=self._explained)  # type: ignore[arg-type]
+        self._asked = self._rounds.send(job.active, ask, size, self._seconds)
+
+    def finish(self) -> RowScores:
+        """Wait for the answer; see `Rounds.begin`."""
+        for tries in range(1, TRIES + 1):
+            try:
+                answer, _ = self._rounds.answer_of(self._asked, ScoreAnswer)
+            except AskRefusedError as refusal:
+                self._rounds.renew([(self._job.active, refusal)], self._first, len(self._positions), tries)
+                self._begin()
+                continue
+            try:
+                self._check_others(answer.receipts)
+                return self._scores(answer)
+            except PeerError as error:
+                self._rounds.blame(error)
+                raise
+        raise AssertionError("the last try raises")
+
+    def _check_others(self, receipts: tuple[Receipt, ...]) -> None:
+        """The active party's receipts of the parties that it asked in its turn, for this requester's rows."""
+        job = self._job
+        names = {job.address_bytes(party): party for party in job.passive if party != job.me}
+        for receipt in receipts:
+            party = names.pop(receipt.answerer, None)
+            if party is None or (receipt.job, receipt.requester) != (job.job_bytes, job.address_bytes(job.active)):
+                raise ReceiptError(job.active, "passed on a receipt that has nothing to do with the ask")
+            signer = self._rounds.exchange.directory.participant(job.addresses[party]).signer
+            check_receipt(job.domain, receipt, party, signer, recover_signer)
+
+    def _scores(self, answer: ScoreAnswer) -> RowScores:
+        job, rows = self._job, len(self._positions)
+        active, outputs = job.active, job.outputs
+        if (answer.outputs, len(answer.scores), len(answer.flags)) != (outputs, 8 * outputs * rows, rows):
+            raise ProtocolViolationError(active, "answered another number of scores than was asked for")
+        scores = np.frombuffer(answer.scores, "<f8").astype(np.float64)
+        flags = np.frombuffer(answer.flags, np.uint8).copy()
+        if outputs > 1:
+            scores = scores.reshape(rows, outputs)
+        known = (flags & Flag.UNKNOWN_ID) == 0
+        if not np.isfinite(scores[known]).all():
+            raise ProtocolViolationError(active, "answered scores that are no numbers")
+        if not self._explained:
+            return RowScores(self._first, scores, flags)
+        parties = len(job.addresses)
+        if (len(answer.base), len(answer.contributions)) != (8 * outputs, 8 * outputs * parties * rows):
+            raise ProtocolViolationError(active, "answered another number of contributions than was asked for")
+        contributions = np.frombuffer(answer.contributions, "<f8").astype(np.float64).reshape(rows, parties, outputs)
+        return RowScores(
+            self._first, scores, flags, np.frombuffer(answer.base, "<f8").astype(np.float64), contributions
+        )

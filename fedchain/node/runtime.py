@@ -19,6 +19,8 @@ from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, Tran
 from fedchain.exchange import Exchange, Identity, Retention
 from fedchain.exchange.channel import shorten
 from fedchain.federation.spec import JobSpec
+from fedchain.node.bulk.asking import RoundsOfChunks
+from fedchain.node.bulk.desk import BatchDesk
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
@@ -125,7 +127,8 @@ class Node:
                 self.metrics = MetricsServer(metrics, config.metrics)
             if config.api.port is not None:
                 self.api = self._open_api(metrics)
-            self._control = ControlServer(self, socket)
+            batches = BatchDesk(RoundsOfChunks(config, self.online.asker), self.resolve, self.model_use, self._pause)
+            self._control = ControlServer(self, socket, batches.methods())
             self._wait_board = WaitBoard(self.exchange.waits, self.board, self.name)
         except BaseException:
             if self.api is not None:
@@ -354,6 +357,10 @@ class Node:
     def _forget_tables(self) -> None:
         self._requests.forget_tables()
         self.online.forget_tables()
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise StoppingError("this node is stopping")
 
     def _wait_entered(self) -> None:
         if not self._entered.wait(_READY_SECONDS):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import structlog
 
-from fedchain.errors import ConfigError, DeadlineError, FedchainError, PayloadUnavailableError
+from fedchain.errors import ConfigError, DeadlineError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.bulk.runner import Flags, Scores
 from fedchain.node.bulk.wire import (
@@ -44,52 +42,24 @@ FIRST_PAUSE_SECONDS = 1.0
 """Before a chunk is asked for again; twice as long each time. The rows count again: each serial is taken once."""
 
 
-@dataclass(frozen=True)
-class Serials:
-    """Serials that a requester has reserved: `count` from `first` on."""
-
-    first: int
-    count: int
-
-
 class BulkAsking(Protocol):
     """What asks the parties."""
 
     def describe(self, job_id: JobId) -> tuple[JobSpec, tuple[str, ...], int]:
         """A completed job's spec, the id columns of the own table, and scores per row."""
 
-    def reserve(self, job_id: JobId, rows: int) -> Serials:
-        """Reserve serials, as many as one reservation holds; at most `rows`."""
+    def reserve(self, job_id: JobId, rows: int) -> None:
+        """Reserve serials for as many rows, at once."""
 
-    def score(self, job_id: JobId, ids: Sequence[str], first_serial: int) -> tuple[Scores, Flags]:
+    def score(self, job_id: JobId, ids: Sequence[str]) -> tuple[Scores, Flags]:
         """Scores, shape (rows, outputs), and flags."""
 
 
 @dataclass
 class _Batch:
     job_id: JobId
-    ranges: list[Serials]
-    starts: list[int] = field(init=False)
+    rows: int
     used_at: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        counts = [one.count for one in self.ranges]
-        self.starts = [sum(counts[:place]) for place in range(len(counts))]
-
-    @property
-    def rows(self) -> int:
-        return self.starts[-1] + self.ranges[-1].count
-
-    def slices(self, offset: int, rows: int) -> list[Serials]:
-        """Serials of rows number `offset` on."""
-        found = []
-        place = bisect_right(self.starts, offset) - 1
-        while rows:
-            skip = offset - self.starts[place]
-            count = min(rows, self.ranges[place].count - skip)
-            found.append(Serials(self.ranges[place].first + skip, count))
-            offset, rows, place = offset + count, rows - count, place + 1
-        return found
 
 
 class BatchDesk:
@@ -133,8 +103,8 @@ class BatchDesk:
             self._batches = {one: batch for one, batch in self._batches.items() if now - batch.used_at < IDLE_SECONDS}
             if len(self._batches) >= MAX_BATCHES:
                 raise ConfigError(f"{MAX_BATCHES} batches are under way at this node; wait until one has ended")
-        batch = _Batch(job_id, self._reserve(job_id, request.rows))
-        name = secrets.token_hex(16)
+        self._asking.reserve(job_id, request.rows)
+        batch, name = _Batch(job_id, request.rows), secrets.token_hex(16)
         with self._lock:
             self._batches[name] = batch
         log.info("a batch begins", job=job_id, rows=request.rows)
@@ -149,7 +119,7 @@ class BatchDesk:
             batch.used_at = time.monotonic()
         if request.offset + len(request.ids) > batch.rows:
             raise ConfigError("the batch asks for more rows than it reserved: the file changed; run the command again")
-        scores, flags = self._ask(batch, request.ids, batch.slices(request.offset, len(request.ids)))
+        scores, flags = self._ask(batch, request.ids)
         return pack(BatchScored(scores.astype("<f8").tobytes(), flags.tobytes()))
 
     def _end(self, raw: bytes) -> bytes:
@@ -157,29 +127,14 @@ class BatchDesk:
             self._batches.pop(unpack(raw, EndBatch).batch, None)
         return b""
 
-    def _ask(self, batch: _Batch, ids: Sequence[str], serials: list[Serials]) -> tuple[Scores, Flags]:
-        """One chunk; again, with serials reserved anew, where parties kept silent."""
+    def _ask(self, batch: _Batch, ids: Sequence[str]) -> tuple[Scores, Flags]:
+        """One chunk; again, with other serials, where parties kept silent."""
         pause = FIRST_PAUSE_SECONDS
-        for attempt in range(1, TRIES + 1):
+        for _ in range(TRIES - 1):
             try:
-                parts, place = [], 0
-                for one in serials:
-                    parts.append(self._asking.score(batch.job_id, ids[place : place + one.count], one.first))
-                    place += one.count
-                return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-            except (DeadlineError, PayloadUnavailableError) as error:
-                if attempt == TRIES:
-                    raise
+                return self._asking.score(batch.job_id, ids)
+            except DeadlineError as error:
                 log.warning("a chunk was not answered, asking again", job=batch.job_id, rows=len(ids), error=str(error))
-                self._pause(pause)
-                pause *= 2
-                serials = self._reserve(batch.job_id, len(ids))
-        raise FedchainError("unreachable: the last attempt raises")
-
-    def _reserve(self, job_id: JobId, rows: int) -> list[Serials]:
-        """One reservation, or several where one does not hold as many rows."""
-        ranges: list[Serials] = []
-        while rows:
-            ranges.append(self._asking.reserve(job_id, rows))
-            rows -= ranges[-1].count
-        return ranges
+            self._pause(pause)
+            pause *= 2
+        return self._asking.score(batch.job_id, ids)

@@ -87,6 +87,24 @@ class Reservations:
                     return first
                 self._reserve(rows)
 
+    def prepare(self, rows: int) -> None:
+        """Reserve until at least `rows` serials are there to be taken: for a batch, so that none of it waits for a block.
+
+        Raises:
+            QuotaExceededError: the job allows less in this window; nothing is reserved.
+            ChainError: they cannot be reserved.
+        """
+        with self._reserving:
+            missing = rows - self.left
+            if missing > 0:
+                usage = self._consortium.inference.reserved(self._job_id, self._address)
+                left = max(0, self._quota - usage.used_in_window)
+                if left < missing:
+                    ends = (usage.window + 1) * self._window_seconds
+                    raise QuotaExceededError(self._job_id, left, ends)
+            while (missing := rows - self.left) > 0:
+                self._reserve(min(missing, MOST))
+
     def drop_below(self, floor: int) -> None:
         """Give up serials below `floor`: some answerer takes them no more. They stay counted."""
         with self._lock:

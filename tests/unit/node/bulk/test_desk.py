@@ -10,7 +10,7 @@ import pytest
 from fedchain.errors import ConfigError, DeadlineError, MessageError, ProtocolViolationError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.bulk import desk
-from fedchain.node.bulk.desk import BatchDesk, Serials
+from fedchain.node.bulk.desk import BatchDesk
 from fedchain.node.bulk.runner import Flags, Scores
 from fedchain.node.bulk.wire import BatchOpened, BatchScored, BatchStarted, EndBatch, OpenBatch, ScoreBatch, StartBatch
 from fedchain.node.control_wire import pack, unpack
@@ -35,28 +35,26 @@ id = "iban"
 
 
 class Asking:
-    """Reserves at most seven serials at a time, and scores a row by its serial."""
+    """Scores a row by its id's length."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
-        self.next = 100
-        self.asked: list[tuple[int, list[str]]] = []
+        self.reserved: list[int] = []
+        self.asked: list[list[str]] = []
 
     def describe(self, job_id: JobId) -> tuple[JobSpec, tuple[str, ...], int]:
         if job_id != JOB:
             raise ConfigError("job is unknown to this node")
         return SPEC, ("customer",), 1
 
-    def reserve(self, job_id: JobId, rows: int) -> Serials:
-        first, count = self.next, min(rows, 7)
-        self.next += count
-        return Serials(first, count)
+    def reserve(self, job_id: JobId, rows: int) -> None:
+        self.reserved.append(rows)
 
-    def score(self, job_id: JobId, ids: Sequence[str], first_serial: int) -> tuple[Scores, Flags]:
-        self.asked.append((first_serial, list(ids)))
+    def score(self, job_id: JobId, ids: Sequence[str]) -> tuple[Scores, Flags]:
+        self.asked.append(list(ids))
         if self.errors:
             raise self.errors.pop(0)
-        return np.arange(first_serial, first_serial + len(ids))[:, np.newaxis] / 2, np.zeros(len(ids), np.uint8)
+        return np.array([[len(one) / 2] for one in ids]), np.zeros(len(ids), np.uint8)
 
 
 def started(asking: Asking, rows: int) -> tuple[BatchDesk, str, list[float]]:
@@ -79,21 +77,21 @@ def test_the_node_says_what_answers_and_how_ids_are_spelled() -> None:
     assert JobSpec.from_bytes(opened.spec).alignment.rules == SPEC.alignment.rules
 
 
-def test_each_row_has_a_serial_of_its_own_across_reservations() -> None:
+def test_all_rows_are_reserved_once_and_no_more_are_scored() -> None:
     asking = Asking()
     batches, batch, _ = started(asking, 16)
-    assert score(batches, batch, 5, ["a", "b", "c", "d"]) == [52.5, 53.0, 53.5, 54.0]
-    assert asking.asked == [(105, ["a", "b"]), (107, ["c", "d"])]
-    assert score(batches, batch, 14, ["y", "z"]) == [57.0, 57.5]
+    assert score(batches, batch, 14, ["y", "zz"]) == [0.5, 1.0]
     with pytest.raises(ConfigError, match="more rows than it reserved"):
         score(batches, batch, 15, ["y", "z"])
+    assert asking.reserved == [16]
+    assert asking.asked == [["y", "zz"]]
 
 
-def test_a_chunk_that_was_not_answered_is_asked_again_with_fresh_serials() -> None:
+def test_a_chunk_that_was_not_answered_is_asked_again() -> None:
     asking = Asking(DeadlineError("party 'bank' did not answer in time"))
     batches, batch, pauses = started(asking, 3)
-    assert score(batches, batch, 0, ["a", "b", "c"]) == [51.5, 52.0, 52.5]
-    assert [first for first, _ in asking.asked] == [100, 103]
+    assert score(batches, batch, 0, ["a", "b", "cc"]) == [0.5, 0.5, 1.0]
+    assert asking.asked == [["a", "b", "cc"]] * 2
     assert pauses == [1.0]
 
 
@@ -132,7 +130,7 @@ def test_nothing_is_reserved_for_a_job_that_cannot_be_asked() -> None:
     batches, _, _ = started(asking, 1)
     with pytest.raises(ConfigError, match="unknown to this node"):
         batches.methods()["StartBatch"](pack(StartBatch("0x00", 5)))
-    assert asking.next == 101
+    assert asking.reserved == [1]
 
 
 @pytest.mark.parametrize("request_", [ScoreBatch("x", 0, []), StartBatch(JOB, 0), ScoreBatch("x", -1, ["a"])])

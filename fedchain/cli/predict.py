@@ -39,6 +39,19 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write position,score as CSV; default: to stdout.")
     ] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="A customer's id, instead of rows; repeatable.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="With --id: over the chain, each request judged and closed there.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="IDS", help="Score all ids of a CSV or Parquet file into --out.")
+    ] = None,
+    id_column: Annotated[
+        list[str] | None,
+        typer.Option("--id-column", metavar="COLUMN", help="With --file: column of the id, or of each of its parts."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask all parties of a completed job for scores, through the running node in DIR.
@@ -50,10 +63,30 @@ def predict(
     Example: fedchain predict 0x5c…e1 --node nodes/operator --rows holdout --out scores.csv
 
     Example: fedchain predict arrears --node nodes/operator --rows 0,5,9
+
+    Example: fedchain predict arrears --node nodes/operator --file customers.parquet --out scores.parquet
+
+    Example: fedchain predict arrears --node nodes/operator --id 0041791234567 --strict --json
     """
     from fedchain.node.config import load_config
     from fedchain.node.control_client import ControlClient
 
+    if file is not None:
+        from fedchain.cli.predict_file import predict_file
+
+        if ids or strict:
+            raise ConfigError("--file goes without --id and --strict; a batch is asked directly")
+        predict_file(target, node, file, id_column or (), out, as_json=as_json)
+        return
+    if id_column:
+        raise ConfigError("--id-column says which column of --file holds the ids; give --file as well")
+    if strict:
+        from fedchain.cli.predict_strict import predict_strict
+
+        if not ids:
+            raise ConfigError("--strict needs --id: whose score is asked for")
+        predict_strict(target, node, ids, as_json=as_json)
+        return
     positions = parse_rows(rows)
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: folder {out.parent} does not exist; create it first")

@@ -88,7 +88,7 @@ class Reservations:
                 self._reserve(rows)
 
     def prepare(self, rows: int) -> None:
-        """Reserve until at least `rows` serials are there to be taken: for a batch, so that none of it waits for a block.
+        """Reserve until at least `rows` serials are there to be taken: none of a batch waits for a block then.
 
         Raises:
             QuotaExceededError: the job allows less in this window; nothing is reserved.

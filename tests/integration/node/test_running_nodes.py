@@ -142,6 +142,13 @@ def members(
     tmp_path: Path, chain: DevChain, deployment: Deployment, deployment_path: Path, bank: Sender, steward: Consortium
 ) -> Iterator[list[Member]]:
     """Three registered and accredited parties with node folders; their nodes are not running."""
+    yield from made_members(tmp_path, chain, deployment, deployment_path, bank, steward)
+
+
+def made_members(
+    tmp_path: Path, chain: DevChain, deployment: Deployment, deployment_path: Path, bank: Sender, steward: Consortium
+) -> Iterator[list[Member]]:
+    """As `members`; they are halted when the iterator goes on."""
     suffix = secrets.token_hex(3)
     names = [f"{name}-{suffix}" for name in ("operator", "bank", "shop")]
     tables = write_tables(tmp_path, names)

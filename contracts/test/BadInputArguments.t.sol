@@ -119,8 +119,25 @@ contract BadInputArgumentsTest is BadInput {
             _refused(BOB, at, abi.encodeCall(IInferenceRouter.close, (ids[i], requestId, 1)), unknown);
             unknown = abi.encodeWithSelector(IJobManager.UnknownJob.selector, ids[i]);
             _refused(BOB, at, abi.encodeCall(IInferenceRouter.open, (ids[i])), unknown);
+            _refused(BOB, at, abi.encodeCall(IInferenceRouter.reserve, (ids[i], 1)), unknown);
+            _refused(BOB, at, abi.encodeCall(IInferenceRouter.anchor, (ids[i], MAX_WORD, 1)), unknown);
+            _refused(ALICE, at, abi.encodeCall(IInferenceRouter.setTerms, (ids[i], 1, 60, 1)), unknown);
             bytes memory invalid = abi.encodeWithSelector(IInferenceRouter.OutcomeInvalid.selector, outcomes[i]);
             _refused(BOB, at, abi.encodeCall(IInferenceRouter.close, (jobId, requestId, outcomes[i])), invalid);
+        }
+    }
+
+    function test_listsOfRequests_withEmptyAndMaximalArguments() public {
+        address at = address(router);
+        bytes32 jobId = _trained();
+        uint256[2] memory counts = [0, MANY];
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 count = counts[i];
+            bytes memory invalid = abi.encodeWithSelector(IInferenceRouter.ListsInvalid.selector, count, count, 64);
+            bytes memory call = abi.encodeCall(IInferenceRouter.ask, (jobId, new bytes32[](count), new bytes[](count)));
+            _refused(BOB, at, call, invalid);
+            call = abi.encodeCall(IInferenceRouter.closeMany, (jobId, new uint32[](count), new uint8[](count)));
+            _refused(BOB, at, call, invalid);
         }
     }
 

@@ -34,6 +34,10 @@ contract BadInputCallersTest is BadInput {
         _refused(ALICE, address(jobs), abi.encodeCall(IJobManager.attend, (job[2])), denied);
         _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.open, (job[4])), denied);
         _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.close, (job[4], requestId, 1)), denied);
+        _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.expire, (job[4], requestId)), denied);
+        _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.setTerms, (job[1], 1, 60, 1)), denied);
+        _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.reserve, (job[4], 1)), denied);
+        _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.anchor, (job[4], "root", 1)), denied);
         int64[] memory shares = new int64[](3);
         _refused(
             ALICE,
@@ -82,6 +86,9 @@ contract BadInputCallersTest is BadInput {
         bytes32 training = _inRoundOne();
         bytes32 evaluating = _evaluating();
         bytes32 completed = _trained();
+        bytes32 proposed = _propose();
+        bytes memory terms = abi.encodeCall(IInferenceRouter.setTerms, (proposed, 1, 60, 1));
+        _refused(BOB, address(router), terms, _notActive(proposed));
         _frozenOf(NAME, completed);
         _refused(BOB, address(jobs), abi.encodeCall(IJobManager.beginRound, (training, 2)), _notActive(training));
         _refused(BOB, address(jobs), abi.encodeCall(IJobManager.retryRound, (training, 1)), _notActive(training));
@@ -113,6 +120,15 @@ contract BadInputCallersTest is BadInput {
             _refused(STEWARD, address(jobs), calls[i], denied);
         }
         _refused(STEWARD, address(router), abi.encodeCall(IInferenceRouter.open, (jobId)), denied);
+        _refused(STEWARD, address(router), abi.encodeCall(IInferenceRouter.setTerms, (jobId, 1, 60, 1)), denied);
+        _refused(STEWARD, address(router), abi.encodeCall(IInferenceRouter.reserve, (jobId, 1)), denied);
+        _refused(STEWARD, address(router), abi.encodeCall(IInferenceRouter.anchor, (jobId, "root", 1)), denied);
+        _refused(
+            STEWARD,
+            address(router),
+            abi.encodeCall(IInferenceRouter.ask, (jobId, new bytes32[](1), new bytes[](1))),
+            abi.encodeWithSelector(IUplinkLedger.CallerNotAccredited.selector, STEWARD)
+        );
         _refused(
             STEWARD,
             address(contributions),

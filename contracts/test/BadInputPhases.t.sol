@@ -4,6 +4,7 @@ pragma solidity 0.8.30;
 import {IInferenceRouter} from "../src/interfaces/IInferenceRouter.sol";
 import {IJobManager} from "../src/interfaces/IJobManager.sol";
 import {IModelRegistry} from "../src/interfaces/IModelRegistry.sol";
+import {IUplinkLedger} from "../src/interfaces/IUplinkLedger.sol";
 import {BadInput} from "./utils/BadInput.sol";
 
 /// @title Every call about a job, in every phase that it does not belong to.
@@ -52,6 +53,10 @@ contract BadInputPhasesTest is BadInput {
     }
 
     function _refuseLaterCalls(bytes32 jobId, IJobManager.Phase found) private {
+        if (found > IJobManager.Phase.Aligning) {
+            bytes memory late = abi.encodeWithSelector(IInferenceRouter.TermsTooLate.selector, jobId);
+            _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.setTerms, (jobId, 1, 60, 1)), late);
+        }
         if (found != IJobManager.Phase.Evaluating) {
             bytes memory call = abi.encodeCall(contributions.record, (jobId, 0, new int64[](3), 0, 0));
             _refused(ALICE, address(contributions), call, _wrong(IJobManager.Phase.Evaluating, found));
@@ -59,6 +64,13 @@ contract BadInputPhasesTest is BadInput {
         if (found == IJobManager.Phase.Completed) return;
         bytes memory wrong = _wrong(IJobManager.Phase.Completed, found);
         _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.open, (jobId)), wrong);
+        _refused(ALICE, address(router), abi.encodeCall(IInferenceRouter.reserve, (jobId, 1)), wrong);
+        _taken(ALICE, address(router), abi.encodeCall(IInferenceRouter.ask, (jobId, new bytes32[](1), new bytes[](1))));
+        assertEq(
+            uint256(router.reasonOf(jobId, 2 ** 31)),
+            uint256(IUplinkLedger.Reason.WrongPhase),
+            "a verdict, not a revert"
+        );
         _refused(ALICE, address(models), abi.encodeCall(IModelRegistry.propose, (NAME, jobId)), wrong);
     }
 

@@ -45,6 +45,13 @@ def test_every_guard_of_the_registry_has_a_mutant() -> None:
     assert not {f"ParticipantRegistry.{name}" for name in errors} - rules()
 
 
+def test_every_guard_of_the_router_has_a_mutant() -> None:
+    source = without_comments((SOURCES / "interfaces" / "IInferenceRouter.sol").read_text(encoding="utf-8"))
+    errors = set(re.findall(r"\berror (\w+)\(", source))
+    assert len(errors) >= 13
+    assert not {f"InferenceRouter.{name}" for name in errors} - rules()
+
+
 def test_every_call_on_deadlines_has_a_mutant() -> None:
     assert {f"JobManager.{call}" for call in ("attend", "closeRound", "markMissing", "expire")} <= rules()
 

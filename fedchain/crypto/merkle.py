@@ -41,7 +41,7 @@ def payload_digest(data: bytes) -> Digest:
     Raises:
         ValueError: the payload is empty.
     """
-    return Digest(_levels(data)[-1][0])
+    return root_of(leaf_hashes(data))
 
 
 def leaf_hash(chunk: bytes | memoryview) -> bytes:
@@ -87,16 +87,26 @@ def prove(data: bytes, index: int) -> ChunkProof:
         ValueError: the payload is empty.
         IndexError: it has no such chunk.
     """
-    levels = _levels(data)
-    count = len(levels[0])
-    if not 0 <= index < count:
-        raise IndexError(f"chunk {index} of a payload of {count} chunks")
+    return prove_leaf(leaf_hashes(data), index)
+
+
+def prove_leaf(leaves: Sequence[bytes], index: int) -> ChunkProof:
+    """The proof for one of the leaves of a root (`root_of`).
+
+    Raises:
+        ValueError: there are none.
+        IndexError: there is no such leaf.
+    """
+    if not leaves:
+        raise ValueError("an empty payload has no digest")
+    if not 0 <= index < len(leaves):
+        raise IndexError(f"chunk {index} of a payload of {len(leaves)} chunks")
     siblings, position = [], index
-    for level in levels[:-1]:
+    for level in _above(list(leaves))[:-1]:
         if position ^ 1 < len(level):
             siblings.append(level[position ^ 1])
         position //= 2
-    return ChunkProof(index, count, tuple(siblings))
+    return ChunkProof(index, len(leaves), tuple(siblings))
 
 
 def verify(digest: bytes, chunk: bytes, proof: ChunkProof) -> None:
@@ -109,7 +119,18 @@ def verify(digest: bytes, chunk: bytes, proof: ChunkProof) -> None:
         raise DigestMismatchError(f"chunk {proof.index} of {proof.chunk_count} with {len(chunk)} bytes cannot exist")
     if proof.index < proof.chunk_count - 1 and len(chunk) != CHUNK_BYTES:
         raise DigestMismatchError(f"chunk {proof.index} is short but not the last")
-    node, position, width = _leaf(chunk), proof.index, proof.chunk_count
+    verify_leaf(digest, _leaf(chunk), proof)
+
+
+def verify_leaf(digest: bytes, leaf: bytes, proof: ChunkProof) -> None:
+    """Check that a leaf is among those of a root (`root_of`).
+
+    Raises:
+        DigestMismatchError: the leaf, its position, or the proof is not of that root.
+    """
+    if not 0 <= proof.index < proof.chunk_count:
+        raise DigestMismatchError(f"chunk {proof.index} of {proof.chunk_count} cannot exist")
+    node, position, width = leaf, proof.index, proof.chunk_count
     siblings = iter(proof.siblings)
     while width > 1:
         if position ^ 1 < width:
@@ -138,11 +159,6 @@ def check_payload(data: bytes, digest: bytes, what: str) -> None:
     found = payload_digest(data) if data else b""
     if not hmac.compare_digest(found, digest):
         raise DigestMismatchError(f"{what}: expected digest {digest.hex()}, found {found.hex() or 'no bytes'}")
-
-
-def _levels(data: bytes) -> list[list[bytes]]:
-    """All levels, leaves first; the last holds the root."""
-    return _above(leaf_hashes(data))
 
 
 def _above(leaves: list[bytes]) -> list[list[bytes]]:

@@ -32,7 +32,7 @@ from fedchain.errors import (
     ProtocolViolationError,
     StoppingError,
 )
-from fedchain.exchange.asking import send_question
+from fedchain.exchange.asking import Question
 from fedchain.exchange.directory import Peer
 from fedchain.exchange.endpoint import parse_endpoint
 from fedchain.exchange.identities import Identities
@@ -220,12 +220,12 @@ class PayloadClient:
         self._until(deadline, peer, send, lambda text: DeliveryError(culprit, f"did not take an uplink {text}"))
 
     def ask(
-        self, peer: Peer, question: bytes, *, answer_bytes: int, culprit: str, deadline_seconds: float
+        self, peer: Callable[[], Peer], question: bytes, *, answer_bytes: int, culprit: str, deadline_seconds: float
     ) -> Callable[[], bytes]:
-        """Send a question of a finished job; one try, which waits for a connection until the deadline.
+        """Send a question of a finished job, again while the peer cannot be reached, until the deadline.
 
         Args:
-            peer: whose node is asked.
+            peer: looks up whose node is asked; anew for each try.
             question: 1 byte to `MAX_ASK_BYTES`.
             answer_bytes: how long the answer is about to be: above a piece it comes in several.
             culprit: the peer's name, for errors.
@@ -238,21 +238,18 @@ class PayloadClient:
             DeliveryError: whatever else goes wrong on the way; names the peer.
 
         Raises:
-            DeliveryError: the peer has registered no endpoint.
+            DeliveryError, PayloadUnavailableError: the peer has registered no endpoint, or no certificate.
             StoppingError: this node is stopping.
         """
-        try:
-            channel, method = self._channel(peer), f"/{SERVICE}/{ASK}"
-        except _BadEndpointError as error:
-            raise DeliveryError(culprit, f"cannot be asked at its registered endpoint: {error}") from error
-        return send_question(
-            channel.unary_unary(method),
-            channel.stream_stream(method),
-            question,
-            answer_bytes,
-            culprit,
-            deadline_seconds,
-        )
+
+        def calls() -> tuple[object, object]:
+            try:
+                channel, method = self._channel(peer()), f"/{SERVICE}/{ASK}"
+            except _BadEndpointError as error:
+                raise DeliveryError(culprit, f"cannot be asked at its registered endpoint: {error}") from error
+            return channel.unary_unary(method), channel.stream_stream(method)
+
+        return Question(calls, question, answer_bytes, culprit, deadline_seconds).answer
 
     def nudge(self, peer: Peer, *, culprit: str) -> None:
         """Tell a node to look at the chain now; one try.

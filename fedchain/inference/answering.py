@@ -77,7 +77,9 @@ class Answers:
         return table.find(tags)
 
     def answer(self, requester: PartyId, tags: bytes, planes: bool = False, *, epoch: int = 0) -> bytes:
-        """This party's leaf bits of the rows asked for.
+        """This party's leaf bits of the rows asked for; for the active party alone, which alone may see them.
+
+        What is sealed to the active party may be made for whoever asks, from `positions` and `table`.
 
         Args:
             requester: who asks.
@@ -86,7 +88,9 @@ class Answers:
             epoch: of the tags; must be prepared.
 
         Raises:
-            AskError: as `positions`.
+            AskError: a passive party asks; or as `positions`.
         """
+        if requester != self._known.roster[0]:
+            raise AskError(requester, "asks for leaf bits, which the active party alone may see")
         positions = self.positions(requester, tags, epoch)
         return self.table.planes_at(positions).tobytes() if planes else self.table.rows_at(positions)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fedchain.data.idarray import Ids
 from fedchain.errors import DeadlineError
 from fedchain.inference.bitplanes import Planes, Positions, as_planes, plane_bytes
-from fedchain.inference.explanations import Explanation, explain
+from fedchain.inference.explanations import Explainer, Explanation
 from fedchain.inference.fast_scoring import Margins, Scorer
 from fedchain.inference.known import KnownRows
 from fedchain.inference.leaf_table import LeafTable
@@ -113,7 +113,7 @@ class Combining:
             shard: the active party's.
             table: its own leaf bits of all known rows.
         """
-        self.scorer = Scorer(shard)
+        self.scorer, self._explainer = Scorer(shard), Explainer(shard)
         self._shard, self._table = shard, table
         self._defaults: dict[str, bytes] = {}
 
@@ -170,7 +170,7 @@ class Combining:
                 packed.append(self._defaults[party] * rows if bits is None else bits)
             margins = self.scorer.score_rows(packed, rows)
             if explained:
-                explanation = explain(self._shard, self._whole(packed, rows))
+                explanation = self._explainer.explain(self._whole(packed, rows))
         flags = flags | np.uint8(Flag.SILENT_PARTY if silent else 0)
         scores = predictions(self._shard.objective, margins)
         unknown = (flags & Flag.UNKNOWN_ID) != 0

@@ -23,6 +23,11 @@ Bins = NDArray[np.uint8]
 BLOCK_ROWS = 32_768
 """Rows that are worked on at a time: their planes stay in a core's cache."""
 
+_MIRROR = tuple(
+    (np.uint64(shift), np.uint64(mask))
+    for shift, mask in ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
+)
+
 
 def plane_bytes(rows: int) -> int:
     """Bytes of one plane of so many rows."""
@@ -111,15 +116,35 @@ def planes_of_rows(packed: bytes, rows: int, count: int, sender: str) -> Planes:
     width = -(-count // 8)
     if len(packed) != rows * width:
         raise ProtocolViolationError(sender, f"answer has {len(packed)} bytes, {rows * width} expected")
-    raw = np.frombuffer(packed, np.uint8).reshape(rows, width)
-    bits = np.unpackbits(raw, axis=1, bitorder="little")[:, :count]
-    return np.packbits(bits, axis=0, bitorder="little").T.copy()
+    blocks = np.zeros((plane_bytes(rows), 8, width), np.uint8)
+    blocks.reshape(8 * len(blocks), width)[:rows] = np.frombuffer(packed, np.uint8).reshape(rows, width)
+    turned = _turned(blocks)  # [rows / 8, byte, bit]: one byte has that bit of eight rows
+    return np.ascontiguousarray(turned.reshape(len(blocks), 8 * width).T[:count])
 
 
 def rows_of_planes(planes: Planes, rows: int) -> NDArray[np.uint8]:
     """Planes as packed bits row by row: (rows, ceil(leaves / 8)) uint8."""
-    bits = np.unpackbits(planes, axis=1, count=rows, bitorder="little")
-    return np.packbits(bits.T, axis=1, bitorder="little")
+    leaves, width = planes.shape
+    blocks = np.zeros((-(-leaves // 8), 8, width), np.uint8)
+    blocks.reshape(8 * len(blocks), width)[:leaves] = planes
+    turned = _turned(blocks)  # [leaves / 8, rows / 8, row]: one byte has eight leaves of that row
+    return np.ascontiguousarray(turned.reshape(len(blocks), 8 * width).T[:rows])
+
+
+def _turned(blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(n, 8, m) bytes as (n, m, 8): each square of 8 bytes and 8 bits is mirrored at its diagonal.
+
+    Source: Warren, Hacker's Delight (2nd ed. 2012), section 7-3.
+    """
+    words = np.ascontiguousarray(blocks.transpose(0, 2, 1)).view("<u8")
+    for shift, mask in _MIRROR:
+        swap = words >> shift
+        swap ^= words
+        swap &= mask
+        words ^= swap
+        swap <<= shift
+        words ^= swap
+    return words.view(np.uint8)
 
 
 def as_planes(raw: bytes, rows: int, count: int, sender: str) -> Planes:

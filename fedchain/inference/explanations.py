@@ -40,42 +40,61 @@ class Explanation:
     contributions: NDArray[np.float64]
 
 
-def explain(shard: Shard, bits_by_party: Sequence[Bits]) -> Explanation:
-    """Explain the margins of a few rows; about a millisecond for a row, three parties and 50 trees.
+class Explainer:
+    """Explains margins of one model; made once. Safe to use from several threads.
 
-    Args:
-        shard: the active party's.
-        bits_by_party: (rows, leaves of all trees) bool each, all parties of the roster (`whole_bits`).
-
-    Raises:
-        ValueError: more than 8 parties.
+    Attributes:
+        base: see `Explanation`.
     """
-    parties, rows = len(shard.roster), len(bits_by_party[0])
-    if parties > MAX_PARTIES:
-        raise ValueError(f"contributions are computed for at most {MAX_PARTIES} parties, not {parties}")
-    absent = [absent_factors(shard, party) for party in range(parties)]
-    weights = leaf_weights(shard)
-    to_output = _leaves_to_outputs(shard)
-    values = np.empty((2**parties, rows, len(shard.base_margins)))
-    step = max(1, _CELLS // (2**parties * max(1, len(weights))))
-    for first in range(0, rows, step):
-        few = slice(first, first + step)
-        mask = np.broadcast_to(weights, (1, len(bits_by_party[0][few]), len(weights)))
-        for party in range(parties):  # coalition numbers: bit `party` says whether the party is in
-            mask = np.concatenate([mask * absent[party], mask * bits_by_party[party][few]])
-        values[:, few] = mask @ to_output
-    contributions = np.zeros((rows, parties, len(shard.base_margins)))
-    for party in range(parties):
-        for coalition in range(2**parties):
-            if not coalition >> party & 1:
-                size = coalition.bit_count()
-                share = math.factorial(size) * math.factorial(parties - size - 1) / math.factorial(parties)
-                contributions[:, party] += share * (values[coalition | 1 << party] - values[coalition])
-    product = weights.copy()
-    for factors in absent:
-        product = product * factors
-    base = np.asarray(shard.base_margins, np.float64) + product @ to_output
-    return Explanation(base, contributions)
+
+    def __init__(self, shard: Shard) -> None:
+        """Lay the model out.
+
+        Args:
+            shard: the active party's.
+
+        Raises:
+            ValueError: more than 8 parties.
+        """
+        parties = len(shard.roster)
+        if parties > MAX_PARTIES:
+            raise ValueError(f"contributions are computed for at most {MAX_PARTIES} parties, not {parties}")
+        self._absent = [absent_factors(shard, party) for party in range(parties)]
+        self._weights = leaf_weights(shard)
+        self._to_output = _leaves_to_outputs(shard)
+        product = self._weights
+        for factors in self._absent:
+            product = product * factors
+        self.base = np.asarray(shard.base_margins, np.float64) + product @ self._to_output
+
+    def explain(self, bits_by_party: Sequence[Bits]) -> Explanation:
+        """Explain a few rows; about 0.1 ms for a row, three parties and 50 trees of 32 leaves.
+
+        Args:
+            bits_by_party: (rows, leaves of all trees) bool each, all parties of the roster (`whole_bits`).
+        """
+        parties, rows, outputs = len(self._absent), len(bits_by_party[0]), len(self.base)
+        values = np.empty((2**parties, rows, outputs))
+        step = max(1, _CELLS // (2**parties * max(1, len(self._weights))))
+        for first in range(0, rows, step):
+            few = slice(first, first + step)
+            mask = np.broadcast_to(self._weights, (1, len(bits_by_party[0][few]), len(self._weights)))
+            for party in range(parties):  # coalition numbers: bit `party` says whether the party is in
+                mask = np.concatenate([mask * self._absent[party], mask * bits_by_party[party][few]])
+            values[:, few] = mask @ self._to_output
+        contributions = np.zeros((rows, parties, outputs))
+        for party in range(parties):
+            for coalition in range(2**parties):
+                if not coalition >> party & 1:
+                    size = coalition.bit_count()
+                    share = math.factorial(size) * math.factorial(parties - size - 1) / math.factorial(parties)
+                    contributions[:, party] += share * (values[coalition | 1 << party] - values[coalition])
+        return Explanation(self.base, contributions)
+
+
+def explain(shard: Shard, bits_by_party: Sequence[Bits]) -> Explanation:
+    """Explain a few rows once; see `Explainer`."""
+    return Explainer(shard).explain(bits_by_party)
 
 
 def _leaves_to_outputs(shard: Shard) -> NDArray[np.float64]:

@@ -119,7 +119,7 @@ class Rounds:
         """Sign an ask and send it."""
         ask = sign_ask(self.job.domain, ask, self.exchange.consortium.sign_uplink)
         raw = (SCORE_ASK if isinstance(ask, ScoreAsk) else ASK) + encode(ask)
-        peer = self.exchange.directory.peer(self.job.addresses[party])
+        peer = self.exchange.directory.look_up(self.job.addresses[party])
         wait = self.exchange.payloads.ask(
             peer, raw, answer_bytes=answer_bytes + _SLACK_BYTES, culprit=party, deadline_seconds=seconds
         )

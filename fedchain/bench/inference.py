@@ -288,7 +288,7 @@ def _answered(found: dict[str, Any]) -> dict[str, float]:
         DeadlineError: some calls were not; with what the first of them said.
     """
     if found["failed"]:
-        raise DeadlineError(f"{found['failed']} requests were not answered; the first: {found['error']}")
+        raise DeadlineError(f"{found['failed']} requests were not answered; the first: {found['first_error']}")
     return {name: float(found[name]) for name in ("p50_ms", "p95_ms", "p99_ms", "requests_per_second")}
 
 

@@ -45,7 +45,7 @@ class Load:
             "p99_ms": p99,
             "requests_per_second": len(self.latencies_ms) / self.seconds,
             "failed": self.failed,
-            "error": self.error,
+            "first_error": self.error,
         }
 
 

@@ -21,6 +21,7 @@ FedchainError
 ├── PeerError                 a peer misbehaved; names the culprit
 │   ├── ForgedHistogramError  announced split and decrypted sums disagree
 │   ├── AskError              an ask that is not answered: forged, replayed, out of date or over its bounds
+│   ├── TermsError            the terms on chain are not those that the job's spec names
 │   ├── ReceiptError          an answer's receipt that does not hold: forged, replayed or stale
 │   └── ProtocolViolationError
 ├── ChainError
@@ -168,6 +169,10 @@ class ForgedHistogramError(PeerError):
 
 class AskError(PeerError):
     """An ask that is not answered: forged, replayed, of another model or epoch, or over its bounds."""
+
+
+class TermsError(PeerError):
+    """The active party set other terms for inference than the job's spec names, or none: nobody asks or answers."""
 
 
 class ReceiptError(PeerError):

@@ -142,9 +142,20 @@ class Inference:
 
     # -- terms and quota --------------------------------------------------------------------------------------------
 
+    def knows_terms(self) -> bool:
+        """Whether the router is of a version that knows terms: jobs of an earlier one have none, and get none."""
+        try:
+            self._read(ROUTER, "termsOf", bytes(32))
+        except TransactionError:
+            return False
+        return True
+
     def terms(self, job_id: JobId) -> Terms | None:
         """A job's terms, None if it has none: then nothing can be reserved or asked strictly."""
-        (found,) = self._read(ROUTER, "termsOf", job_id_bytes(job_id))
+        try:
+            (found,) = self._read(ROUTER, "termsOf", job_id_bytes(job_id))
+        except TransactionError:  # the view never reverts; a router of an earlier version has no such view
+            return None
         if not found["quota"]:
             return None
         return Terms(found["quota"], found["windowSeconds"], found["answerSeconds"])

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from fedchain.chain import Consortium
+from fedchain.chain import Consortium, Terms
 from fedchain.chain.views import JobView, RequestStatus
 from fedchain.errors import (
     ChainError,
@@ -162,6 +162,23 @@ class JobChannel:
 
         self._transact("accepting the job", accept, lambda: self._consortium.has_accepted(self.job_id, me))
         self.wait_phase(Phase.ALIGNING)
+
+    def set_terms(self, terms: Terms) -> None:
+        """Active party: set how often the job's model may be asked, unless that was done before a restart.
+
+        To be called before `accept`: then no job goes on without. One that did, under an earlier release, stays so.
+        """
+        inference = self._consortium.inference
+
+        def set_them() -> None:
+            if inference.knows_terms():
+                inference.set_terms(self.job_id, terms)
+
+        def is_over() -> bool:
+            phase = self._consortium.job(self.job_id).phase
+            return phase > Phase.ALIGNING or inference.terms(self.job_id) is not None
+
+        self._transact("setting the job's terms", set_them, is_over)
 
     def begin_round(self, round: int) -> None:
         """Active party: open the round. Passive party: wait until it is open."""

@@ -43,6 +43,7 @@ from fedchain.node.jobfiles import JobFiles
 from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
+from fedchain.node.terms import require_terms, terms_of
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
 
@@ -244,7 +245,12 @@ class Jobs:
             dlog = None
             if spec.party(self._config.name).role is Role.ACTIVE:
                 dlog = DlogTable.load_or_build(executor=self._executor)
+            if dlog is not None:
+                channel.set_terms(terms_of(spec))
             channel.accept()
+            until = time.monotonic() + _OUTAGE_SECONDS
+            check = partial(self._check_terms, record.job_id, spec)
+            through_outages(check, lambda: None, until, "reading the job's terms")
         except StoppingError:
             raise
         except BaseException as error:
@@ -280,6 +286,17 @@ class Jobs:
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
+
+    def _check_terms(self, job_id: JobId, spec: JobSpec) -> None:
+        """Whether the active party set the terms that the spec names.
+
+        Raises:
+            TermsError: it set others. None at all stop no training: then nothing can be asked of the model.
+        """
+        if self._exchange.consortium.inference.terms(job_id) is None:
+            log.warning("no terms for inference on chain", job=job_id, active=spec.names[0])
+        else:
+            require_terms(self._exchange.consortium, job_id, spec)
 
     def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:
         """The spec, and name → address of its roster, once all that must agree agrees.

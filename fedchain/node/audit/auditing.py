@@ -197,15 +197,15 @@ def _missing(story: Story, replay: Replay, address: str) -> tuple[str, ...]:
         missing.append("shard digest")
     if phase in (Phase.EVALUATING, Phase.COMPLETED) and is_active and replay.contribution is None:
         missing.append("contribution")
-    for number, (requester, status) in replay.requests.items():
-        answered = any(
-            uplink.event.envelope.round == number
-            and uplink.event.sender == address
-            and uplink.event.envelope.kind is Kind.PREDICT_ANSWER
-            and uplink.event.reason == Reason.ACCEPTED
-            for uplink in story.uplinks
-        )
-        unserved = status in (RequestStatus.REJECTED, RequestStatus.EXPIRED)
-        if unserved and address != requester and not answered:
+    answered = {
+        uplink.event.envelope.round
+        for uplink in story.uplinks
+        if uplink.event.sender == address
+        and uplink.event.envelope.kind is Kind.PREDICT_ANSWER
+        and uplink.event.reason == Reason.ACCEPTED
+    }
+    for number, (requester, status) in replay.asking.requests.items():
+        unserved = status in (RequestStatus.REJECTED, RequestStatus.EXPIRED) and number not in replay.asking.refused
+        if unserved and address != requester and number not in answered:
             missing.append(f"answer to request {number}")
     return tuple(missing)

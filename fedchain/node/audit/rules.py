@@ -1,7 +1,8 @@
 """The contracts' rules once more, in Python: what a job's events must have led to, one after the other.
 
 An event that the rules do not allow shows that the chain's node did not tell the truth, or that the contracts are not
-what they should be. Source: `contracts/src/JobManager.sol` and `UplinkLedger.sol`.
+what they should be. Source: `contracts/src/JobManager.sol` and `UplinkLedger.sol`; the router's are in
+`asking`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,6 @@ from fedchain.chain import (
     PartyAttended,
     PartyMissing,
     PhaseChanged,
-    RequestClosed,
-    RequestOpened,
-    RequestStatus,
     RoundBegan,
     RoundClosed,
     ShardRecorded,
@@ -34,6 +32,7 @@ from fedchain.chain import (
 )
 from fedchain.chain.events import ChainEvent
 from fedchain.messages import Envelope
+from fedchain.node.audit.asking import Asking
 from fedchain.node.audit.checklist import Checklist
 from fedchain.types import INLINE_LIMIT, SCHEMA_VERSION, Kind, Phase, Reason
 
@@ -46,6 +45,7 @@ _KINDS = {
     Phase.COMPLETED: (Kind.PREDICT_REQUEST, Kind.PREDICT_ANSWER),
 }
 _ACTIVE_ONLY = (Kind.GRADIENTS, Kind.SPLIT, Kind.LEAF_WEIGHTS, Kind.CONTRIBUTION, Kind.PREDICT_REQUEST)
+_ACTORS = ("party", "by", "sender", "requester")
 _UNSEEN = (Reason.SIZE_OUT_OF_BOUNDS, Reason.DIGEST_MISMATCH)
 """A rejected uplink's payload is not on the chain: these two cannot be judged again."""
 
@@ -58,7 +58,7 @@ class Replay:
         ended_in: the phase before it was aborted or expired.
         attended: who said to wait, in the phase or round in force.
         missing: how often each party was named as missing.
-        requests: of inference, with requester and outcome.
+        asking: requests, reservations and receipts of inference.
         slots: digest of the accepted uplink in each.
         overtaken: ids of rejected uplinks that are nobody's fault.
         suspended: addresses, as far as events since the proposal tell.
@@ -76,7 +76,7 @@ class Replay:
     contribution: ContributionRecorded | None = None
     aborted: JobAborted | JobExpired | None = None
     ended_in: Phase = Phase.NONE
-    requests: dict[int, tuple[str, RequestStatus]] = field(default_factory=dict)
+    asking: Asking = field(default_factory=Asking)
     slots: dict[tuple[object, ...], bytes] = field(default_factory=dict)
     overtaken: set[tuple[bytes, int]] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
@@ -143,15 +143,6 @@ class Replay:
             self.aborted, self.ended_in, self._next = event, self.phase, Phase.ABORTED
         elif isinstance(event, UplinkJudged):
             self._judge(event)
-        elif isinstance(event, RequestOpened):
-            fits = self.phase is Phase.COMPLETED and event.requester in self.proposal.roster
-            self._require(fits and event.request_id not in self.requests, event, "a request that nobody may open")
-            self.requests[event.request_id] = (event.requester, RequestStatus.OPEN)
-        elif isinstance(event, RequestClosed):
-            requester, status = self.requests.get(event.request_id, ("", RequestStatus.EXPIRED))
-            fits = status is RequestStatus.OPEN and event.by in (requester, self.proposal.roster[0])
-            self._require(fits, event, f"the end of request {event.request_id}, which was not open")
-            self.requests[event.request_id] = (requester, event.outcome)
         elif isinstance(event, ModelProposed):
             digests = tuple(self.shards.get(party) for party in self.proposal.roster)
             fits = self.phase is Phase.COMPLETED and event.shard_digests == digests
@@ -160,9 +151,13 @@ class Replay:
             self.suspended.add(event.party)
         elif isinstance(event, ParticipantReinstated):
             self.suspended.discard(event.party)
+        else:
+            self.asking.take(event, self._require, self.phase, self.proposal.roster, self.suspended)
 
     def _require(self, holds: bool, event: ChainEvent, what: str) -> None:
-        party = next((getattr(event, one) for one in ("party", "by", "sender") if hasattr(event, one)), None)
+        party = next(
+            (getattr(event, one) for one in ("party", "by", "sender", "requester") if hasattr(event, one)), None
+        )
         self.checks.check(
             RULES,
             holds,
@@ -240,7 +235,9 @@ class Replay:
         if self.phase in (Phase.ABORTED, Phase.EXPIRED):
             return reason is Reason.WRONG_PHASE
         if self.phase is Phase.COMPLETED:
-            return reason is Reason.WRONG_ROUND and envelope.kind in list(Kind) and envelope.round in self.requests
+            return (
+                reason is Reason.WRONG_ROUND and envelope.kind in list(Kind) and envelope.round in self.asking.requests
+            )
         if not (self.proposal.policy.pipelined and self.phase is Phase.TRAINING and envelope.attempt < self.attempt):
             return False
         return reason in (Reason.WRONG_ROUND, Reason.WRONG_ATTEMPT)
@@ -282,7 +279,7 @@ class Replay:
 
     def _is_round(self, envelope: Envelope) -> bool:
         if self.phase is Phase.COMPLETED:
-            return self.requests.get(envelope.round, ("", RequestStatus.EXPIRED))[1] is RequestStatus.OPEN
+            return self.asking.is_open(envelope.round)
         if self.phase is Phase.TRAINING:
             if not envelope.round or not self.round:
                 return False
@@ -295,7 +292,7 @@ class Replay:
         if self.phase is Phase.COMPLETED:
             if envelope.kind is not Kind.PREDICT_REQUEST:
                 return True
-            return self.requests[envelope.round][0] == sender
+            return self.asking.requests[envelope.round][0] == sender
         if envelope.kind in _ACTIVE_ONLY:
             return is_active
         return envelope.kind is not Kind.HISTOGRAM or not is_active

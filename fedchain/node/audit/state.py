@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedchain.chain import Consortium, RequestStatus
 from fedchain.errors import TransactionError
+from fedchain.node.audit.asking import Asking
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.rules import Replay
 from fedchain.node.audit.story import Story
@@ -45,7 +46,8 @@ def check_state(consortium: Consortium, story: Story, replay: Replay, checks: Ch
         None if made is None else (made.roster, made.shares_e6, made.full, made.empty),
         "contribution record",
     )
-    for number, (requester, status) in replay.requests.items():
+    _check_asking(consortium, story, replay.asking, checks)
+    for number, (requester, status) in replay.asking.requests.items():
         try:
             request = consortium.request(story.job_id, number)
             found: object = (request.requester, request.status)
@@ -53,6 +55,22 @@ def check_state(consortium: Consortium, story: Story, replay: Replay, checks: Ch
             found = error.reason
         equal(found, (requester, RequestStatus(status)), f"request {number}")
     _check_verdicts(consortium, story, checks)
+
+
+def _check_asking(consortium: Consortium, story: Story, asking: Asking, checks: Checklist) -> None:
+    inference, job_id = consortium.inference, story.job_id
+    checks.equal(STATE, inference.terms(job_id), asking.terms, "terms for inference")
+    if asking.terms is None:
+        return  # then nothing was reserved
+    for address in story.proposal.roster:
+        reserved = inference.reserved(job_id, address).next
+        checks.equal(STATE, reserved, asking.next[address], "serials reserved", party=address)
+        roots = asking.anchors.get(address, [])
+        expected = (len(roots), asking.anchored[address])
+        checks.equal(STATE, inference.anchored(job_id, address), expected, "anchors and their serials", party=address)
+        for index, root in enumerate(roots):
+            holds = inference.is_anchored(job_id, address, index, root)
+            checks.check(STATE, holds, f"anchor {index} has another root", party=address)
 
 
 def _check_verdicts(consortium: Consortium, story: Story, checks: Checklist) -> None:

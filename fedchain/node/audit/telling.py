@@ -25,12 +25,17 @@ from fedchain.chain import (
     PartyAttended,
     PartyMissing,
     PhaseChanged,
+    ReceiptsAnchored,
+    RequestAsked,
     RequestClosed,
     RequestOpened,
+    RequestRefused,
+    Reserved,
     RoundBegan,
     ShardRecorded,
     StopDeclared,
     StrikeRecorded,
+    TermsSet,
     UplinkJudged,
 )
 from fedchain.exchange.slot import describe
@@ -82,10 +87,6 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.party), f"was missing at the deadline{f' of round {event.round}' if event.round else ''}"
     if isinstance(event, JobExpired):
         return name_of(event.by), "ended the job, which had expired"
-    if isinstance(event, RequestOpened):
-        return name_of(event.requester), f"opened request {event.request_id}"
-    if isinstance(event, RequestClosed):
-        return name_of(event.by), f"closed request {event.request_id}: {event.outcome.name.lower()}"
     if isinstance(event, StrikeRecorded):
         return name_of(event.party), f"got a strike for {Reason(event.reason).name}: {event.strikes} in all"
     if isinstance(event, FaultRecorded) and event.reason > _LAST_TOLD_AS_UPLINK and event.reason != Reason.MISSING:
@@ -102,7 +103,7 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.party), f"was banned: {event.reason}"
     if isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
         return name_of(event.party), "was reinstated"
-    return _of_model(event, name_of)
+    return _of_model(event, name_of) or _of_inference(event, name_of)
 
 
 def _party_of(fault_id: int, story: Story) -> str | None:
@@ -122,6 +123,29 @@ def _of_model(event: ChainEvent, name_of: Callable[[str], str]) -> tuple[str, st
         return name_of(event.by), f"put version {event.version} of model '{event.name}' into use"
     if isinstance(event, ModelRolledBack):
         return name_of(event.by), f"went back from version {event.withdrawn} of model '{event.name}' to {event.version}"
+    return None
+
+
+def _of_inference(event: ChainEvent, name_of: Callable[[str], str]) -> tuple[str, str] | None:
+    if isinstance(event, TermsSet):
+        span = f"{event.quota} rows in {event.window_seconds} s"
+        return name_of(event.by), f"set the terms for inference: each party may ask for {span}"
+    if isinstance(event, Reserved):
+        last = event.first + event.count - 1
+        rows = f"{event.count} row{'s' if event.count > 1 else ''}"
+        return name_of(event.requester), f"reserved {rows} of its quota: serials {event.first} to {last}"
+    if isinstance(event, ReceiptsAnchored):
+        about = f"{event.count} serial{'s' if event.count > 1 else ''}; root 0x{event.root.hex()}"
+        return name_of(event.requester), f"anchored receipts, number {event.index}, about {about}"
+    if isinstance(event, RequestOpened):
+        return name_of(event.requester), f"opened request {event.request_id}"
+    if isinstance(event, RequestAsked):
+        size = f"{len(event.sealed)} sealed bytes, digest 0x{event.digest.hex()}"
+        return name_of(event.requester), f"asked strictly, request {event.request_id}: {size}"
+    if isinstance(event, RequestRefused):
+        return name_of(event.requester), f"asked strictly, request {event.request_id} rejected, {event.reason.name}"
+    if isinstance(event, RequestClosed):
+        return name_of(event.by), f"closed request {event.request_id}: {event.outcome.name.lower()}"
     return None
 
 

@@ -21,6 +21,7 @@ from fedchain.cli import (
     model,
     node,
     predict,
+    receipt,
     simulate,
     steward,
     stewards,
@@ -75,7 +76,7 @@ for command in (demo, simulate, deploy, predict, contributions, audit):
 steward.app.command()(stewards.status)
 steward.app.command()(stewards.change)
 steward.app.command()(stewards.cancel)
-for group in (chain, steward, fault, node, job, model, alignment, bench):
+for group in (chain, steward, fault, node, job, model, receipt, alignment, bench):
     app.add_typer(group.app)
 
 

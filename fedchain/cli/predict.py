@@ -29,18 +29,28 @@ def predict(
     ],
     node: NodeFolder = Path("."),
     rows: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--rows",
             metavar="holdout|0,5,9|@FILE",
             help="Held-out rows (at the active party), aligned positions, or a file with one position per line.",
+            show_default="holdout, unless there is an --id",
         ),
-    ] = "holdout",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write position,score as CSV; default: to stdout.")
     ] = None,
     ids: Annotated[
-        list[str] | None, typer.Option("--id", metavar="ID", help="A customer's id, instead of rows; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="A customer, by the id in this party's table; may be repeated. Parts of an id: 'first,second'.",
+            show_default=False,
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="With --id: what each party adds to each score's margin.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the scores as CSV; default: to stdout.")
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="With --id: over the chain, each request judged and closed there.")
@@ -57,6 +67,8 @@ def predict(
     """Ask all parties of a completed job for scores, through the running node in DIR.
 
     Rows are positions in the job's aligned order; its roster learns which are asked for, only this node the scores.
+    By --id only the parties that hold the customer learn that it is asked for, straight from this node, within
+    milliseconds; each id counts against the job's quota, and what was answered leaves receipts (`fedchain receipt`).
     A model's name stands for the job of its version in use. A job of which another version is in use answers all
     the same, and a line on stderr says so: positions of one job mean other rows in another.
 
@@ -67,6 +79,8 @@ def predict(
     Example: fedchain predict arrears --node nodes/operator --file customers.parquet --out scores.parquet
 
     Example: fedchain predict arrears --node nodes/operator --id 0041791234567 --strict --json
+
+    Example: fedchain predict arrears --node nodes/operator --id 0041791234567 --id 0041797654321 --explain
     """
     from fedchain.node.config import load_config
     from fedchain.node.control_client import ControlClient
@@ -74,29 +88,39 @@ def predict(
     if file is not None:
         from fedchain.cli.predict_file import predict_file
 
-        if ids or strict:
-            raise ConfigError("--file goes without --id and --strict; a batch is asked directly")
+        if ids or strict or explain or rows is not None:
+            raise ConfigError("--file goes without --id, --rows, --strict and --explain")
         predict_file(target, node, file, id_column or (), out, as_json=as_json)
         return
     if id_column:
         raise ConfigError("--id-column says which column of --file holds the ids; give --file as well")
-    if strict:
-        from fedchain.cli.predict_strict import predict_strict
-
-        if not ids:
-            raise ConfigError("--strict needs --id: whose score is asked for")
-        predict_strict(target, node, ids, as_json=as_json)
-        return
-    positions = parse_rows(rows)
+    if ids and rows is not None:
+        raise ConfigError("--id and --rows ask in two ways; give one of them")
+    if explain and not ids:
+        raise ConfigError("--explain goes with --id")
+    if strict and (explain or not ids):
+        raise ConfigError("--strict goes with --id, and without --explain")
+    positions = parse_rows("holdout" if rows is None else rows)
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: folder {out.parent} does not exist; create it first")
     socket = load_config(node / "node.toml").control_socket
+    asked_for = target.lower() if target.startswith("0x") else target
+    if ids and strict:
+        from fedchain.cli.predict_strict import predict_strict
+
+        predict_strict(socket, asked_for, ids, out=out, as_json=as_json)
+        return
+    if ids:
+        from fedchain.cli.predict_ids import predict_ids
+
+        predict_ids(socket, asked_for, ids, explain=explain, out=out, as_json=as_json)
+        return
     with ControlClient(socket) as client:
-        prediction = client.predict(target.lower() if target.startswith("0x") else target, positions)
+        prediction = client.predict(asked_for, positions)
     if prediction.model is not None and prediction.model.note is not None:
         note(prediction.model.note)
     if out is not None:
-        _write(out, to_csv(prediction))
+        write_text(out, to_csv(prediction))
         note(f"wrote {len(prediction.scores)} scores to {out}")
     if as_json:
         report: dict[str, object] = {
@@ -162,7 +186,12 @@ def to_csv(prediction: Prediction) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file of `--out`, whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         temporary.write_text(text, encoding="utf-8", newline="")

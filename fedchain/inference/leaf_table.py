@@ -50,7 +50,7 @@ class LeafTable:
 
         Args:
             shard: this party's.
-            bins: (rows, features) uint8, binned by the shard's own mapper.
+            bins: (rows, features) uint8, binned by the shard's own mapper; kept, not to be changed afterwards.
             n_bins: value bins per feature.
             max_bytes: a larger table is not kept.
         """

@@ -1,9 +1,9 @@
 """A node's folder in one encrypted archive: what cannot be had again, and nothing else.
 
 In it: node.toml, keystore (and the one of a key rotation that is under way), certificate and its key, encryption key,
-the deployment file where it lies inside, the state file, and what the node keeps of its jobs (journals, shards,
-sessions, reports); payload files where asked for. Not in it: the keystore's passphrase, so that an archive and its
-passphrase alone are not the node's account; and the table.
+the deployment file where it lies inside, the state file, what the node keeps of its jobs (journals, shards, sessions,
+reports), and the receipts of its requests; payload files where asked for. Not in it: the keystore's passphrase, so that
+an archive and its passphrase alone are not the node's account; and the table.
 
 The node may run. Journals are copied before the state file: a restored party then goes on from a checkpoint that is not
 later than the record of what it has sent, and sends the recorded bytes again. The state file is copied through SQLite's
@@ -35,6 +35,7 @@ from fedchain.node.manifest import NAME, FileEntry, Manifest
 
 STATE_FILE = "node.sqlite"
 JOBS = "jobs"
+RECEIPTS = "receipts"
 PAYLOADS = ("outgoing", "incoming")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from fedchain.exchange.records import JobRecord, RequestRecord
 from fedchain.federation.spec import JobSpec
 from fedchain.node.anomalies import Anomaly
 from fedchain.node.modelstate import ModelUse
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.progress import ProgressBoard
 from fedchain.types import JobId
 
@@ -79,6 +81,9 @@ class Backend(Protocol):
         self, job_id: JobId, positions: NDArray[np.int64] | None
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Ask for scores; None: of the held-out rows."""
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool) -> Predictions:
+        """Ask for scores by id, of a job or of a model's version in use."""
 
     def models(self) -> list[dict[str, Any]]:
         """The consortium's models."""

@@ -56,6 +56,7 @@ class Bounds:
 
     def __init__(self) -> None:
         self.scoring = Bound("requests for scores", 8)
+        self.asking = Bound("requests by id", 64)
         self.proposing = Bound("proposals or aborts", 4)
         self.auditing = Bound("audits", 2)
         self.reading = Bound("requests that read the chain", 16)

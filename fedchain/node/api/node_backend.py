@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import finished_shard
 from fedchain.node.jobstate import read_state
 from fedchain.node.modelstate import ModelUse, read_models, read_versions
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.types import JobId, Phase
@@ -145,6 +147,10 @@ class NodeBackend:
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         """Scores."""
         return self._node.predict(job_id, positions)
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool) -> Predictions:
+        """Scores by id."""
+        return self._node.predict_ids(target, ids, explain=explain)
 
     def models(self) -> list[dict[str, Any]]:
         """From the contracts."""

@@ -1,7 +1,7 @@
 """Scores as files: CSV or Parquet, made chunk by chunk.
 
 Both hold the id's columns as texts, named and spelled as in the input; a column `score`, or `score_0`, `score_1`, …
-with several classes, empty where there is no score; and a column `flags`: names joined with `;`, empty for a plain
+with several classes, empty where there is no score; and a column `flags`: names joined with `+`, empty for a plain
 score. Rows are in the input's order. The file depends on these alone: the same scores give the same bytes.
 """
 

@@ -231,8 +231,8 @@ _NAMES = {flag.value.bit_length() - 1: str(flag.name).lower() for flag in Flag}
 
 
 def flags_text(flags: int) -> str:
-    """Names of the flags that are set, joined with `;`."""
-    return ";".join(name for bit, name in _NAMES.items() if flags >> bit & 1)
+    """Names of the flags that are set, joined with `+`."""
+    return "+".join(name for bit, name in _NAMES.items() if flags >> bit & 1)
 
 
 _TEXTS = [flags_text(flags) for flags in range(256)]

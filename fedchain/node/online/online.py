@@ -55,7 +55,8 @@ class Online:
         def reserved(job_id: JobId, requester: str) -> int:
             return consortium.inference.reserved(job_id, requester).next
 
-        self._serials = Serials(config.state.folder / SERIALS, reserved)
+        has_answered = any(job.status == "completed" for job in exchange.state.jobs())
+        self._serials = Serials(config.state.folder / SERIALS, reserved, has_answered=has_answered)
         self._answering = Answering(self.jobs, self._serials, exchange, self.asker.rounds, meter)
         self._is_open = False
         self._warming = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,25 @@ class Predictions:
     parties: tuple[str, ...]
     base: NDArray[np.float64] | None = None
     contributions: NDArray[np.float64] | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """For JSON: a list per column, in the order asked for; null for what is not there."""
+        several = self.scores.ndim > 1
+        known = (self.flags & Note.UNKNOWN_ID) == 0
+        contributions = None
+        if self.contributions is not None:
+            found = [
+                {party: one[place].tolist() for place, party in enumerate(self.parties)} for one in self.contributions
+            ]
+            contributions = found if several else [{name: one[0] for name, one in row.items()} for row in found]
+        base = None if self.base is None else self.base.tolist()
+        return {
+            "scores": [one.tolist() if there else None for one, there in zip(self.scores, known, strict=True)],
+            "serials": [None if one < 0 else one for one in self.serials.tolist()],
+            "flags": [self.flag_names(place) for place in range(len(self.flags))],
+            "base": base if base is None or several else base[0],
+            "contributions": contributions,
+        }
 
     def flag_names(self, place: int) -> list[str]:
         """What is to be said of one score."""

@@ -2,7 +2,8 @@
 
 A serial counts from the chain's reservations: those below the requester's next one are reserved. In memory there is a
 bit for each; on the disk only how far the reservations went that were begun. After a restart what was begun before is
-refused as a whole, because the bits are gone: the requester reserves anew.
+refused as a whole, because the bits are gone: the requester reserves anew. Where the file itself is gone, after a
+restore for example, all that is reserved by then is refused once.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ MAX_PAGES = 4096
 _ALL = -1
 """All bits set, as a Python number without end."""
 
+_LOST = "*"
+"""In the place of a job: what was begun before this file was made is not known."""
+
 _LAG_SECONDS = 1.0
 _LOOK_SECONDS = 0.05
 
@@ -40,13 +44,15 @@ class Serials:
     Args:
         path: the file that says what was begun; created with mode 0600.
         reserved: reads the chain.
+        has_answered: whether this node may have answered before it had this file.
 
     Raises:
         ConfigError: the file is damaged.
     """
 
-    def __init__(self, path: Path, reserved: Reserved) -> None:
+    def __init__(self, path: Path, reserved: Reserved, *, has_answered: bool = False) -> None:
         self._reserved = reserved
+        is_lost = has_answered and not path.exists()
         self._lock = threading.Lock()
         self._books: dict[tuple[JobId, str], _Book] = {}
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -59,6 +65,9 @@ class Serials:
                 "CREATE TABLE IF NOT EXISTS begun (job TEXT, requester TEXT, below INTEGER NOT NULL, "
                 "PRIMARY KEY (job, requester)) WITHOUT ROWID"
             )
+            if is_lost:
+                self._db.execute("INSERT OR REPLACE INTO begun VALUES (?, '', 0)", (_LOST,))
+            self._is_lost = self._row(JobId(_LOST), "") is not None
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise ConfigError(f"{path}: cannot be read ({error}); move it away to refuse no serial twice") from error
@@ -104,10 +113,16 @@ class Serials:
         with self._lock:
             book = self._books.get((job_id, requester))
             if book is None:
-                query = "SELECT below FROM begun WHERE job = ? AND requester = ?"
-                row = self._db.execute(query, (job_id, requester)).fetchone()
-                book = self._books[job_id, requester] = _Book(0 if row is None else int(row[0]))
+                below = self._row(job_id, requester)
+                if below is None:
+                    below = self._reserved(job_id, requester) if self._is_lost else 0
+                book = self._books[job_id, requester] = _Book(below)
             return book
+
+    def _row(self, job_id: JobId, requester: str) -> int | None:
+        query = "SELECT below FROM begun WHERE job = ? AND requester = ?"
+        row = self._db.execute(query, (job_id, requester)).fetchone()
+        return None if row is None else int(row[0])
 
     def _begin(self, job_id: JobId, requester: str, below: int) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from fedchain.exchange.records import JobRecord, RequestRecord
 from fedchain.federation.spec import JobSpec
 from fedchain.node.anomalies import Anomaly
 from fedchain.node.modelstate import ModelUse
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.progress import ProgressBoard
 from fedchain.types import JobId
 
@@ -135,6 +136,18 @@ class Puppet:
             "objective": "binary", "trees": 2, "outputs": 1, "splits": {"operator": 3, "partner": None},
             "features_held": 2, "features_used": [], "shard_digest": "00", "base_margins": [0.5],
         } | ({} if tree is None else {"tree": {"number": tree}})  # fmt: skip
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool) -> Predictions:
+        self._work()
+        if target.startswith("0x") and target != JOB:
+            raise UnknownJobError(f"job {target} is unknown to this node")
+        rows = len(ids)
+        unknown = np.asarray([one == "nobody" for one in ids])
+        return Predictions(
+            JOB, self.use, np.where(unknown, -1, np.arange(rows)), np.where(unknown, np.nan, 0.25),
+            np.where(unknown, 4, 0).astype(np.uint8), ("operator", "partner"),
+            np.asarray([0.5]) if explain else None, np.full((rows, 2, 1), 0.125) if explain else None,
+        )  # fmt: skip
 
     def requests(self, job_id: JobId) -> list[RequestRecord]:
         return [RequestRecord(JOB, 2**31 + 1, 10, "0xaa", "served")]

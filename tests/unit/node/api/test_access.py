@@ -23,6 +23,7 @@ BODIES: dict[str, tuple[str, bytes]] = {
     "POST /v1/jobs/{job_id}/requests": ("application/json", b'{"rows": [2, 0]}'),
     "POST /v1/models/{name}/versions": ("application/json", b'{"job_id": "%s"}' % JOB.encode()),
     "POST /v1/models/{name}/requests": ("application/json", b'{"rows": [2, 0]}'),
+    "POST /v1/predictions": ("application/json", b'{"target": "arrears", "ids": ["0041"]}'),
     "PUT /v1/data": ("text/csv", b"customer,age\n1,2\n"),
 }
 

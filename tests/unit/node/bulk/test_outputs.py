@@ -13,7 +13,7 @@ from fedchain.node.bulk.outputs import CsvOutput, ScoredChunk, output_of
 
 CHUNKS = [
     ScoredChunk((["a", "b,c"],), np.array([[0.1], [np.nan]]), ["", "unknown_id"]),
-    ScoredChunk((["d"],), np.array([[1 / 3]]), ["missing_party;silent_party"]),
+    ScoredChunk((["d"],), np.array([[1 / 3]]), ["missing_party+silent_party"]),
 ]
 
 
@@ -27,7 +27,7 @@ def test_csv_holds_ids_scores_and_flags(tmp_path: Path) -> None:
         ["id", "score", "flags"],
         ["a", "0.1", ""],
         ["b,c", "", "unknown_id"],
-        ["d", repr(1 / 3), "missing_party;silent_party"],
+        ["d", repr(1 / 3), "missing_party+silent_party"],
     ]
     assert float(rows[3][1]) == 1 / 3
     assert not list(tmp_path.glob("*.tmp"))
@@ -50,7 +50,7 @@ def test_parquet_holds_the_same(tmp_path: Path) -> None:
     assert table.to_pydict() == {
         "id": ["a", "b,c", "d"],
         "score": [0.1, None, 1 / 3],
-        "flags": ["", "unknown_id", "missing_party;silent_party"],
+        "flags": ["", "unknown_id", "missing_party+silent_party"],
     }
     assert parquet.ParquetFile(out).num_row_groups == 2
     first = out.read_bytes()

@@ -170,4 +170,4 @@ def test_a_node_that_returns_too_few_scores_is_not_believed(ids: Path, tmp_path:
 
 def test_names_of_flags() -> None:
     assert flags_text(0) == ""
-    assert flags_text(3) == "missing_party;silent_party"
+    assert flags_text(3) == "missing_party+silent_party"

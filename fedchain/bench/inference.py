@@ -39,6 +39,8 @@ MODES = ("online", "strict", "batch")
 QUOTA = 10**9
 TRAINING_SECONDS = 3600.0
 WARM_SECONDS = 2.0
+FULL_TREES = {"learning_rate": 0.1, "min_child_weight": 0.0}
+"""So that trees grow to their depth, every party with a say in nearly every leaf: what costs most to answer."""
 ASK_BYTES, ANSWER_BYTES = 320, 120
 """Of an ask for one row, and of an answer besides its bits."""
 CHUNK_ROWS = 2**16
@@ -64,7 +66,7 @@ class InferenceBench:
     """
 
     mode: str = "online"
-    rows: int = 2000
+    rows: int = 4000
     trees: int = 50
     depth: int = 5
     features: int = 4
@@ -92,7 +94,7 @@ class InferenceBench:
             raise ConfigError("--rate: an open loop is for --mode online")
         if not 1 <= self.clients <= 64 or self.rate < 0 or self.seconds <= 0 or self.batch_rows < 1:
             raise ConfigError("--clients 1 to 64, --rate from 0, --seconds and --batch-rows above 0")
-        algorithm = {"mode": "layered", "trees": self.trees, "depth": self.depth, "bins": 16}
+        algorithm = {"mode": "standard", "trees": self.trees, "depth": self.depth, "bins": 32, **FULL_TREES}
         plain = job(self.source, algorithm, 42)
         terms = InferenceSpec(quota=QUOTA, deadline_ms=10_000)
         policy = plain.policy.model_copy(update={"consumption": "pipelined"})
@@ -111,6 +113,7 @@ class _World:
     local: LocalConsortium
     job_id: JobId
     row_bytes: int
+    leaves: float
     client: Child
     workdir: Path
 
@@ -151,6 +154,7 @@ def run(bench: InferenceBench, on_run: Callable[[str], None] = lambda line: None
         "trees": bench.trees,
         "depth": bench.depth,
         "boosting_mode": spec.algorithm.mode.value,
+        "leaves_per_tree": round(world.leaves, 1),
         "row_bytes_per_party": world.row_bytes,
         "clients": 0 if bench.rate else bench.clients,
         "rate": bench.rate,
@@ -189,7 +193,8 @@ def _prepare(bench: InferenceBench, spec: JobSpec, stack: ExitStack, on_run: Cal
     client = stack.enter_context(Child("fedchain.bench.inference_client", workdir / "client.log"))
     socket = str(operator.config.control_socket)
     client.ask("connect", socket=socket, target=job_id, rows=bench.rows, seed=bench.seed)
-    return _World(local, job_id, row_bytes, client, workdir)
+    leaves = sum(len(tree.weights) for tree in shard.trees) / len(shard.trees)
+    return _World(local, job_id, row_bytes, leaves, client, workdir)
 
 
 def _train(local: LocalConsortium, job_id: JobId, on_run: Callable[[str], None]) -> None:

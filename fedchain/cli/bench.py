@@ -272,7 +272,7 @@ def psi(
 @app.command()
 def inference(
     mode: Annotated[str, typer.Option("--mode", metavar="MODE", help="online, strict or batch.")] = "online",
-    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Rows that train the model.")] = 2000,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Rows that train the model.")] = 4000,
     trees: Annotated[int, typer.Option("--trees", help="How many.")] = 50,
     depth: Annotated[int, typer.Option("--depth", help="Of each tree.")] = 5,
     clients: Annotated[int, typer.Option("--clients", metavar="N", help="That ask at a time.")] = 1,

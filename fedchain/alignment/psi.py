@@ -167,7 +167,7 @@ def _compare(ring: Ring, own: OwnSet) -> Party[tuple[Tags, NDArray[np.uint8]]]:
         raise ProtocolViolationError(preceding, "published the same tag twice")
     matcher = Matcher(tags)
     real = own.real()
-    holders = real.astype(np.uint8) << ring.index
+    holders = real.astype(np.uint8) * np.uint8(1 << ring.index)
     for ahead in range(1, parties):
         origin = (ring.index + ahead) % parties
         publisher = ring.roster[(origin - 1) % parties]
@@ -177,7 +177,7 @@ def _compare(ring: Ring, own: OwnSet) -> Party[tuple[Tags, NDArray[np.uint8]]]:
             if theirs[found].any():
                 raise ProtocolViolationError(publisher, "published the same tag twice")
             theirs[found] = 1
-        holders |= (theirs & real) << origin
+        holders |= (theirs & real) * np.uint8(1 << origin)
     return tags, holders
 
 

@@ -104,7 +104,7 @@ class LeafTable:
 
     def _read(self, positions: Positions) -> tuple[Positions, NDArray[np.bool_]]:
         """A row to read for each position, and whether it is the one asked for."""
-        is_hit: NDArray[np.bool_] = np.greater_equal(positions, 0)
+        is_hit = np.asarray(positions >= 0)
         spread = (np.arange(len(positions), dtype=np.int64) * _STRIDE + _somewhere()) % max(1, self.rows)
         return np.where(is_hit, positions, spread), is_hit
 

@@ -218,6 +218,28 @@ def test_the_tags_of_common_rows_are_the_same_at_all_parties_and_differ_between_
     assert first[0].tags != second[0].tags
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 5).flatmap(id_sets), st.sampled_from([None, "power_of_two"]))
+def test_ids_that_some_hold_are_kept_with_their_holders_where_that_is_asked_for(
+    sets: list[list[str]], pad_to: str | None
+) -> None:
+    aligned = run(sets, keep_partial=True, pad_to=pad_to)
+    for me, own in enumerate(sets):
+        holders = {one: sum(1 << place for place, other in enumerate(sets) if one in other) for one in own}
+        everybody = (1 << len(sets)) - 1
+        wanted = [one for one, mask in holders.items() if mask != everybody and (mask & 1 if me else mask > 1)]
+        found = aligned[me]
+        assert found.partial_ids == tuple(sort_ids(wanted))
+        assert list(found.partial_holders) == [holders[one] for one in found.partial_ids]
+        assert len(found.partial_tags) == 16 * len(wanted)
+    tags: dict[str, set[bytes]] = {}
+    for one in aligned:
+        for place, who in enumerate(one.partial_ids):
+            tags.setdefault(who, set()).add(one.partial_tags[16 * place : 16 * place + 16])
+    assert all(len(same) == 1 for same in tags.values()), "all that hold an id know it by the same tag"
+    assert run(sets, pad_to=pad_to)[0].partial_ids == ()
+
+
 @pytest.mark.parametrize("parties", [2, 3, 5])
 def test_proven_blindings_give_the_plain_intersection(parties: int) -> None:
     sets = [[*"abcdefgh", f"only-{index}"] for index in range(parties)]

@@ -132,3 +132,42 @@ def test_a_session_of_an_earlier_fedchain_is_read_and_has_no_request_tags(tmp_pa
     assert session.ids == example().ids
     with pytest.raises(ModelFormatError, match="no row tags"):
         session.request_tags(SHOP, 1)
+
+
+def test_partial_rows_come_after_the_aligned_ones_with_their_holders_and_tags() -> None:
+    keys, rows, tags = job_keys(), bytes(range(32)), bytes(range(100, 132))
+    sessions = {
+        me: Session(
+            keys[me],
+            ("a", "b"),
+            row_tags=rows,
+            partial_ids=("x", "y"),
+            partial_tags=tags,
+            partial_holders=b"\x03\x05",
+        )
+        for me in ROSTER
+    }
+    one = sessions[BANK]
+    assert one.known_ids == ("a", "b", "x", "y")
+    assert one.known_holders.tolist() == [7, 7, 3, 5]
+    assert one.known_tags(SHOP, 4) == sessions[SHOP].known_tags(BANK, 4)
+    assert one.known_tags(SHOP, 4)[:32] == one.request_tags(SHOP, 4)
+    assert len(one.known_tags(SHOP, 4)) == 64
+
+
+@pytest.mark.parametrize("damage", [{"partial_tags": bytes(31)}, {"partial_holders": b"\x03"}, {"partial_ids": ("x",)}])
+def test_partial_rows_without_their_tags_or_holders_are_refused(tmp_path: Path, damage: dict[str, object]) -> None:
+    whole = {"partial_ids": ("x", "y"), "partial_tags": bytes(32), "partial_holders": b"\x03\x05"}
+    msgspec.structs.replace(example(), **{**whole, **damage}).save(tmp_path / "session")
+    with pytest.raises(ModelFormatError, match="tags or holders missing"):
+        Session.load(tmp_path / "session")
+
+
+def test_a_session_without_partial_rows_of_the_version_before_is_read(tmp_path: Path) -> None:
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(example()))
+    for name in ("partial_ids", "partial_tags", "partial_holders"):
+        del old[name]
+    (tmp_path / "session").write_bytes(msgspec.msgpack.encode({**old, "version": 2}))
+    session = Session.load(tmp_path / "session")
+    assert session.known_ids == example().ids
+    assert session.known_tags(SHOP, 1) == session.request_tags(SHOP, 1)

@@ -70,6 +70,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
         },
         "holdout": {"fraction": draw(st.floats(0, 1, exclude_min=True, exclude_max=True))},
         "policy": {"deadline_seconds": draw(st.floats(0, 604800, exclude_min=True))},
+        "inference": {"quota": draw(st.integers(1, 2**40)), "partial": draw(st.booleans())},
         "parties": parties,
     }
     return JobSpec._validate(document, "test")
@@ -386,6 +387,45 @@ def test_the_contracts_deadlines_follow_from_the_waits_unless_they_are_named() -
 def test_a_policy_that_the_contract_would_refuse_is_refused(line: str, key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         JobSpec.from_toml_text(JOB.replace("[policy]", f"[policy]\n{line}"))
+
+
+def test_the_terms_of_inference_have_defaults_and_bounds() -> None:
+    terms = JobSpec.from_toml_text(JOB).inference
+    assert (terms.quota, terms.window_seconds, terms.deadline_ms) == (100_000, 86_400, 2_000)
+    assert (terms.on_silence, terms.partial, terms.explanations) == ("refuse", False, False)
+    text = (
+        'quota = 7\nwindow_seconds = 60\ndeadline_ms = 1\non_silence = "default"\npartial = true\nexplanations = true'
+    )
+    terms = JobSpec.from_toml_text(JOB.replace("[policy]", f"[inference]\n{text}\n[policy]")).inference
+    assert terms.model_dump() == {
+        "quota": 7,
+        "window_seconds": 60,
+        "deadline_ms": 1,
+        "on_silence": "default",
+        "partial": True,
+        "explanations": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "quota = 0",
+        f"quota = {2**40 + 1}",
+        "quota = 1.5",
+        "window_seconds = 59",
+        "window_seconds = 31622401",
+        "deadline_ms = 0",
+        "deadline_ms = 600001",
+        'on_silence = "guess"',
+        "partial = 1",
+        'explanations = "yes"',
+        "more = 1",
+    ],
+)
+def test_terms_of_inference_out_of_bounds_are_refused(line: str) -> None:
+    with pytest.raises(ConfigError, match=f"inference.{line.split(' ')[0]}"):
+        JobSpec.from_toml_text(JOB.replace("[policy]", f"[inference]\n{line}\n[policy]"))
 
 
 PARTS = """[[alignment.parts]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -91,7 +93,7 @@ def test_any_bit_that_is_false_is_refused_or_changes_nothing(
     party = data.draw(st.sampled_from(able))
     place = data.draw(st.integers(0, bits[party].size - 1))
     bits[party].flat[place] ^= True
-    ways = (
+    ways: tuple[Callable[[], NDArray[np.float64]], ...] = (
         lambda: margins(model[0], [whole_bits(model[0], i, one) for i, one in enumerate(bits)], culprits),
         lambda: scorer.score_rows([pack_bits(one) for one in bits], rows),
         lambda: scorer.score_planes([np.packbits(one.T, axis=1, bitorder="little") for one in bits], rows),

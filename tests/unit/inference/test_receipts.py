@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -133,7 +134,8 @@ def test_an_answer_to_an_earlier_ask_is_refused_though_all_else_is_the_same() ->
 
 def test_an_answer_of_other_serials_or_another_number_of_rows_is_refused() -> None:
     ask = signed()
-    for changes in ({"first_serial": 8}, {"rows": 1}):
+    cases: tuple[dict[str, Any], ...] = ({"first_serial": 8}, {"rows": 1})
+    for changes in cases:
         with pytest.raises(ReceiptError, match="other serials") as caught:
             accept(ask, answered(ask, **changes))
         assert caught.value.culprit == BANK
@@ -180,10 +182,4 @@ def test_a_receipt_is_proven_among_those_of_an_anchored_root() -> None:
         with pytest.raises(DigestMismatchError):
             verify_leaf(root, receipt_leaf(replace(receipt, time_ms=6)), proof)
         with pytest.raises(DigestMismatchError):
-            verify_leaf(root, receipt_leaf(receipt), replace_index(proof, (place + 1) % 5))
-
-
-def replace_index(proof: Any, index: int) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(proof, index=index)
+            verify_leaf(root, receipt_leaf(receipt), dataclasses.replace(proof, index=(place + 1) % 5))

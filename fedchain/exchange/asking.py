@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -85,11 +85,12 @@ class Question:
         return DeadlineError(f"party '{self._culprit}' did not answer in time ({why})", (self._culprit,))
 
 
-def _joined(pieces: Iterator[bytes], most: int) -> bytes:
+def _joined(call: Any, most: int) -> bytes:
     found, size = [], 0
-    for piece in pieces:
+    for piece in call:
         found.append(piece)
         size += len(piece)
         if size > most:
+            call.cancel()
             raise MessageError(f"its answer goes on beyond {most} bytes")
     return b"".join(found)

@@ -15,14 +15,13 @@ import pytest
 from numpy.typing import NDArray
 
 from fedchain.chain import Account, Consortium, Deployment, DevChain, Sender
-from fedchain.chain.inference import Terms
 from fedchain.errors import AskRefusedError, ConfigError, DeadlineError, PeerError, QuotaExceededError
-from fedchain.federation.spec import JobSpec
 from fedchain.node.jobfiles import JobFiles
 from fedchain.node.online.predictions import Note, Predictions
 from fedchain.node.online.receipts import ReceiptFiles, root_of_receipts
 from fedchain.node.runtime import Node
 from fedchain.types import JobId
+from tests.integration.node.test_models_in_use import Commands, start
 from tests.integration.node.test_running_nodes import Member, job_toml, made_members
 
 pytestmark = pytest.mark.timeout(120)
@@ -68,13 +67,8 @@ class World:
 def trained(members: list[Member], name: str, inference: str, algorithm: str) -> JobId:
     toml = job_toml([member.name for member in members], name=name, algorithm=algorithm)
     toml = toml.replace(b"[policy]", f"[inference]\n{inference}\n[policy]".encode())
-    assert members[0].node is not None
-    router = members[0].node.exchange.consortium.inference
     with members[0].client() as client:
         job_id = client.submit(toml)
-    if not hasattr(members[0].node, "sets_terms"):
-        terms = JobSpec.from_toml_text(toml.decode()).inference
-        router.set_terms(job_id, Terms(terms.quota, terms.window_seconds))
     for member in members:
         end = member.wait(job_id)
         assert end["status"] == "completed", end["error"]
@@ -97,7 +91,7 @@ def world(
         making = made_members(folder, chain, deployment, deployment_path, bank, steward)
         members = next(making)
         for member in members:
-            member.start()
+            start(member)
         first = trained(
             members, "first", f"quota = {QUOTA}\nexplanations = true\ndeadline_ms = 4000", 'mode = "layered"\ndepth = 3'
         )
@@ -268,6 +262,39 @@ def test_receipts_are_kept_anchored_and_of_the_answerers(world: World) -> None:
     count, rows = router.anchored(world.first, address)
     assert count == len(files.anchors())
     assert rows <= router.reserved(world.first, address).next
+
+
+def test_commands_ask_by_id_and_check_receipts(world: World, chain: DevChain, deployment_path: Path) -> None:
+    commands = Commands(chain, deployment_path)
+    folder, job_id = world.members[0].config.folder, world.first
+    ids, expected = world.holdout(job_id)
+    found = commands.json("predict", job_id, "--node", folder, "--id", ids[0], "--id", "nobody", "--explain")
+    assert found["scores"] == [expected[0], None]
+    assert found["flags"] == [[], ["unknown_id"]]
+    assert found["ids"] == [ids[0], "nobody"]
+    assert sum(found["contributions"][0].values()) + found["base"] == pytest.approx(
+        np.log(expected[0] / (1 - expected[0]))
+    )
+    shown = commands.run("predict", job_id, "--node", folder, "--id", ids[0], "--id", "nobody")
+    head, first, second = shown.stdout.splitlines()
+    assert head == "id,score,serial,flags"
+    assert first.startswith(f"{ids[0]},{expected[0]!r},")
+    assert second == "nobody,,,unknown_id"
+    assert "one of them" in commands.fails(2, "predict", job_id, "--node", folder, "--id", "x", "--rows", "1")
+    checked = commands.json("receipt", "verify", job_id, "--node", folder)
+    assert checked["receipts"] >= checked["anchored"]
+    assert checked["receipts"] >= 4
+    listed = commands.json("receipt", "list", job_id, "--node", folder, "--last", "2")["newest"]
+    assert {one["answerer"] for one in listed} == {member.name for member in world.members[1:]}
+    assert commands.json("receipt", "show", job_id, 0, "--node", folder)["number"] == 0
+    assert "numbered from 0" in commands.fails(2, "receipt", "show", job_id, 10**6, "--node", folder)
+    path = world.members[0].config.state.folder / "receipts" / job_id / "receipts"
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + bytes([content[40] ^ 1]) + content[41:])
+    try:
+        assert "receipt 0" in commands.fails(1, "receipt", "verify", job_id, "--node", folder)
+    finally:
+        path.write_bytes(content)
 
 
 def test_forged_and_replayed_asks_are_refused(world: World) -> None:

@@ -88,11 +88,18 @@ def book(consortium: Any, folder: Path) -> ReceiptBook:
     return ReceiptBook(consortium, ReceiptFiles(folder, JOB), JOB, ME.address)
 
 
+def keep(folder: Path, receipts: list[Receipt]) -> None:
+    log = ReceiptLog(folder, JOB)
+    log.append(receipts)
+    log.close()
+
+
 def test_receipts_outlive_their_process_but_for_a_torn_end(tmp_path: Path) -> None:
     log = ReceiptLog(tmp_path, JOB)
     both = [receipt(1), receipt(1, by=SHOP)]
     log.append(both)
     log.append([receipt(2)])
+    log.close()
     path = tmp_path / "receipts" / JOB / "receipts"
     path.write_bytes(path.read_bytes()[:-5])
     again = ReceiptLog(tmp_path, JOB)
@@ -101,6 +108,7 @@ def test_receipts_outlive_their_process_but_for_a_torn_end(tmp_path: Path) -> No
     again.append([receipt(3)])
     assert [one.first_serial for one, _ in again.receipts()] == [1, 1, 3]
     assert path.stat().st_mode & 0o777 == 0o600
+    again.close()
     path.write_bytes(b"\x00\x03abc")
     with pytest.raises(ModelFormatError, match="damaged"):
         list(again.receipts())
@@ -136,7 +144,7 @@ def test_each_receipt_is_anchored_once_whatever_happens_on_the_way(tmp_path: Pat
 
 
 def test_the_thread_anchors_by_itself_also_what_an_earlier_process_left(tmp_path: Path, consortium: Any) -> None:
-    ReceiptLog(tmp_path, JOB).append([receipt(1)])
+    keep(tmp_path, [receipt(1)])
     anchorer = Anchorer(consortium, ME.address, tmp_path, period_seconds=0.01)
     anchorer.start()
     log = anchorer.log_of(JOB)
@@ -200,7 +208,7 @@ def test_what_was_changed_is_found(tmp_path: Path, consortium: Any, change: str,
     (folder / "receipts").unlink()
     anchors = (folder / "anchors").read_text().splitlines()
     (folder / "anchors").unlink()
-    ReceiptLog(tmp_path, JOB).append(changed)
+    keep(tmp_path, changed)
     if change == "anchor dropped":
         anchors = anchors[:2]
     if change == "root":

@@ -242,15 +242,13 @@ class Jobs:
             )
             checkpoint = find_checkpoint(self._config.state.folder, spec)
             checkpoint_of(spec, me, table, checkpoint)
-            dlog = None
-            if spec.party(self._config.name).role is Role.ACTIVE:
+            dlog, is_active = None, spec.party(self._config.name).role is Role.ACTIVE
+            if is_active:
                 dlog = DlogTable.load_or_build(executor=self._executor)
-            if dlog is not None:
                 channel.set_terms(terms_of(spec))
             channel.accept()
-            until = time.monotonic() + _OUTAGE_SECONDS
-            check = partial(self._check_terms, record.job_id, spec)
-            through_outages(check, lambda: None, until, "reading the job's terms")
+            if not is_active:
+                self._check_terms(record.job_id, spec)
         except StoppingError:
             raise
         except BaseException as error:
@@ -288,15 +286,21 @@ class Jobs:
         channel.inbox.forget_before(channel.round + 1)
 
     def _check_terms(self, job_id: JobId, spec: JobSpec) -> None:
-        """Whether the active party set the terms that the spec names.
+        """Whether the active party set the terms that the spec names, before it accepted.
 
         Raises:
-            TermsError: it set others. None at all stop no training: then nothing can be asked of the model.
+            TermsError: it set others. None at all stop no training: then nothing can be asked of the model by id.
+            ChainUnreachableError: the chain does not answer.
         """
-        if self._exchange.consortium.inference.terms(job_id) is None:
-            log.warning("no terms for inference on chain", job=job_id, active=spec.names[0])
-        else:
-            require_terms(self._exchange.consortium, job_id, spec)
+
+        def check() -> None:
+            if self._exchange.consortium.inference.terms(job_id) is None:
+                log.warning("no terms for inference on chain", job=job_id, active=spec.names[0])
+            else:
+                require_terms(self._exchange.consortium, job_id, spec)
+
+        until = time.monotonic() + _OUTAGE_SECONDS
+        through_outages(check, lambda: None, until, "reading the job's terms")
 
     def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:
         """The spec, and name → address of its roster, once all that must agree agrees.

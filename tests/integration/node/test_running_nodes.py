@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedchain.chain import Account, ChainClient, Consortium, Deployment, DevChain, Sender
+from fedchain.chain import Account, ChainClient, Consortium, Deployment, DevChain, Sender, Terms
 from fedchain.errors import (
     ChainUnreachableError,
     CheckpointError,
@@ -210,6 +210,7 @@ def test_a_job_runs_from_proposal_to_scores_and_survives_restarts(members: list[
     record = steward.contribution(job_id)
     assert record is not None
     assert list(record.shares_e6) == reports[0]["shares_e6"]
+    assert steward.inference.terms(job_id) == Terms(100_000, 86_400)
 
     with operator.client() as client:
         holdout = client.predict(job_id, "holdout")
@@ -358,6 +359,22 @@ def test_a_table_without_the_jobs_column_aborts_the_job_and_tells_no_details(mem
     assert [end["status"] for end in ends] == ["failed"] * 3
     assert "no_such_column" in ends[0]["error"]
     assert all("DataError" in end["error"] and "no_such_column" not in end["error"] for end in ends[1:])
+
+
+def test_other_terms_than_the_spec_s_end_the_job_and_name_the_active_party(
+    members: list[Member], steward: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedchain.node.jobs.terms_of", lambda spec: Terms(2**40, 60))
+    for member in members:
+        member.start()
+    names = [member.name for member in members]
+    with members[1].client() as client:
+        job_id = client.submit(job_toml(names, name="greedy"))
+    ends = [member.wait(job_id) for member in members]
+    assert steward.job(job_id).phase is Phase.ABORTED
+    errors = [end["error"] for end in ends]
+    assert any(f"TermsError: party '{names[0]}': set other terms" in error for error in errors[1:]), errors
+    assert not any(end["status"] == "completed" for end in ends)
 
 
 def test_what_a_user_submits_wrongly_comes_back_as_the_nodes_own_error(members: list[Member]) -> None:

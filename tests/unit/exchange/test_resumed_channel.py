@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fedchain.chain import RequestStatus
+from fedchain.chain import RequestStatus, Terms
 from fedchain.errors import DeadlineError, JobAbortedError, TransactionError
 from fedchain.exchange import Inbox, JobChannel
 from fedchain.messages import Contribution, PublicKey
@@ -16,6 +16,7 @@ from fedchain.types import REQUEST_BASE, Kind, PartyId, Phase
 from tests.unit.exchange.ledger import ALPHA, BETA, JOB, ROSTER, Names
 
 PARTIES = {PartyId("alpha"): ALPHA, PartyId("beta"): BETA}
+TERMS = Terms(10, 60)
 KEY = PublicKey(b"\x01" * 32, b"\x02" * 32, b"", True, b"", bytes(32))
 
 
@@ -26,6 +27,7 @@ class Chain:
         self.done: set[str] = set()
         self.calls: list[str] = []
         self.round = 0
+        self.knows_terms = True
         self.phases = [Phase.TRAINING]
         self.request_status = RequestStatus.OPEN
         self.client = SimpleNamespace(head=lambda: 1)
@@ -42,6 +44,14 @@ class Chain:
 
     def request(self, job_id: str, request_id: int) -> Any:
         return SimpleNamespace(status=self.request_status, opened_block=1)
+
+    @property
+    def inference(self) -> Any:
+        return SimpleNamespace(
+            knows_terms=lambda: self.knows_terms,
+            terms=lambda job_id: TERMS if "terms" in self.done else None,
+            set_terms=lambda job_id, terms: self._do("terms"),
+        )
 
     def has_accepted(self, job_id: str, address: str) -> bool:
         return "accept" in self.done
@@ -150,6 +160,22 @@ def test_a_restarted_party_does_what_its_earlier_process_did_not_come_to(chain: 
     first.begin_round(1)
     whole_job(channel(chain, resumed=True))
     assert chain.calls == ["accept", "align", "begin 1", "begin 2", "stop", "record"]
+
+
+def test_terms_are_set_once_and_not_in_a_job_that_went_on_without(chain: Chain) -> None:
+    chain.phases = [Phase.PROPOSED]
+    channel(chain, resumed=False).set_terms(TERMS)
+    assert chain.calls == ["terms"]
+    channel(chain, resumed=True).set_terms(TERMS)
+    assert chain.calls == ["terms"]
+    with pytest.raises(TransactionError, match="AlreadyDeclared"):
+        channel(chain, resumed=False).set_terms(TERMS)
+    begun = Chain()  # by a node of an earlier release
+    channel(begun, resumed=True).set_terms(TERMS)
+    earlier = Chain()  # contracts of an earlier version
+    earlier.phases, earlier.knows_terms = [Phase.PROPOSED], False
+    channel(earlier, resumed=False).set_terms(TERMS)
+    assert begun.calls == earlier.calls == []
 
 
 def test_a_party_that_was_never_away_is_told_of_a_refusal(chain: Chain) -> None:

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -31,12 +32,13 @@ from fedchain.chain import (
     Sender,
 )
 from fedchain.chain.inference import Terms
-from fedchain.errors import ConfigError, DeadlineError, QuotaExceededError, TransactionError
+from fedchain.errors import ConfigError, DeadlineError, QuotaExceededError, StoppingError, TransactionError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.bulk import runner
 from fedchain.node.bulk.client import BatchClient
 from fedchain.node.bulk.runner import run_batch
 from fedchain.node.jobfiles import JobFiles
+from fedchain.node.online.job import EPOCH
 from fedchain.node.runtime import Node
 from fedchain.node.strict.predictions import predict_strictly
 from fedchain.types import JobId, Reason
@@ -289,6 +291,43 @@ def test_a_silent_party_ends_a_request_as_expired_and_a_batch_keeps_what_it_has(
     with world.members[0].client() as control:
         assert run_batch(BatchClient(control), world.job_id, path, out).asked == 5
         np.testing.assert_array_equal(predict_strictly(control, world.job_id, ids[:1]).scores, expected[:1])
+
+
+def test_an_answerer_that_was_stopped_answers_after_its_restart(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids, expected = world.holdout()
+    seen = threading.Event()
+
+    def stopping(*_: object) -> None:
+        seen.set()
+        raise StoppingError("this node is stopping")
+
+    monkeypatch.setattr(world.node(2)._strict, "_run", stopping)
+    with world.members[0].client() as control, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(predict_strictly, control, world.job_id, ids[:1])
+        assert seen.wait(20)
+        world.members[2].halt()
+        world.members[2].start()
+        found = waiting.result(30)
+    np.testing.assert_array_equal(found.scores, expected[:1])
+    request = int(found.requests[0])
+    assert world.closed([request]) == Counter({(request, RequestStatus.DONE): 1})
+
+
+def test_a_request_that_nobody_waits_for_any_more_is_closed_once_when_its_node_is_started_again(world: World) -> None:
+    node = world.node(1)
+    job = node.online.jobs.get(world.job_id)
+    at = job.positions(world.holdout()[0][:1])
+    tags = {party: job.asking.tags(party, EPOCH, at) for party in job.addresses if party != job.me}
+    body = node._strict._side(job).body_of(tags, EPOCH)
+    (asked,) = node.exchange.consortium.inference.ask(world.job_id, [body])
+    deadline = time.monotonic() + 20
+    while asked.request_id not in {one.request_id for one in node.exchange.state.requests(world.job_id)}:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert not world.requests(asked.request_id)[2]
+    world.members[1].halt()
+    world.members[1].start()
+    assert world.closed([asked.request_id]) == Counter({(asked.request_id, RequestStatus.EXPIRED): 1})
 
 
 def test_an_unknown_job_and_no_ids_are_told(world: World, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -65,7 +65,6 @@ class Strict:
     Args:
         exchange: its traffic.
         jobs: finished jobs.
-        resolve: the job that a target stands for, and as what its model is registered.
         address, name: of its party.
     """
 
@@ -77,6 +76,8 @@ class Strict:
         self._closes: dict[JobId, Coalescer[tuple[int, RequestStatus], bool]] = {}
         self._taken: set[tuple[JobId, int]] = set()
         self._overdue: dict[tuple[JobId, int], float] = {}
+        # own requests wait for others' answers, and must not keep this node from answering theirs
+        self._own = ThreadPoolExecutor(_WORKERS, thread_name_prefix="strict-ask")
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="strict")
         self._endings = ThreadPoolExecutor(_WORKERS, thread_name_prefix="strict-close")
         self._pending = threading.BoundedSemaphore(_WAITING)
@@ -123,12 +124,18 @@ class Strict:
         requests = np.full(len(ids), NOT_ASKED, np.int64)
         scores = np.full((len(ids), job.outputs), np.nan)
         self._require_quota(job, len(known))
-        asked = self._ask(job, [int(one) for one in positions[known]])
-        requests[known] = [one.request_id for one in asked]
-        waiting = [
-            self._pool.submit(self._score, job, inbox, one, int(positions[place]))
-            for place, one in zip(known, asked, strict=True)
-        ]
+        waiting: list[Future[Scores]] = []
+        for first in range(0, len(known), MAX_REQUESTS):
+            places = known[first : first + MAX_REQUESTS]
+            asked = self._ask(job, positions[places].tolist())
+            requests[places] = [one.request_id for one in asked]
+            try:
+                waiting += [
+                    self._own.submit(self._score, job, inbox, one, int(positions[place]))
+                    for place, one in zip(places, asked, strict=True)
+                ]
+            except RuntimeError:  # the pool is shut down
+                raise StoppingError("this node is stopping") from None
         failed: BaseException | None = None
         for place, future in zip(known, waiting, strict=True):
             try:
@@ -150,17 +157,13 @@ class Strict:
             raise QuotaExceededError(job.job_id, left, (usage.window + 1) * terms.window_seconds)
 
     def _ask(self, job: OnlineJob, positions: list[int]) -> list[Asked]:
+        """Up to `MAX_REQUESTS` requests, in one transaction."""
         side, bodies = self._side(job), []
         for position in positions:
             at = np.array([position], dtype=np.int64)
             tags = {party: job.asking.tags(party, EPOCH, at) for party in job.addresses if party != self._name}
             bodies.append(side.body_of(tags, EPOCH))
-        asks = self._asks_of(job.job_id)
-        asked: list[Asked] = []
-        for first in range(0, len(bodies), MAX_REQUESTS):
-            part = bodies[first : first + MAX_REQUESTS]
-            asked += asks.do(part, len(part))
-        return asked
+        return self._asks_of(job.job_id).do(bodies, len(bodies))
 
     def _ask_together(self, job_id: JobId, groups: Sequence[list[bytes]]) -> list[list[Asked]]:
         """One transaction for all that wait."""
@@ -239,6 +242,7 @@ class Strict:
     def close(self) -> None:
         """Take no more."""
         self._stop.set()
+        self._own.shutdown(wait=False, cancel_futures=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._endings.shutdown(wait=False, cancel_futures=True)
 

@@ -34,6 +34,7 @@ from fedchain.chain import (
 from fedchain.chain.inference import Terms
 from fedchain.errors import ConfigError, DeadlineError, QuotaExceededError, StoppingError, TransactionError
 from fedchain.federation.spec import JobSpec
+from fedchain.node.audit import StateFolder, audit_job
 from fedchain.node.bulk import runner
 from fedchain.node.bulk.client import BatchClient
 from fedchain.node.bulk.runner import run_batch
@@ -339,3 +340,10 @@ def test_an_unknown_job_and_no_ids_are_told(world: World, tmp_path: Path) -> Non
         with pytest.raises(ConfigError, match="1 to 1024 ids"):
             predict_strictly(control, world.job_id, [])
     assert runner.IN_FLIGHT == 2
+
+
+def test_an_audit_of_all_this_finds_nothing_that_does_not_match(world: World) -> None:
+    folders = [StateFolder(member.config.state.folder) for member in world.members]
+    report = audit_job(world.node(0).exchange.consortium, world.job_id, folders)
+    assert report.is_consistent, report.mismatches
+    assert report.phase == "completed"

@@ -75,7 +75,7 @@ class Question:
         refusal = unpack_refusal(details) if code == grpc.StatusCode.FAILED_PRECONDITION else None
         if refusal is not None:
             raise refusal from error
-        if code == grpc.StatusCode.CANCELLED:
+        if code == grpc.StatusCode.CANCELLED and "Channel closed" in details:  # by this side
             raise StoppingError("this node is stopping") from error
         if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
             raise self._late(code.name) from error

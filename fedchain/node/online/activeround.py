@@ -61,7 +61,7 @@ class ActiveRound:
             fields = self._rounds.common(party, self._first, asked_for, self._planes)
             size = -(-self._rows // 8) * self._job.bit_count(party)
             size = size if self._planes else self._rows * self._job.row_bytes(party)
-            self._asked.append(self._rounds.send(party, Ask(**fields), size, self._seconds))  # type: ignore[arg-type]
+            self._asked.append(self._rounds.send(party, Ask(**fields), size, self._seconds))
 
     def finish(self) -> RowScores:
         """Wait for the answers, and score; see `Rounds.begin`."""

@@ -32,7 +32,7 @@ from fedchain.messages.online import Answer, Ask, ScoreAnswer, ScoreAsk
 from fedchain.node.online.job import EPOCH, OnlineJob, OnlineJobs
 from fedchain.node.online.meter import Meter
 from fedchain.node.online.refusals import FAILED, FORGED, MODEL, SILENT, TERMS, UNKNOWN_JOB, refusal_of
-from fedchain.node.online.rounds import ASK, SCORE_ASK, Rounds
+from fedchain.node.online.rounds import ASK, PREPARE, SCORE_ASK, Rounds
 from fedchain.node.online.serials import Serials
 from fedchain.types import JobId, PartyId
 
@@ -79,6 +79,8 @@ class Answering:
         try:
             if question[:1] == ASK:
                 rows, answer = self._bits(caller, _decoded(question, Ask, caller))
+            elif question[:1] == PREPARE:
+                return self._prepare(caller, question[1:])
             elif question[:1] == SCORE_ASK:
                 rows, answer = self._scores(caller, _decoded(question, ScoreAsk, caller))
             else:
@@ -103,7 +105,7 @@ class Answering:
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _bits(self, caller: Participant, ask: Ask) -> tuple[int, bytes]:
-        job = self._job(caller, ask)
+        job = self._job(caller, ask.job)
         requester = PartyId(caller.name)
         if requester != job.active or job.is_active:
             raise AskRefusedError(FORGED, f"bits are for the active party '{job.active}' alone")
@@ -113,7 +115,7 @@ class Answering:
         return ask.rows, encode(sign_answer(job.domain, ask, digest, answer, self._exchange.consortium.sign_uplink))
 
     def _scores(self, caller: Participant, ask: ScoreAsk) -> tuple[int, bytes]:
-        job = self._job(caller, ask)
+        job = self._job(caller, ask.job)
         requester = PartyId(caller.name)
         if not job.is_active or requester == job.active:
             raise AskRefusedError(FORGED, f"scores are asked for at the active party '{job.active}'")
@@ -152,8 +154,15 @@ class Answering:
         signed = sign_score_answer(job.domain, ask, digest, answer, self._exchange.consortium.sign_uplink)
         return ask.rows, encode(signed)
 
-    def _job(self, caller: Participant, ask: Ask) -> OnlineJob:
-        job_id = JobId("0x" + ask.job.hex())
+    def _prepare(self, caller: Participant, job_id: bytes) -> bytes:
+        """Load a job before it is asked: a large table takes longer than an ask may wait."""
+        job = self._job(caller, job_id)
+        if job.is_active:
+            self._rounds(job)  # which has the others prepare
+        return PREPARE
+
+    def _job(self, caller: Participant, raw: bytes) -> OnlineJob:
+        job_id = JobId("0x" + raw.hex())
         record = self._exchange.state.job(job_id)
         if record is None:
             raise AskRefusedError(UNKNOWN_JOB, f"job {job_id} is unknown to this node")

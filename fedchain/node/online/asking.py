@@ -5,6 +5,7 @@ Requests that come while a round is under way go together in the next one, whoev
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from fedchain.node.online.job import OnlineJob, OnlineJobs
 from fedchain.node.online.meter import Meter
 from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.online.reserving import Reservations
-from fedchain.node.online.rounds import Rounds
+from fedchain.node.online.rounds import PREPARE, Rounds
 from fedchain.node.online.rowscores import RowScores
 from fedchain.node.online.targets import Targets
 from fedchain.types import JobId
@@ -38,6 +39,9 @@ MAX_IDS = 1_000_000
 
 TOGETHER = 256
 """Rows of several requests that go in one round."""
+
+PREPARE_SECONDS = 10.0
+"""How long the first request for a job waits until those who are asked have loaded it."""
 
 _PLANES_FROM = 2048
 """Rows from which on bits come leaf after leaf."""
@@ -134,10 +138,17 @@ class Asker:
             ConfigError: this node has not completed it.
             ProtocolViolationError: its terms on the chain are not its spec's; names the active party.
         """
+        known = self._desks.get(job_id)
+        preparing = [] if known is not None else self._have_others_prepare(job_id)
         try:
             job = self._jobs.get(job_id)
         except AskRefusedError as error:
             raise ConfigError(str(error)) from error
+        for prepared in preparing:
+            try:
+                prepared()
+            except FedchainError as error:
+                log.info("a party is not prepared to be asked", job=job_id, error=str(error))
         with self._lock:
             desk = self._desks.get(job_id)
             if desk is None or desk.job is not job:
@@ -161,6 +172,25 @@ class Asker:
                 one.close()
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _have_others_prepare(self, job_id: JobId) -> list[Callable[[], bytes]]:
+        """Those who will be asked load the job while this node does."""
+        record = self._exchange.state.job(job_id)
+        if record is None or record.status != "completed":
+            return []
+        roster = self._exchange.consortium.job(job_id).roster
+        asked = roster[1:] if roster[0] == self._address else roster[:1]
+        begun = []
+        for address in asked:
+            name = self._exchange.directory.name_of(address)
+            with contextlib.suppress(FedchainError):
+                begun.append(
+                    self._exchange.payloads.ask(
+                        self._exchange.directory.look_up(address), PREPARE + bytes.fromhex(job_id[2:]),
+                        answer_bytes=1, culprit=name, deadline_seconds=PREPARE_SECONDS,
+                    )
+                )  # fmt: skip
+        return begun
 
     def _rounds(self, job: OnlineJob) -> Rounds:
         reservations = self._reservations.get(job.job_id)

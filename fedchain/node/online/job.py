@@ -123,10 +123,8 @@ class OnlineJob:
             for column, text in zip(columns, texts, strict=True):
                 column.append(text)
         spelled = rules.spell(columns)
-        found = self.asking.positions([one or "" for one in spelled])
-        for place, one in enumerate(spelled):
-            if one is None:
-                found[place] = -1
+        found = self.asking.positions([text or "" for text in spelled])
+        found[[text is None for text in spelled]] = -1
         return found
 
 

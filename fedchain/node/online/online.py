@@ -99,7 +99,7 @@ class Online:
                 for model in read_models(self._exchange.consortium):
                     mine = None if model.job_id is None else self._exchange.state.job(model.job_id)
                     if mine is not None and mine.status == "completed" and self._is_open:
-                        self.jobs.get(mine.job_id)
+                        self.jobs.get(mine.job_id)  # not the others' side: they do it themselves
             except FedchainError as error:
                 log.warning("a model in use could not be loaded ahead", error=str(error))
             except Exception as error:

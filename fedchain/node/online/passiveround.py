@@ -36,7 +36,7 @@ class PassiveRound:
         own = job.table.planes_at(self._positions).tobytes() if self._planes else job.table.rows_at(self._positions)
         per_row = 8 * job.outputs * (1 + len(job.addresses) * self._explained) + 1
         size = rows * per_row + 8 * job.outputs + _RECEIPT_BYTES * len(job.addresses)
-        ask = ScoreAsk(**fields, bits=own, explain=self._explained)  # type: ignore[arg-type]
+        ask = ScoreAsk(**fields, bits=own, explain=self._explained)
         self._asked = self._rounds.send(job.active, ask, size, self._seconds)
 
     def finish(self) -> RowScores:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -44,8 +44,8 @@ from fedchain.types import PartyId
 
 log = structlog.get_logger(__name__)
 
-ASK, SCORE_ASK = b"\x01", b"\x02"
-"""The first byte of a question."""
+ASK, SCORE_ASK, PREPARE = b"\x01", b"\x02", b"\x03"
+"""The first byte of a question; to prepare a job, its id follows: it is about to be asked."""
 
 A = TypeVar("A", Answer, ScoreAnswer)
 _SLACK_BYTES = 1024
@@ -125,7 +125,7 @@ class Rounds:
         )
         return Asked(party, ask, ask_digest(self.job.domain, ask), wait)
 
-    def common(self, party: PartyId, first_serial: int, positions: Positions, planes: bool) -> dict[str, object]:
+    def common(self, party: PartyId, first_serial: int, positions: Positions, planes: bool) -> dict[str, Any]:
         """Fields of an ask."""
         return {
             "job": self.job.job_bytes,

@@ -278,7 +278,7 @@ def test_commands_ask_by_id_and_check_receipts(world: World, chain: DevChain, de
     shown = commands.run("predict", job_id, "--node", folder, "--id", ids[0], "--id", "nobody")
     head, first, second = shown.stdout.splitlines()
     assert head == "id,score,serial,flags"
-    assert first.startswith(f"{ids[0]},{expected[0]!r},")
+    assert first.startswith(f"{ids[0]},{float(expected[0])!r},")
     assert second == "nobody,,,unknown_id"
     assert "one of them" in commands.fails(2, "predict", job_id, "--node", folder, "--id", "x", "--rows", "1")
     checked = commands.json("receipt", "verify", job_id, "--node", folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import signal
@@ -31,9 +30,7 @@ from fedchain.chain import (
     RequestStatus,
     Sender,
 )
-from fedchain.chain.inference import Terms
-from fedchain.errors import ConfigError, DeadlineError, QuotaExceededError, StoppingError, TransactionError
-from fedchain.federation.spec import JobSpec
+from fedchain.errors import ConfigError, DeadlineError, QuotaExceededError, StoppingError
 from fedchain.node.audit import StateFolder, audit_job
 from fedchain.node.bulk import runner
 from fedchain.node.bulk.client import BatchClient
@@ -113,11 +110,6 @@ def world(
         toml = toml.replace(b"[policy]", f"[inference]\nquota = {QUOTA}\ndeadline_ms = 4000\n[policy]".encode())
         with members[0].client() as client:
             job_id = client.submit(toml)
-        assert members[0].node is not None
-        terms = JobSpec.from_toml_text(toml.decode()).inference
-        with contextlib.suppress(TransactionError):  # the node may have set them
-            router = members[0].node.exchange.consortium.inference
-            router.set_terms(job_id, Terms(terms.quota, terms.window_seconds))
         for member in members:
             end = member.wait(job_id)
             assert end["status"] == "completed", end["error"]

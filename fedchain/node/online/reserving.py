@@ -88,22 +88,24 @@ class Reservations:
                 self._reserve(rows)
 
     def prepare(self, rows: int) -> None:
-        """Reserve until at least `rows` serials are there to be taken: none of a batch waits for a block then.
+        """Reserve `rows` serials in a row, unless there are as many: none of a batch waits for a block then.
+
+        More than `MOST` are in several ranges.
 
         Raises:
             QuotaExceededError: the job allows less in this window; nothing is reserved.
             ChainError: they cannot be reserved.
         """
         with self._reserving:
-            missing = rows - self.left
-            if missing > 0:
-                usage = self._consortium.inference.reserved(self._job_id, self._address)
-                left = max(0, self._quota - usage.used_in_window)
-                if left < missing:
-                    ends = (usage.window + 1) * self._window_seconds
-                    raise QuotaExceededError(self._job_id, left, ends)
-            while (missing := rows - self.left) > 0:
-                self._reserve(min(missing, MOST))
+            with self._lock:
+                if any(end - first >= rows for first, end in self._ranges):
+                    return
+            usage = self._consortium.inference.reserved(self._job_id, self._address)
+            left = max(0, self._quota - usage.used_in_window)
+            if left < rows:
+                raise QuotaExceededError(self._job_id, left, (usage.window + 1) * self._window_seconds)
+            for first in range(0, rows, MOST):
+                self._reserve(min(MOST, rows - first))
 
     def drop_below(self, floor: int) -> None:
         """Give up serials below `floor`: some answerer takes them no more. They stay counted."""

@@ -287,6 +287,55 @@ def psi(
         print_pairs(f"{line['rows']:.0f} ids, {line['parties']:.0f} parties", line.items())
 
 
+@app.command()
+def inference(
+    mode: Annotated[str, typer.Option("--mode", metavar="MODE", help="online, strict or batch.")] = "online",
+    rows: Annotated[int, typer.Option("--rows", metavar="N", help="Rows that train the model.")] = 4000,
+    trees: Annotated[int, typer.Option("--trees", help="How many.")] = 50,
+    depth: Annotated[int, typer.Option("--depth", help="Of each tree.")] = 5,
+    clients: Annotated[int, typer.Option("--clients", metavar="N", help="That ask at a time.")] = 1,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="R", help="Requests per second, answered or not, instead of clients.")
+    ] = 0.0,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="How long is measured.")] = 20.0,
+    batch_rows: Annotated[
+        int, typer.Option("--batch-rows", metavar="N", help="Ids in the file of a batch.")
+    ] = 2_000_000,
+    chain: Annotated[str, typer.Option("--chain", metavar="KIND", help="embedded, anvil or ganache.")] = "anvil",
+    block_time: Annotated[
+        float, typer.Option("--block-time", min=0, metavar="S", help="Seconds between blocks; 0 mines at once.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the ids asked for.")] = 42,
+    as_json: AsJson = False,
+) -> None:
+    """How fast a model of three parties answers, by real nodes, beside bare connections through as many processes.
+
+    Trains the model first, on few made-up rows. Everything it starts is stopped again.
+
+    Example: fedchain bench inference --mode online --clients 32 --json
+
+    Example: fedchain bench inference --mode online --rate 150 --json
+
+    Example: fedchain bench inference --mode batch --chain embedded --block-time 0
+    """
+    from fedchain.bench.inference import InferenceBench, run
+
+    bench = InferenceBench(
+        mode=mode,
+        rows=rows,
+        trees=trees,
+        depth=depth,
+        clients=clients,
+        rate=rate,
+        seconds=seconds,
+        batch_rows=batch_rows,
+        chain=chain,
+        block_seconds=block_time,
+        seed=seed,
+    )
+    _print(run(bench, note), as_json)
+
+
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(one) for one in text.split(","))

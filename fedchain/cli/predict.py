@@ -52,6 +52,16 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the scores as CSV; default: to stdout.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="With --id: over the chain, each request judged and closed there.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="IDS", help="Score all ids of a CSV or Parquet file into --out.")
+    ] = None,
+    id_column: Annotated[
+        list[str] | None,
+        typer.Option("--id-column", metavar="COLUMN", help="With --file: column of the id, or of each of its parts."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask all parties of a completed job for scores, through the running node in DIR.
@@ -66,20 +76,40 @@ def predict(
 
     Example: fedchain predict arrears --node nodes/operator --rows 0,5,9
 
+    Example: fedchain predict arrears --node nodes/operator --file customers.parquet --out scores.parquet
+
+    Example: fedchain predict arrears --node nodes/operator --id 0041791234567 --strict --json
+
     Example: fedchain predict arrears --node nodes/operator --id 0041791234567 --id 0041797654321 --explain
     """
     from fedchain.node.config import load_config
     from fedchain.node.control_client import ControlClient
 
+    if file is not None:
+        from fedchain.cli.predict_file import predict_file
+
+        if ids or strict or explain or rows is not None:
+            raise ConfigError("--file goes without --id, --rows, --strict and --explain")
+        predict_file(target, node, file, id_column or (), out, as_json=as_json)
+        return
+    if id_column:
+        raise ConfigError("--id-column says which column of --file holds the ids; give --file as well")
     if ids and rows is not None:
         raise ConfigError("--id and --rows ask in two ways; give one of them")
     if explain and not ids:
         raise ConfigError("--explain goes with --id")
+    if strict and (explain or not ids):
+        raise ConfigError("--strict goes with --id, and without --explain")
     positions = parse_rows("holdout" if rows is None else rows)
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: folder {out.parent} does not exist; create it first")
     socket = load_config(node / "node.toml").control_socket
     asked_for = target.lower() if target.startswith("0x") else target
+    if ids and strict:
+        from fedchain.cli.predict_strict import predict_strict
+
+        predict_strict(socket, asked_for, ids, out=out, as_json=as_json)
+        return
     if ids:
         from fedchain.cli.predict_ids import predict_ids
 

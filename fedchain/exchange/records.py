@@ -129,7 +129,7 @@ class RequestRecord:
         request_id: from `REQUEST_BASE` up.
         block: number of the block in which it was opened.
         requester: address.
-        status: `open`, `served`, `closed` or `failed`.
+        status: `open`, `served`, `closed` or `failed`; of a strict one `asked` or `scored` (not closed yet) too.
     """
 
     job_id: JobId

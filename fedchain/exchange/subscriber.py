@@ -17,6 +17,7 @@ import structlog
 
 from fedchain.chain import ChainClient, Consortium, JobPolicy
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened
+from fedchain.chain.inference_events import RequestAsked
 from fedchain.errors import ChainError, ChainUnreachableError, WrongChainError
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.fetcher import Fetcher
@@ -39,7 +40,7 @@ _REFUSALS = 20
 _LONGEST_PAUSE_SECONDS = 2.0
 
 JobHandler = Callable[[JobProposed, Inbox], None]
-RequestHandler = Callable[[RequestOpened, Inbox], None]
+RequestHandler = Callable[[RequestOpened | RequestAsked, Inbox], None]
 
 
 class Subscriber:
@@ -53,7 +54,7 @@ class Subscriber:
         fetcher: handed to the inboxes.
         me: this node's address; jobs without it on their roster are skipped.
         on_job: called in the subscriber's thread for each new job; must return quickly.
-        on_request: the same for inference requests of a job of mine (my own ones included).
+        on_request: the same for inference requests of a job of mine (my own ones included), opened or asked strictly.
         poll_seconds: longest pause between looks at the head while a job waits; shorter just after an event.
         idle_poll_seconds: pause while nobody waits.
         confirmations: a block counts once so many lie above it; 0 where blocks are final at once.
@@ -336,7 +337,7 @@ class Subscriber:
             if inbox_or_none is None:
                 continue
             by_job.setdefault(inbox_or_none.job_id, []).append(event)
-            if isinstance(event, RequestOpened):
+            if isinstance(event, (RequestOpened, RequestAsked)):
                 calls.append(lambda event=event, inbox=inbox_or_none: self._on_request(event, inbox))  # type: ignore[misc]
         with self._lock:
             inboxes = list(self._inboxes.values())

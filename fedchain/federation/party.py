@@ -305,6 +305,16 @@ def make_answerer(shard: Shard, keys: Keys, bins: NDArray[np.uint8], mapper: Bin
     return Answerer(PartyId(shard.party), roster, len(bins), shard, bits, keys.seal_to, keys.unseal)
 
 
+def make_sealing_answerer(shard: Shard, keys: Keys) -> Answerer:
+    """This party's names, shard and sealing, for requests that find their rows by themselves."""
+
+    def none(positions: NDArray[np.int64]) -> Bits:
+        raise DataError("rows of this request are found by their tags")
+
+    roster = tuple(PartyId(one) for one in shard.roster)
+    return Answerer(PartyId(shard.party), roster, 0, shard, none, keys.seal_to, keys.unseal)
+
+
 def answerer_of(shard: Shard, session: Session, table: Table) -> Answerer:
     """The same for a finished job, from what the party kept and its table.
 

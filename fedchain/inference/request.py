@@ -126,7 +126,7 @@ class Answerer:
             if requester != self.me:
                 return None
             reply = yield from receive(PredictAnswer, SCORES, self.active, to_me=True)
-            return self._scores(self.open_from(self.active, reply.sealed, f"{purpose}/scores"), len(positions))
+            return self.scores_of(self.open_from(self.active, reply.sealed, f"{purpose}/scores"), len(positions))
         bits = yield from self.collect(positions, purpose)
         scores = predictions(self.shard.objective, margins(self.shard, bits, ", ".join(self.roster[1:])))
         sealed = self.seal_to(requester, scores.astype("<f8").tobytes(), f"{purpose}/scores")
@@ -151,7 +151,12 @@ class Answerer:
         except SealError as error:
             raise ProtocolViolationError(sender, f"answer: {error}") from error
 
-    def _scores(self, raw: bytes, rows: int) -> NDArray[np.float64]:
+    def scores_of(self, raw: bytes, rows: int) -> NDArray[np.float64]:
+        """Scores that the active party returned: shape (rows,), or (rows, classes) with several classes.
+
+        Raises:
+            ProtocolViolationError: of another number.
+        """
         outputs, rest = divmod(len(raw), 8 * rows)
         several = self.shard.objective == "multiclass"
         if rest or not 1 <= outputs <= MAX_OUTPUTS or (outputs > 1) != several:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import grpc
@@ -99,11 +100,18 @@ class Controlled(Protocol):
 class ControlServer:
     """Listens on a unix socket (mode 0600) from construction to `close`.
 
+    Args:
+        node: does what is asked for.
+        path: the socket.
+        further: more methods by name, of bytes to bytes.
+
     Raises:
         ConfigError: the path is too long or cannot be listened on.
     """
 
-    def __init__(self, node: Controlled, path: Path) -> None:
+    def __init__(
+        self, node: Controlled, path: Path, further: Mapping[str, Callable[[bytes], bytes]] = MappingProxyType({})
+    ) -> None:
         self._node = node
         self._path = checked_socket_path(path)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,6 +134,8 @@ class ControlServer:
             "Shutdown": grpc.unary_unary_rpc_method_handler(self._guarded(self._shutdown)),
             "Status": grpc.unary_stream_rpc_method_handler(self._status),
         }
+        for name, method in further.items():
+            handlers[name] = grpc.unary_unary_rpc_method_handler(self._guarded(method))
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         earlier = os.umask(0o177)
         try:
@@ -152,7 +162,7 @@ class ControlServer:
                 return method(raw)
             except Exception as error:
                 if not isinstance(error, FedchainError):
-                    log.exception("control call failed", method=method.__name__)
+                    log.exception("control call failed", method=getattr(method, "__name__", "?"))
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, pack_error(error))
                 raise AssertionError("unreachable: abort raises") from error
 

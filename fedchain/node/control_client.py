@@ -197,6 +197,14 @@ class ControlClient:
         """Stop the node."""
         self._call("Shutdown", b"")
 
+    def call(self, method: str, raw: bytes, seconds: float | None = _CALL_SECONDS) -> bytes:
+        """Call a method by its name; what bytes it takes and gives is said where the method is.
+
+        Args:
+            seconds: how long to wait; None: the node knows how long it takes.
+        """
+        return self._call(method, raw, seconds)
+
     def _call(self, method: str, raw: bytes, seconds: float | None = _CALL_SECONDS) -> bytes:
         stub: Callable[..., bytes] = self._channel.unary_unary(f"/{SERVICE}/{method}")
         try:

@@ -17,11 +17,11 @@ _MAX_ERROR_TEXT = 1500
 _ATTRIBUTES = ("culprit", "sender", "reason", "expected", "found")
 
 
-class _Struct(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    pass
+class ControlMessage(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of all that crosses the socket."""
 
 
-class SubmitRequest(_Struct, frozen=True):
+class SubmitRequest(ControlMessage, frozen=True):
     """Propose a job.
 
     Attributes:
@@ -33,13 +33,13 @@ class SubmitRequest(_Struct, frozen=True):
     where: Annotated[str, msgspec.Meta(max_length=4096)]
 
 
-class SubmitAnswer(_Struct, frozen=True):
+class SubmitAnswer(ControlMessage, frozen=True):
     """The new job's id."""
 
     job_id: str
 
 
-class AbortRequest(_Struct, frozen=True):
+class AbortRequest(ControlMessage, frozen=True):
     """Abort a job.
 
     Attributes:
@@ -51,7 +51,7 @@ class AbortRequest(_Struct, frozen=True):
     reason: Annotated[str, msgspec.Meta(max_length=1024)]
 
 
-class PredictCall(_Struct, frozen=True):
+class PredictCall(ControlMessage, frozen=True):
     """Ask for scores.
 
     Attributes:
@@ -63,7 +63,7 @@ class PredictCall(_Struct, frozen=True):
     positions: Annotated[bytes, msgspec.Meta(max_length=2**27)] | None
 
 
-class PredictReply(_Struct, frozen=True):
+class PredictReply(ControlMessage, frozen=True):
     """Scores.
 
     Attributes:
@@ -81,7 +81,7 @@ class PredictReply(_Struct, frozen=True):
     model: tuple[str, int, int] | None
 
 
-class PredictIdsCall(_Struct, frozen=True):
+class PredictIdsCall(ControlMessage, frozen=True):
     """Ask for scores by id.
 
     Attributes:
@@ -95,7 +95,7 @@ class PredictIdsCall(_Struct, frozen=True):
     explain: bool = False
 
 
-class PredictIdsReply(_Struct, frozen=True):
+class PredictIdsReply(ControlMessage, frozen=True):
     """Scores by id.
 
     Attributes:
@@ -118,7 +118,7 @@ class PredictIdsReply(_Struct, frozen=True):
     contributions: bytes = b""
 
 
-class ModelRequest(_Struct, frozen=True):
+class ModelRequest(ControlMessage, frozen=True):
     """Do something in the model registry.
 
     Attributes:
@@ -134,13 +134,13 @@ class ModelRequest(_Struct, frozen=True):
     job_id: Annotated[str, msgspec.Meta(max_length=66)] = ""
 
 
-class ModelAnswer(_Struct, frozen=True):
+class ModelAnswer(ControlMessage, frozen=True):
     """The version that it was about, as `VersionState.as_dict` in JSON."""
 
     version: bytes
 
 
-class RotateAnswer(_Struct, frozen=True):
+class RotateAnswer(ControlMessage, frozen=True):
     """A certificate that was replaced.
 
     Attributes:
@@ -154,7 +154,7 @@ class RotateAnswer(_Struct, frozen=True):
     overlap_seconds: float
 
 
-class KeyAnswer(_Struct, frozen=True):
+class KeyAnswer(ControlMessage, frozen=True):
     """A key that was replaced; the addresses of party, earlier key and present key."""
 
     party: str
@@ -163,17 +163,17 @@ class KeyAnswer(_Struct, frozen=True):
     registered: bool
 
 
-class StatusRequest(_Struct, frozen=True):
+class StatusRequest(ControlMessage, frozen=True):
     """Ask for status lines: a snapshot, and with `follow` every later change; of one job or of all."""
 
     follow: bool
     job_id: Annotated[str, msgspec.Meta(max_length=66)] | None
 
 
-S = TypeVar("S", bound=_Struct)
+S = TypeVar("S", bound=ControlMessage)
 
 
-def pack(message: _Struct) -> bytes:
+def pack(message: ControlMessage) -> bytes:
     """Bytes of a control message."""
     return msgspec.msgpack.encode(message)
 

@@ -27,6 +27,7 @@ from fedchain.node.driver import OnStage, run_party
 from fedchain.node.jobfiles import JobFiles
 from fedchain.node.jobs import patience_of
 from fedchain.node.progress import ProgressBoard
+from fedchain.node.strict.strict import Strict
 from fedchain.protocol.actions import Stage
 from fedchain.types import JobId, PartyId, Phase
 
@@ -72,8 +73,12 @@ class Requests:
         elif request.block <= self._resumed_at:
             self._drop_later(request)  # an earlier process of this node asked, and was killed before it knew the number
 
-    def resume(self) -> None:
-        """After a restart: answer open requests of finished jobs, close own ones that nobody waits for any more."""
+    def resume(self, strict: Strict) -> None:
+        """After a restart: answer open requests of finished jobs, close own ones that nobody waits for any more.
+
+        Args:
+            strict: does the same for strict ones.
+        """
         state = self._exchange.state
         self._resumed_at = self._exchange.client.head()
         for job in state.jobs():
@@ -87,8 +92,10 @@ class Requests:
                     self._drop(request)
                 else:
                     waiting.append(request)
-            start = min((request.block for request in waiting), default=None)
+            asked = strict.left_open(job.job_id)
+            start = min((request.block for request in (*waiting, *asked)), default=None)
             inbox = self._exchange.subscriber.resume(job.job_id, start)
+            strict.take_up(asked, inbox)
             for request in waiting:
                 self._answer_later(request, inbox)
 

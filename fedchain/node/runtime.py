@@ -13,12 +13,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from fedchain.chain import ChainClient, Consortium, Deployment, Sender
+from fedchain.chain import ChainClient, Consortium, Deployment, RequestAsked, RequestOpened, Sender
 from fedchain.compute.executor import Executor
 from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, TransactionError, UnknownJobError
-from fedchain.exchange import Exchange, Identity, Retention
+from fedchain.exchange import Exchange, Identity, Inbox, Retention
 from fedchain.exchange.channel import shorten
 from fedchain.federation.spec import JobSpec
+from fedchain.node.bulk.asking import RoundsOfChunks
+from fedchain.node.bulk.desk import BatchDesk
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
@@ -37,6 +39,9 @@ from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.requests import Requests
 from fedchain.node.rotation import Rotation
 from fedchain.node.rotator import Rotator
+from fedchain.node.strict.predictions import METHOD as STRICT_METHOD
+from fedchain.node.strict.predictions import StrictPredictions, strict_method
+from fedchain.node.strict.strict import Strict
 from fedchain.node.waiting import WaitBoard
 from fedchain.types import JobId, PartyId
 
@@ -103,7 +108,7 @@ class Node:
             identity=identity,
             folder=config.state.folder,
             on_job=lambda event, inbox: self._jobs.on_job(event, inbox),
-            on_request=lambda event, inbox: self._requests.on_request(event, inbox),
+            on_request=lambda event, inbox: self._on_request(event, inbox),
             answer=lambda caller, question: self.online.answer(caller, question),
             host=config.serve.host,
             port=config.serve.port,
@@ -125,7 +130,10 @@ class Node:
                 self.metrics = MetricsServer(metrics, config.metrics)
             if config.api.port is not None:
                 self.api = self._open_api(metrics)
-            self._control = ControlServer(self, socket)
+            self._strict = Strict(self.exchange, self.online.jobs, address=self.address, name=self.name)
+            batches = BatchDesk(RoundsOfChunks(config, self.online.asker), self.resolve, self.model_use, self._pause)
+            strict = strict_method(self._predict_strictly, self.resolve, self.model_use)
+            self._control = ControlServer(self, socket, {**batches.methods(), STRICT_METHOD: strict})
             self._wait_board = WaitBoard(self.exchange.waits, self.board, self.name)
         except BaseException:
             if self.api is not None:
@@ -172,9 +180,10 @@ class Node:
         ):
             return False
         self._jobs.resume()
-        self._requests.resume()
+        self._requests.resume(self._strict)
         self.exchange.start()
         self.online.start()
+        self._strict.start()
         self._show("accredited", ready=True)
         self._ready.set()
         log.info("node is ready", name=self.name, address=self.address, endpoint=self.exchange.endpoint)
@@ -190,6 +199,7 @@ class Node:
         if self.api is not None:
             self.api.close()
         self._requests.close()
+        self._strict.close()
         self.online.close()
         self._jobs.join(_STOP_SECONDS)
         self._wait_board.close()
@@ -354,6 +364,20 @@ class Node:
     def _forget_tables(self) -> None:
         self._requests.forget_tables()
         self.online.forget_tables()
+
+    def _on_request(self, event: RequestOpened | RequestAsked, inbox: Inbox) -> None:
+        if isinstance(event, RequestAsked):
+            self._strict.on_asked(event, inbox)
+        else:
+            self._requests.on_request(event, inbox)
+
+    def _predict_strictly(self, job_id: JobId, ids: Sequence[Id]) -> StrictPredictions:
+        self._wait_ready()
+        return self._strict.predict(job_id, ids)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise StoppingError("this node is stopping")
 
     def _wait_entered(self) -> None:
         if not self._entered.wait(_READY_SECONDS):

@@ -87,6 +87,26 @@ class Reservations:
                     return first
                 self._reserve(rows)
 
+    def prepare(self, rows: int) -> None:
+        """Reserve `rows` serials in a row, unless there are as many: none of a batch waits for a block then.
+
+        More than `MOST` are in several ranges.
+
+        Raises:
+            QuotaExceededError: the job allows less in this window; nothing is reserved.
+            ChainError: they cannot be reserved.
+        """
+        with self._reserving:
+            with self._lock:
+                if any(end - first >= rows for first, end in self._ranges):
+                    return
+            usage = self._consortium.inference.reserved(self._job_id, self._address)
+            left = max(0, self._quota - usage.used_in_window)
+            if left < rows:
+                raise QuotaExceededError(self._job_id, left, (usage.window + 1) * self._window_seconds)
+            for first in range(0, rows, MOST):
+                self._reserve(min(MOST, rows - first))
+
     def drop_below(self, floor: int) -> None:
         """Give up serials below `floor`: some answerer takes them no more. They stay counted."""
         with self._lock:

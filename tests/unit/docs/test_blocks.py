@@ -19,6 +19,7 @@ NEVER = {
     "docs/explanation/exchange-cost.md": {"it takes minutes and a quiet machine"},
     "docs/how-to/backup.md": {"the tutorial's node still runs, and two copies of one node must not"},
     "docs/how-to/cached-sets.md": {"no node of the tutorial holds a cached set"},
+    "docs/how-to/batch.md": {"it needs a finished job and files of customers; a test with three nodes does the same"},
     "docs/how-to/besu.md": {"it needs Hyperledger Besu"},
     "docs/how-to/data.md": {"it would install packages into the environment of the tests"},
     "docs/how-to/docker.md": {"it needs a Docker engine; make test-docker does the same"},

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedchain.chain.inference import Reservation, Usage
@@ -98,4 +99,39 @@ def test_serials_below_a_floor_are_given_up() -> None:
     assert mine.take(3) == 10
     mine.drop_below(router.next)
     assert mine.take(1) >= FIRST_RANGE
+    mine.close()
+
+
+def test_a_batch_reserves_all_its_rows_at_once_and_waits_for_none_of_them() -> None:
+    router = Router(10**6)
+    mine = reservations(router)
+    mine.take(1)  # leaves a short range, in which no chunk has room
+    mine.prepare(200_000)
+    before = list(router.counts)
+    assert before[-1] == 200_000
+    firsts = [mine.take(65_536) for _ in range(3)] + [mine.take(200_000 - 3 * 65_536)]
+    assert np.diff(firsts).tolist() == [65_536] * 3
+    assert router.counts == before
+    mine.close()
+
+
+def test_a_batch_that_is_taken_up_again_uses_what_it_had_reserved() -> None:
+    router = Router(10**6)
+    mine = reservations(router)
+    mine.prepare(200_000)
+    mine.take(65_536)
+    mine.prepare(200_000 - 65_536)
+    assert router.counts == [200_000]
+    mine.close()
+
+
+def test_a_batch_beyond_the_quota_reserves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedchain.node.online.reserving.MOST", 100)
+    router = Router(350)
+    mine = reservations(router)
+    with pytest.raises(QuotaExceededError, match="leaves 350 rows"):
+        mine.prepare(351)
+    assert router.counts == []
+    mine.prepare(350)
+    assert router.counts == [100, 100, 100, 50]
     mine.close()

@@ -1,0 +1,1 @@
+"""Scores of a whole file of ids."""

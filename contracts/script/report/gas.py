@@ -25,6 +25,12 @@ BY_REFERENCE_BYTES = 1_000_000
 CERTIFICATE_BYTES = 500
 """About a self-signed certificate's."""
 HISTOGRAM = 3
+SHARD_DIGEST = 7
+SHARD = bytes(32)
+ASKS = 64
+ASKED_BYTES = 512
+"""About a strict request sealed to two parties."""
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Measurement:
         self._strict(strict)
         self._batches(pipelined)
         self._rejected(strict)
+        self._inference()
         order = ("uplink_inline_1kb", "uplink_by_reference", "batch_leaf", "rejected_uplink", "accreditation")
         return GasReport({f"gas_{name}": self.figures[f"gas_{name}"] for name in order}, self.further, self.hashes)
 
@@ -119,6 +126,32 @@ class Measurement:
         self.further["third rejected uplink of a party, which suspends it"] = self._reject(other, job).gas
         self.further["rejected uplink of a suspended party"] = self._reject(other, job).gas
 
+    def _inference(self) -> None:
+        """Of a job of its own, which ends: the others' suspension in `_rejected` is lifted for it."""
+        self.deployed.carry("ParticipantRegistry", "reinstate", self.parties[2].address)
+        job = self._job(pipelined=False, terms=True)
+        for party in self.parties:
+            self.deployed.send(party, "JobManager", "declareStop", job, 1)
+        for party in self.parties:
+            shard = envelope_of(job, 2, SHARD_DIGEST, SHARD)
+            _require(self.deployed.send(party, "UplinkLedger", "submit", shard, SHARD), accepted=True)
+        passive = self.parties[1]
+
+        def call(method: str, *arguments: object) -> int:
+            return self.deployed.send(passive, "InferenceRouter", method, job, *arguments).gas
+
+        self.further["first reservation of a requester"] = call("reserve", 1000)
+        self.further["further reservation"] = call("reserve", 1000)
+        self.further["anchor of receipts"] = call("anchor", _noise(32), 1000)
+        self.further["opening a request"] = call("open")
+        for count in (1, 16, ASKS):
+            bodies = [_noise(ASKED_BYTES, b"%d" % index) for index in range(count)]
+            digests = [hashlib.sha256(body).digest() for body in bodies]
+            self.further[f"{count} strict requests of {ASKED_BYTES} bytes in one call"] = call("ask", digests, bodies)
+        ids = [2**31 + 2 + index for index in range(ASKS)]
+        self.further[f"closing {ASKS} requests in one call"] = call("closeMany", ids, [1] * ASKS)
+        self.further["closing a request"] = call("close", 2**31, 1)
+
     def _keep(self, figure: str, done: Done, among: int = 1) -> None:
         self.figures[figure] = round(done.gas / among)
         self.hashes[figure] = done.tx_hash
@@ -134,7 +167,7 @@ class Measurement:
             hashlib.sha256(name.encode()).digest(),
         )
 
-    def _job(self, *, pipelined: bool) -> bytes:
+    def _job(self, *, pipelined: bool, terms: bool = False) -> bytes:
         active = self.parties[0]
         version = self.deployed.read("AnomalyPolicy", "version")
         policy = {**POLICY, "pipelined": pipelined, "version": version}
@@ -142,6 +175,9 @@ class Measurement:
         spec = b'{"pipelined": %d}' % pipelined
         proposed = self.deployed.send(active, "JobManager", "propose", spec, roster, policy)
         job: bytes = proposed.only("JobProposed")["jobId"]
+        if terms:
+            done = self.deployed.send(active, "InferenceRouter", "setTerms", job, 2**40, _DAY_SECONDS, 600)
+            self.further["terms of a job"] = done.gas
         for call in (("accept", job), ("declareAligned", job, b"o" * 32, 1000)):
             for party in self.parties:
                 self.deployed.send(party, "JobManager", *call)

@@ -22,6 +22,7 @@ from fedchain.chain import (
     JobProposed,
     RequestStatus,
     Sender,
+    Terms,
     UplinkJudged,
 )
 from fedchain.chain.events import ChainEvent
@@ -95,8 +96,8 @@ class Pair:
         assert judged is not None
         return judged.uplink_id
 
-    def aligned(self, *, pipelined: bool = False) -> JobId:
-        job = self.propose(pipelined=pipelined)
+    def aligned(self, *, pipelined: bool = False, job: JobId | None = None) -> JobId:
+        job = self.propose(pipelined=pipelined) if job is None else job
         for party in self.parties:
             party.accept(job)
         self.submit(job, 0, BlindedIds(0, 1, 5, b"points"), 0)
@@ -267,6 +268,32 @@ def test_uplinks_that_an_abort_or_the_end_of_a_request_overtook_are_nobodys_faul
         assert sum(one.overtaken for one in report.parties) == 1
         assert [one.strikes for one in report.parties] == [0, 0]
     assert report.parties[0].missing == (f"answer to request {number}",)
+
+
+def test_reservations_anchors_and_strict_requests_are_told_and_checked(pair: Pair) -> None:
+    active, passive = (party.inference for party in pair.parties)
+    job = pair.propose()
+    active.set_terms(job, Terms(10, 366 * 86_400))
+    pair.aligned(job=job)
+    pair.round(job, 1)
+    pair.finish(job, 1)
+    passive.reserve(job, 4)
+    passive.anchor(job, b"\x07" * 32, 3)
+    asked = passive.ask(job, [b"sealed", b"", b"another"])
+    numbers = [one.request_id for one in asked]
+    pair.submit(job, 0, PredictAnswer(1, b"bits"), numbers[0])
+    active.close_many(job, [(numbers[0], RequestStatus.DONE), (numbers[2], RequestStatus.REJECTED)])
+    report = pair.audit(job)
+
+    assert report.is_consistent, report.mismatches
+    told = [moment.what for moment in report.moments]
+    assert f"set the terms for inference: each party may ask for 10 rows in {366 * 86_400} s" in told
+    assert "reserved 4 rows of its quota: serials 0 to 3" in told
+    assert f"anchored receipts, number 0, about 3 serials; root 0x{'07' * 32}" in told
+    assert f"asked strictly, request {numbers[1]} rejected, SIZE_OUT_OF_BOUNDS" in told
+    assert any(one.startswith(f"asked strictly, request {numbers[0]}: 6 sealed bytes, digest 0x") for one in told)
+    assert f"closed request {numbers[2]}: rejected" in told
+    assert report.parties[0].missing == (f"answer to request {numbers[2]}",)
 
 
 def test_payload_files_are_checked_where_a_state_folder_is_given(pair: Pair, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Explainer:
         self.base = np.asarray(shard.base_margins, np.float64) + product @ self._to_output
 
     def explain(self, bits_by_party: Sequence[Bits]) -> Explanation:
-        """Explain a few rows; about 0.1 ms for a row, three parties and 50 trees of 32 leaves.
+        """Explain a few rows; some tens of microseconds for a row, three parties and 50 trees of 32 leaves.
 
         Args:
             bits_by_party: (rows, leaves of all trees) bool each, all parties of the roster (`whole_bits`).

@@ -137,7 +137,7 @@ class _Literals:
     def bits(self, bins: Bins) -> NDArray[np.bool_]:
         """(rows, leaves) bool of (rows, features) bins."""
         own = bins[:, self._features]
-        left = (own <= self._bins) | (self._missing_left & (own >= self._n_bins))
+        left = np.asarray((own <= self._bins) | (self._missing_left & (own >= self._n_bins)))
         literals = np.concatenate([left, ~left, np.ones((len(bins), 1), np.bool_)], axis=1)
         bits: NDArray[np.bool_] = literals[:, self._paths].all(axis=2)
         return bits

@@ -76,7 +76,7 @@ class TagTable:
         for offset in range(self._run):  # once, unless two tags share their first half
             place = first + offset
             same = (self._low[place] == low) & (self._high[place] == high)
-            found = np.where(same, self._rows[place], found)
+            found = np.maximum(found, np.where(same, self._rows[place], -1))  # the end's rows are -1, and override none
         return found
 
 

@@ -88,7 +88,7 @@ def _write(
             entries[path.relative_to(base).as_posix()] = _add(tar, base, path)
         for path, content in CertificateFiles.of(config).read().items():
             entries[path.relative_to(base).as_posix()] = _add_bytes(tar, path.relative_to(base).as_posix(), content)
-        for path in _files_below(state / JOBS):
+        for path in (*_files_below(state / JOBS), *_files_below(state / RECEIPTS)):
             with contextlib.suppress(FileNotFoundError):  # a job has ended, and its journal was deleted
                 entries[path.relative_to(base).as_posix()] = _add(tar, base, path)
         if (state / STATE_FILE).exists():

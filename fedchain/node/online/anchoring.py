@@ -115,10 +115,13 @@ class Anchorer:
             receipts.finish(begun, self._block_of(job_id, begun))
             return
         count, _ = router.anchored(job_id, self._address)
-        if count != begun.index:
-            raise ChainError(
-                f"anchor {begun.index} of job {job_id} is another one on the chain: another node acts for this party"
+        if count != begun.index:  # these files are older than the chain: a restored node's
+            log.warning(
+                "anchors were lost, going on after those of the chain", job=job_id, files=begun.index, chain=count
             )
+            again = receipts.begin(count)
+            assert again is not None, "what was begun is open"
+            begun = again
         self._send(job_id, receipts, begun)
 
     def _send(self, job_id: JobId, receipts: ReceiptLog, anchor: Anchored) -> None:

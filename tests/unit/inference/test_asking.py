@@ -200,3 +200,11 @@ def test_a_party_that_knows_no_row_asks_with_decoys(federation: Federation) -> N
     assert positions.tolist() == [-1]
     assert len(asking.tags(B, EPOCH, positions)) == 16
     assert asking.flags(positions).tolist() == [Flag.UNKNOWN_ID]
+
+
+def test_a_row_that_the_requester_does_not_hold_is_not_found_for_it(federation: Federation) -> None:
+    """It could make the tag: all parties see the row tags of everybody's sets."""
+    answers = Answers(federation.known[A], federation.table[A])
+    answers.prepare(B, EPOCH)
+    assert federation.known[A].ids == ("d", "e", "f", "g", "h")
+    assert answers.positions(B, federation.known[A].tags_of(B, EPOCH), EPOCH).tolist() == [0, 1, 2, 3, -1]

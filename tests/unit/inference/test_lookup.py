@@ -37,6 +37,8 @@ def test_the_largest_tag_is_not_taken_for_the_end() -> None:
     assert TagTable(b"").find(largest).tolist() == [-1]
     assert TagTable(bytes(16)).find(largest).tolist() == [-1]
     assert TagTable(bytes(16) + largest).find(largest + bytes(16)).tolist() == [1, 0]
+    halves = bytes(16) + bytes(8) + b"x" * 8 + largest
+    assert TagTable(halves).find(halves).tolist() == [0, 1, 2], "two share a half, so two are compared"
 
 
 def test_a_tag_that_is_there_twice_or_half_is_refused() -> None:

@@ -51,6 +51,8 @@ def node(tmp_path: Path) -> Path:
     (job / "shard").write_bytes(os.urandom(3 << 20))
     (job / "journal" / "keys.secret").write_bytes(b"secret")
     (job / "journal" / "keys.secret.part").write_bytes(b"half")
+    (folder / "state" / "receipts" / JOB).mkdir(parents=True)
+    (folder / "state" / "receipts" / JOB / "receipts").write_bytes(b"signed")
     for kind in ("outgoing", "incoming"):
         (folder / "state" / kind).mkdir()
         (folder / "state" / kind / "payload").write_bytes(kind.encode())
@@ -73,7 +75,12 @@ def paths(folder: Path) -> set[str]:
 
 
 SETTINGS = {"node.toml", "keystore.json", "certificate.pem", "certificate.key", "encryption.key", "deployment.json"}
-KEPT = {f"state/jobs/{JOB}/shard", f"state/jobs/{JOB}/journal/keys.secret", "state/node.sqlite"}
+KEPT = {
+    f"state/jobs/{JOB}/shard",
+    f"state/jobs/{JOB}/journal/keys.secret",
+    f"state/receipts/{JOB}/receipts",
+    "state/node.sqlite",
+}
 
 
 @pytest.mark.usefixtures("database")

@@ -73,9 +73,13 @@ def _z(some: NDArray[np.float64], others: NDArray[np.float64]) -> float:
 
 
 def questions(tags: bytes, pairs: int, rows: int = 1) -> tuple[list[bytes], list[bytes]]:
-    chosen = np.random.default_rng(5).integers(0, ROWS, (pairs, rows))
-    each = [tags[TAG_BYTES * row : TAG_BYTES * (row + 1)] for row in range(ROWS)]
-    return [b"".join(each[row] for row in one) for one in chosen], [os.urandom(TAG_BYTES * rows) for _ in range(pairs)]
+    """Hits and misses, each a new object: where in memory a question lies must not tell it from another."""
+    each = np.frombuffer(tags, np.uint8).reshape(-1, TAG_BYTES)
+    hits, misses = [], []
+    for chosen in np.random.default_rng(5).integers(0, ROWS, (pairs, rows)):
+        hits.append(each[chosen].tobytes())
+        misses.append(np.frombuffer(os.urandom(TAG_BYTES * rows), np.uint8).tobytes())
+    return hits, misses
 
 
 @pytest.mark.parametrize("rows", [1, 8])

@@ -143,6 +143,21 @@ def test_each_receipt_is_anchored_once_whatever_happens_on_the_way(tmp_path: Pat
     anchorer.close()
 
 
+def test_files_older_than_the_chain_go_on_after_its_anchors_and_the_loss_shows(tmp_path: Path, consortium: Any) -> None:
+    router = consortium.inference
+    anchorer = Anchorer(consortium, ME.address, tmp_path)
+    anchorer.log_of(JOB).append([receipt(1)])
+    router.fails = "before"
+    with pytest.raises(ChainError):
+        anchorer.anchor_now(JOB)  # the files know of anchor 0, which another copy of the node has mined otherwise
+    router.fails, router.roots = "", [(bytes([7]) * 32, 5)]
+    anchorer.anchor_now(JOB)
+    assert [rows for _, rows in router.roots] == [5, 1]
+    anchorer.close()
+    with pytest.raises(AuditError, match="receipts were lost"):
+        book(consortium, tmp_path).verify()
+
+
 def test_the_thread_anchors_by_itself_also_what_an_earlier_process_left(tmp_path: Path, consortium: Any) -> None:
     keep(tmp_path, [receipt(1)])
     anchorer = Anchorer(consortium, ME.address, tmp_path, period_seconds=0.01)

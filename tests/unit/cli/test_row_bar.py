@@ -17,7 +17,7 @@ def test_elsewhere_than_on_a_terminal_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("fedchain.cli.progress.time.monotonic", lambda: now)
     with RowBar("scores", every_seconds=10) as bar:
         bar.update(500, 1000, 500)
         now = 105.0

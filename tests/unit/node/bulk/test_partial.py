@@ -57,6 +57,9 @@ def test_a_damaged_chunk_and_all_after_it_are_done_again(tmp_path: Path) -> None
     path.write_bytes(raw)
     with PartialFile(tmp_path / "o.csv", RUN) as partial:
         assert list(partial.payloads()) == [b"first"]
+        partial.append(b"second")
+    with PartialFile(tmp_path / "o.csv", RUN) as partial:
+        assert list(partial.payloads()) == [b"first", b"second"]
 
 
 def test_another_run_is_refused_and_what_differs_is_named(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from fedchain.alignment.ownset import SEED_BYTES, OwnSet, padded
 from fedchain.alignment.ring import Ring
 from fedchain.compute.executor import Executor
 from fedchain.crypto import psi
-from fedchain.data.ids import sort_ids
+from fedchain.data.idarray import Ids
+from fedchain.data.ids import sorted_rows
 from fedchain.errors import AlignmentError, ProtocolViolationError
 from fedchain.protocol import DeclareAligned, Party, Stage, remember
 from fedchain.types import PartyId
@@ -119,21 +120,25 @@ def align(
     tags, holders = yield from _compare(ring, own)
     everybody = (1 << len(roster)) - 1
     common = np.flatnonzero(holders == everybody).astype(np.int64)
-    rows = own.rows(common)
-    place_of = {ids[row]: place for row, place in zip(rows.tolist(), common.tolist(), strict=True)}
-    ordered = tuple(sort_ids(place_of))
-    if len(ordered) < max(1, min_rows):
+    if len(common) < max(1, min_rows):
         raise AlignmentError(
-            f"{len(ordered)} ids are common to all {len(roster)} parties, the job asks for at least {min_rows}; "
+            f"{len(common)} ids are common to all {len(roster)} parties, the job asks for at least {min_rows}; "
             "check that the id columns mean the same and are spelled alike, or lower [alignment] min_rows"
         )
-    places = np.fromiter((place_of[one] for one in ordered), np.int64, len(ordered))
+    ordered, places = _in_order(ids, own, common)
     ordered_tags = tags[places].tobytes()
     digest = hashlib.sha256(b"fedchain-order-1" + ordered_tags).digest()
     yield DeclareAligned(digest, len(ordered))
     yield Stage("align", ring.blindings, ring.blindings, f"{len(ordered)} common rows")
     aligned = Aligned(ordered, digest, tuple(header.count for header in ring.headers), ordered_tags)
     return _with_partial(aligned, ids, own, tags, holders, ring.index, everybody) if keep_partial else aligned
+
+
+def _in_order(ids: Sequence[str], own: OwnSet, places: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The ids at these places of the secret order, no dummy among them, in the order that all share; and the places."""
+    chosen = Ids.of(ids).take(own.rows(places))
+    order = sorted_rows(chosen)
+    return tuple(chosen.take(order)), places[order]
 
 
 def _with_partial(
@@ -148,9 +153,7 @@ def _with_partial(
     """The same with the ids that the active and another party hold and not all do."""
     with_active = (holders & 1) != 0 if me else holders > 1
     places = np.flatnonzero(with_active & (holders != everybody)).astype(np.int64)
-    place_of = {ids[row]: place for row, place in zip(own.rows(places).tolist(), places.tolist(), strict=True)}
-    ordered = tuple(sort_ids(place_of))
-    chosen = np.fromiter((place_of[one] for one in ordered), np.int64, len(ordered))
+    ordered, chosen = _in_order(ids, own, places)
     return replace(
         aligned,
         partial_ids=ordered,

@@ -25,7 +25,7 @@ quick_keystores = running.quick_keystores
 
 
 def bound(member: Member, **bounds: int) -> None:
-    member.config = member.config.model_copy(update={"alignment": AlignmentSection(**bounds)})
+    member.config = member.config.model_copy(update={"alignment": AlignmentSection.model_validate(bounds)})
 
 
 def test_runs_are_counted_on_the_chain_and_a_restart_does_not_forget(

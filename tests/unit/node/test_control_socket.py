@@ -7,7 +7,7 @@ import json
 import socket
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from fedchain.node.control_client import ControlClient
 from fedchain.node.control_wire import PredictCall, StatusRequest, pack_error, unpack, unpack_error
 from fedchain.node.key_rotation import KeyRotation
 from fedchain.node.modelstate import ModelUse, VersionState
+from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.progress import Line, ProgressBoard
 from fedchain.node.rotation import Rotation
 from fedchain.types import JobId
@@ -50,6 +51,7 @@ class Puppet:
         self.aborted: list[tuple[JobId, str]] = []
         self.changed: list[tuple[object, ...]] = []
         self.use: ModelUse | None = None
+        self.asked: list[Id] = []
 
     def submit(self, spec_toml: str, where: str) -> JobId:
         if self.error is not None:
@@ -66,6 +68,23 @@ class Puppet:
     ) -> tuple[int, NDArray[np.int64], NDArray[np.float64]]:
         asked = np.arange(3) if positions is None else positions
         return 2**31 + 5, asked, asked / 10
+
+    def predict_ids(self, target: str, ids: Sequence[Id], *, explain: bool = False) -> Predictions:
+        if self.error is not None:
+            raise self.error
+        self.asked = list(ids)
+        size = len(ids)
+        contributions = np.arange(2.0 * size).reshape(size, 2, 1) if explain else None
+        return Predictions(
+            self.resolve(target),
+            self.use,
+            np.arange(size) - 1,
+            np.linspace(0, 1, size),
+            np.arange(size, dtype=np.uint8),
+            ("operator", "bank"),
+            np.zeros(1) if explain else None,
+            contributions,
+        )
 
     def status(self, *, follow: bool, job_id: str | None) -> Iterator[Line | None]:
         return self.board.watch(follow=follow, job_id=job_id, poll_seconds=0.05)
@@ -143,6 +162,19 @@ def test_a_rotation_comes_back_with_both_fingerprints_or_with_the_nodes_own_erro
 def test_a_node_that_does_not_know_a_call_is_of_another_version(client: ControlClient) -> None:
     with pytest.raises(ConfigError, match="of another version than this command; restart it"):
         client._call("Somersault", b"")
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_scores_by_id_come_back_as_the_node_gave_them(client: ControlClient, puppet: Puppet, explain: bool) -> None:
+    found = client.predict_ids("arrears", ["0041", ("49170", "Müller")], explain=explain)
+    given = puppet.predict_ids("arrears", ["0041", ("49170", "Müller")], explain=explain)
+    assert puppet.asked == ["0041", ("49170", "Müller")]
+    assert (found.job_id, found.model, found.parties) == (JOB, None, ("operator", "bank"))
+    for name in ("serials", "scores", "flags", "base", "contributions"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(given, name))
+    puppet.error = errors.QuotaExceededError(JOB, left=0, window_ends=7)
+    with pytest.raises(errors.QuotaExceededError, match="leaves 0 rows until 1970-01-01 00:00:07"):
+        client.predict_ids("arrears", ["0041"])
 
 
 def test_a_job_file_that_is_no_text_is_a_config_error(client: ControlClient) -> None:

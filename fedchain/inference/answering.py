@@ -93,4 +93,7 @@ class Answers:
         if requester != self._known.roster[0]:
             raise AskError(requester, "asks for leaf bits, which the active party alone may see")
         positions = self.positions(requester, tags, epoch)
-        return self.table.planes_at(positions).tobytes() if planes else self.table.rows_at(positions)
+        elsewhere = np.frombuffer(tags, "<u8")[::2]
+        if planes:
+            return self.table.planes_at(positions, elsewhere).tobytes()
+        return self.table.rows_at(positions, elsewhere)

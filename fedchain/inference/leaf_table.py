@@ -18,6 +18,9 @@ from fedchain.model.shard import Shard
 MAX_TABLE_BYTES = 512 * 2**20
 _BUILD_ROWS = 8192
 _STRIDE = 2_654_435_761
+Elsewhere = NDArray[np.uint64]
+"""(n,) which row is read in the place of one that is not there, any number each: the same for the same question, or a
+second miss would find a cold row where a second hit finds a warm one."""
 
 
 def default_bits(shard: Shard, n_bins: NDArray[np.int64]) -> bytes:
@@ -72,24 +75,26 @@ class LeafTable:
             planes = answer_planes(shard, block, n_bins)
             self._packed[first : first + len(block)] = rows_of_planes(planes, len(block))
 
-    def rows_at(self, positions: Positions) -> bytes:
+    def rows_at(self, positions: Positions, elsewhere: Elsewhere | None = None) -> bytes:
         """Packed bits of these rows, row after row.
 
         Args:
             positions: (n,) int64 from -1 (the default row) below `rows`.
+            elsewhere: see `Elsewhere`; None for any row.
         """
-        read, is_hit = self._read(positions)
+        read, is_hit = self._read(positions, elsewhere)
         if not self.rows:
             return self.default * len(positions)
         if self.is_whole:
             found = self._packed.take(read, axis=0)
         else:
             found = np.packbits(self._literals.bits(self._bins[read]), axis=1, bitorder="little")
-        return np.where(is_hit[:, np.newaxis], found, self._default).tobytes()
+        mask = np.negative(is_hit.view(np.uint8))[:, np.newaxis]  # all bits or none; `where` would branch at each byte
+        return (self._default ^ ((found ^ self._default) & mask)).tobytes()
 
-    def planes_at(self, positions: Positions) -> Planes:
+    def planes_at(self, positions: Positions, elsewhere: Elsewhere | None = None) -> Planes:
         """The same bits as planes: (`bit_count`, ceil(n / 8)) uint8."""
-        read, is_hit = self._read(positions)
+        read, is_hit = self._read(positions, elsewhere)
         hits = np.packbits(is_hit, bitorder="little")
         every = np.packbits(np.ones(len(positions), np.bool_), bitorder="little")
         if not self.rows:
@@ -102,11 +107,13 @@ class LeafTable:
         planes |= self._default_planes & (every ^ hits)
         return planes
 
-    def _read(self, positions: Positions) -> tuple[Positions, NDArray[np.bool_]]:
+    def _read(self, positions: Positions, elsewhere: Elsewhere | None) -> tuple[Positions, NDArray[np.bool_]]:
         """A row to read for each position, and whether it is the one asked for."""
         is_hit = np.asarray(positions >= 0)
         spread = (np.arange(len(positions), dtype=np.int64) * _STRIDE + _somewhere()) % max(1, self.rows)
-        return np.where(is_hit, positions, spread), is_hit
+        if elsewhere is not None:
+            spread = (elsewhere % max(1, self.rows)).astype(np.int64)
+        return spread + (positions - spread) * is_hit, is_hit
 
 
 def _somewhere() -> int:

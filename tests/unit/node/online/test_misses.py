@@ -88,7 +88,7 @@ def test_a_miss_takes_the_time_and_the_size_of_a_hit(answers: Answers, tags: byt
         return answers.answer(ACTIVE, question)
 
     hits, misses = questions(tags, PAIRS // rows, rows)
-    assert {len(ask(one)) for one in hits} == {len(ask(one)) for one in misses}
+    assert {len(ask(one)) for one in hits} == {len(ask(one)) for one in misses}  # from here on all are warm
     if difference(ask, hits, misses) > ALARM:
         found = difference(ask, hits, misses)
         assert found < ALARM, f"{found:.1f} standard deviations apart, twice"

@@ -129,7 +129,8 @@ class RequestRecord:
         request_id: from `REQUEST_BASE` up.
         block: number of the block in which it was opened.
         requester: address.
-        status: `open`, `served`, `closed` or `failed`; of a strict one `asked` or `scored` (not closed yet) too.
+        status: `open`, `served`, `closed` or `failed`; of a strict one also what
+            `fedchain.node.strict.endings` names.
     """
 
     job_id: JobId

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -307,6 +307,21 @@ class NodeState:
         with self._lock:
             query = "SELECT * FROM requests WHERE job = ? ORDER BY request"
             rows = self._db.execute(query, (job_id,)).fetchall()
+        return [RequestRecord(JobId(row[0]), *row[1:]) for row in rows]
+
+    def request(self, job_id: JobId, request_id: int) -> RequestRecord | None:
+        """One request, None if it is unknown."""
+        with self._lock:
+            query = "SELECT * FROM requests WHERE job = ? AND request = ?"
+            row = self._db.execute(query, (job_id, request_id)).fetchone()
+        return None if row is None else RequestRecord(JobId(row[0]), *row[1:])
+
+    def requests_in(self, statuses: Sequence[str]) -> list[RequestRecord]:
+        """All requests, of whatever job, that stand so; oldest first within a job."""
+        with self._lock:
+            marks = ", ".join("?" * len(statuses))
+            query = f"SELECT * FROM requests WHERE status IN ({marks}) ORDER BY job, request"
+            rows = self._db.execute(query, tuple(statuses)).fetchall()
         return [RequestRecord(JobId(row[0]), *row[1:]) for row in rows]
 
     # -- what others keep in this file ------------------------------------------------------------------------------

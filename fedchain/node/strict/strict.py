@@ -6,7 +6,6 @@ contract, where it is not in order), as *expired* when nobody answered in time. 
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ from fedchain.errors import (
     FedchainError,
     QuotaExceededError,
     StoppingError,
-    TransactionError,
     UplinkRejectedError,
 )
 from fedchain.exchange import Exchange, Inbox, JobChannel
@@ -40,20 +38,17 @@ from fedchain.node.jobs import patience_of
 from fedchain.node.online.coalescing import Coalescer
 from fedchain.node.online.job import EPOCH, OnlineJob, OnlineJobs
 from fedchain.node.online.predictions import Id
+from fedchain.node.strict.endings import ASKED, AWAITED, CLOSED, ENDING, FAILED, OUTCOMES, SERVED, Endings
+from fedchain.node.strict.lanes import Lane, Lanes
 from fedchain.node.strict.predictions import NOT_ASKED, StrictPredictions
 from fedchain.protocol import Party
 from fedchain.types import JobId, PartyId, Reason
 
 log = structlog.get_logger(__name__)
 
-ASKED, SCORED, SERVED, FAILED = "asked", "scored", "served", "failed"
-"""How a strict request stands in this node's state: open, scored but not closed yet, and over."""
-
 MAX_IDS = 1024
 """Of one call."""
 
-_WORKERS = MAX_REQUESTS
-_WAITING = 4 * MAX_REQUESTS
 _SETTLE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 _SWEEP_SECONDS = 30.0
@@ -73,14 +68,11 @@ class Strict:
         self._address, self._name = address, name
         self._lock = threading.Lock()
         self._asks: dict[JobId, Coalescer[list[bytes], list[Asked]]] = {}
-        self._closes: dict[JobId, Coalescer[tuple[int, RequestStatus], bool]] = {}
         self._taken: set[tuple[JobId, int]] = set()
-        self._overdue: dict[tuple[JobId, int], float] = {}
         # own requests wait for others' answers, and must not keep this node from answering theirs
-        self._own = ThreadPoolExecutor(_WORKERS, thread_name_prefix="strict-ask")
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="strict")
-        self._endings = ThreadPoolExecutor(_WORKERS, thread_name_prefix="strict-close")
-        self._pending = threading.BoundedSemaphore(_WAITING)
+        self._own = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="strict-ask")
+        self._lanes = Lanes()
+        self._endings = Endings(exchange)
         self._resumed_at = -1
         self._stop = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="strict-sweep", daemon=True)
@@ -182,7 +174,7 @@ class Strict:
             raise QuotaExceededError(job.job_id, 0, (usage.window + 1) * job.spec.inference.window_seconds)
         if asked.reason != Reason.ACCEPTED:
             raise UplinkRejectedError(self._name, f"strict request {request_id}", asked.reason.name)
-        outcome = RequestStatus.REJECTED
+        outcome: RequestStatus | None = RequestStatus.REJECTED
         with bound_contextvars(job=job.job_id, request=request_id):
             try:
                 party = self._side(job).take_part(self._name, request_id, position)
@@ -190,15 +182,16 @@ class Strict:
                 assert scores is not None
                 outcome = RequestStatus.DONE
                 return scores
+            except StoppingError:
+                outcome = None  # nobody waits for it any more: the next start ends it
+                raise
             except DeadlineError:
                 outcome = RequestStatus.EXPIRED
                 raise
             finally:
-                self._exchange.state.set_request_status(
-                    job.job_id, request_id, SCORED if outcome == RequestStatus.DONE else FAILED
-                )
                 inbox.forget_request(request_id)
-                self._end_later(job.job_id, request_id, outcome)
+                if outcome is not None:
+                    self._endings.end_later(job.job_id, request_id, outcome)
 
     # -- answering --------------------------------------------------------------------------------------------------
 
@@ -209,85 +202,148 @@ class Strict:
         if event.requester != self._address:
             self._answer_later(record, event.sealed, inbox)
         elif event.block_number <= self._resumed_at:
-            self._drop_later(record)  # an earlier process of this node asked, and was killed before it knew the number
+            stored = self._exchange.state.request(event.job_id, event.request_id)
+            if stored is not None and stored.status == ASKED:
+                self._endings.drop(stored)  # an earlier process of this node asked, and did not learn the number
 
     def left_open(self, job_id: JobId) -> list[RequestRecord]:
-        """After a restart: requests that were not over; own ones are closed now, others' are to be taken up."""
+        """After a restart: requests that were not over; own ones are ended now, others' are to be taken up."""
         self._resumed_at = self._exchange.client.head()
         left = []
         for record in self._exchange.state.requests(job_id):
-            if record.status in (ASKED, SCORED) and record.requester == self._address:
-                self._drop_later(record)
-            elif record.status == ASKED and self._is_open(record):
+            if record.status in OUTCOMES:
+                self._endings.go_on(record)
+            elif record.status == ASKED and record.requester == self._address:
+                self._endings.drop(record)
+            elif record.status == ASKED and self._endings.is_open(record):
                 left.append(record)
             elif record.status == ASKED:
-                self._exchange.state.set_request_status(job_id, record.request_id, "closed")
+                self._exchange.state.set_request_status(job_id, record.request_id, CLOSED)
         return left
 
     def take_up(self, records: Sequence[RequestRecord], inbox: Inbox) -> None:
-        """Answer requests of others that an earlier process of this node had not answered."""
+        """Answer requests of others that were not answered when they were made."""
         for record in records:
-            events = self._exchange.consortium.events(record.block, record.block)
-            for event in events:
-                if isinstance(event, RequestAsked) and (event.job_id, event.request_id) == (
-                    record.job_id,
-                    record.request_id,
-                ):
-                    self._answer_later(record, event.sealed, inbox)
+            self._answer_later(record, None, inbox)
 
     def start(self) -> None:
-        """End requests of others that nobody ends, from now on."""
+        """Look now and then, from now on, for what was left: see `_look_again`."""
         self._sweeper.start()
 
     def close(self) -> None:
         """Take no more."""
         self._stop.set()
         self._own.shutdown(wait=False, cancel_futures=True)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._endings.shutdown(wait=False, cancel_futures=True)
+        self._lanes.close()
+        self._endings.close()
 
-    def _answer_later(self, record: RequestRecord, sealed: bytes, inbox: Inbox) -> None:
+    def _answer_later(self, record: RequestRecord, sealed: bytes | None, inbox: Inbox) -> None:
+        """Answer in the background; where its requester has too many waiting, a later look takes it up."""
         key = (record.job_id, record.request_id)
         with self._lock:
             if key in self._taken:
-                return  # it was delivered again after a crash or a reorganisation
+                return
             self._taken.add(key)
-        if not self._pending.acquire(blocking=False):
-            log.warning("too many strict requests; this one is not answered", job=key[0], request=key[1])
-            self._exchange.state.set_request_status(*key, FAILED)
-            return
+        is_begun = False
         try:
-            self._pool.submit(self._answer, record, sealed, inbox)
-        except RuntimeError:  # the pool is shut down: the node is stopping
-            self._pending.release()
+            # what is over may be delivered again, after a crash or a reorganisation
+            stored = self._exchange.state.request(*key)
+            if stored is not None and stored.status == ASKED:
+                is_begun = self._begin(record, sealed, inbox)
+        finally:
+            if not is_begun:
+                self._let_go(key)
 
-    def _answer(self, record: RequestRecord, sealed: bytes, inbox: Inbox) -> None:
-        job_id, request_id = record.job_id, record.request_id
-        requester = self._exchange.directory.name_of(record.requester)
-        status, is_active = FAILED, False
+    def _begin(self, record: RequestRecord, sealed: bytes | None, inbox: Inbox) -> bool:
+        """Whether there was room."""
+        try:
+            lane = self._lanes.of(record.requester)
+            if not lane.room.acquire(blocking=False):
+                log.info("a party has too many strict requests; one waits", requester=record.requester)
+                return False
+            lane.pool.submit(self._answer, record, sealed, inbox, lane)
+        except RuntimeError:  # the node is stopping: it is answered after the next start
+            return False
+        return True
+
+    def _let_go(self, key: tuple[JobId, int]) -> None:
+        with self._lock:
+            self._taken.discard(key)
+
+    def _answer(self, record: RequestRecord, sealed: bytes | None, inbox: Inbox, lane: Lane) -> None:
+        """Answer one request of another party; its body is read from the chain if it is not given."""
+        key = job_id, request_id = record.job_id, record.request_id
         with bound_contextvars(job=job_id, request=request_id):
             try:
-                job = self._settled(job_id)
-                is_active = job.is_active
-                if is_active:
-                    self._overdue[job_id, request_id] = time.monotonic() + ANSWER_SECONDS
-                side = self._side(job)
-                party = side.take_part(requester, request_id, side.asked_for(requester, sealed))
-                self._run(job, inbox, party, request_id, requester)
-                status = SERVED
-            except StoppingError:
-                status = ASKED  # it is answered when this node is started again
-            except Exception as error:
-                log.error("strict request not answered", requester=requester, error=str(error))
-                if not isinstance(error, FedchainError):
-                    log.error("this is a defect of fedchain; please report it", exc_info=error)
-                if is_active and not isinstance(error, (DeadlineError, ChainError)):
-                    self._end_later(job_id, request_id, RequestStatus.REJECTED)
+                sealed = self._body_of(record) if sealed is None else sealed
+                status = CLOSED if sealed is None else self._answered(record, sealed, inbox)
+                if status == ENDING[RequestStatus.REJECTED]:
+                    self._endings.end_later(*key, RequestStatus.REJECTED)
+                else:
+                    self._exchange.state.set_request_status(*key, status)
+                if status != ASKED:
+                    inbox.forget_request(request_id)
+            except ChainError as error:
+                log.warning("strict request could not be read, trying again", error=str(error))
             finally:
-                self._pending.release()
-                with contextlib.suppress(Exception):
-                    self._exchange.state.set_request_status(job_id, request_id, status)
-                inbox.forget_request(request_id)
+                lane.room.release()
+                self._let_go(key)
+
+    def _answered(self, record: RequestRecord, sealed: bytes, inbox: Inbox) -> str:
+        """Answer; how the request stands then."""
+        requester = self._exchange.directory.name_of(record.requester)
+        is_active = True  # until it is known: whatever stays open for too long may be ended by any party of the roster
+        try:
+            job = self._settled(record.job_id)
+            is_active = job.is_active
+            side = self._side(job)
+            party = side.take_part(requester, record.request_id, side.asked_for(requester, sealed))
+            self._run(job, inbox, party, record.request_id, requester)
+            return AWAITED if is_active else SERVED
+        except StoppingError:
+            return ASKED  # it is answered when this node is started again
+        except Exception as error:
+            log.error("strict request not answered", requester=requester, error=str(error))
+            if not isinstance(error, FedchainError):
+                log.error("this is a defect of fedchain; please report it", exc_info=error)
+            if not is_active:
+                return FAILED
+            is_late = isinstance(error, (AskRefusedError, DeadlineError, ChainError))
+            return AWAITED if is_late else ENDING[RequestStatus.REJECTED]
+
+    def _body_of(self, record: RequestRecord) -> bytes | None:
+        """A request's body from the chain, None if it is not open any more."""
+        if not self._endings.is_open(record):
+            return None
+        for event in self._exchange.consortium.events(record.block, record.block):
+            if isinstance(event, RequestAsked) and (event.job_id, event.request_id) == (
+                record.job_id,
+                record.request_id,
+            ):
+                return event.sealed
+        return None
+
+    def _sweep(self) -> None:
+        """Now and then, go on with whatever is not over."""
+        while not self._stop.wait(_SWEEP_SECONDS):
+            try:
+                self._look_again()
+            except Exception as error:
+                log.warning("strict requests could not be looked through", error=str(error))
+
+    def _look_again(self) -> None:
+        """End what was not ended for want of a chain, expire what nobody ends, answer what had no room."""
+        for record in self._exchange.state.requests_in((ASKED, AWAITED, *OUTCOMES)):
+            if self._stop.is_set():
+                return
+            if record.status in OUTCOMES:
+                self._endings.go_on(record)
+            elif record.status == AWAITED:
+                self._endings.expire(record)
+            elif record.requester != self._address:
+                inbox = self._exchange.subscriber.inbox(record.job_id)
+                if inbox is not None:
+                    self._answer_later(record, None, inbox)
 
     def _settled(self, job_id: JobId) -> OnlineJob:
         """The chain may complete a job, and a peer ask, before this node's job thread has saved it."""
@@ -330,72 +386,9 @@ class Strict:
         finally:
             party.close()
 
-    # -- endings ----------------------------------------------------------------------------------------------------
-
-    def _end_later(self, job_id: JobId, request_id: int, outcome: RequestStatus) -> None:
-        with contextlib.suppress(RuntimeError):  # the node is stopping: its next start does it
-            self._endings.submit(self._end, job_id, request_id, outcome)
-
-    def _end(self, job_id: JobId, request_id: int, outcome: RequestStatus) -> None:
-        try:
-            if self._closes_of(job_id).do((request_id, outcome)):
-                log.debug("strict request closed", job=job_id, request=request_id, outcome=outcome.name)
-            if outcome == RequestStatus.DONE:
-                self._exchange.state.set_request_status(job_id, request_id, SERVED)
-        except FedchainError as error:
-            log.warning("strict request could not be closed", job=job_id, request=request_id, error=str(error))
-
-    def _drop_later(self, record: RequestRecord) -> None:
-        """Close an own request that nobody waits for any more."""
-
-        def drop() -> None:
-            outcome = RequestStatus.DONE if record.status == SCORED else RequestStatus.EXPIRED
-            if self._is_open(record):
-                self._end(record.job_id, record.request_id, outcome)
-            status = SERVED if outcome == RequestStatus.DONE else FAILED
-            self._exchange.state.set_request_status(record.job_id, record.request_id, status)
-
-        with contextlib.suppress(RuntimeError):
-            self._endings.submit(drop)
-
-    def _sweep(self) -> None:
-        """Active party: expire requests that their requester never ended."""
-        while not self._stop.wait(_SWEEP_SECONDS):
-            now = time.monotonic()
-            for (job_id, request_id), since in list(self._overdue.items()):
-                if now < since:
-                    continue
-                try:
-                    if self._is_open(RequestRecord(job_id, request_id, 0, "")):
-                        self._exchange.consortium.inference.expire(job_id, request_id)
-                        log.info("strict request expired", job=job_id, request=request_id)
-                except ChainError as error:  # the chain's clock may be behind: once more at the next look
-                    log.warning("strict request could not be expired", request=request_id, error=str(error))
-                    self._overdue[job_id, request_id] = now + ANSWER_SECONDS
-                    continue
-                self._overdue.pop((job_id, request_id), None)
-
-    def _is_open(self, record: RequestRecord) -> bool:
-        try:
-            found = self._exchange.consortium.request(record.job_id, record.request_id)
-        except TransactionError:
-            return False
-        return found.status == RequestStatus.OPEN
-
     def _asks_of(self, job_id: JobId) -> Coalescer[list[bytes], list[Asked]]:
         with self._lock:
             if job_id not in self._asks:
                 act = partial(self._ask_together, job_id)
                 self._asks[job_id] = Coalescer(act, most=MAX_REQUESTS, under_way=1)
             return self._asks[job_id]
-
-    def _closes_of(self, job_id: JobId) -> Coalescer[tuple[int, RequestStatus], bool]:
-        with self._lock:
-            if job_id not in self._closes:
-                act = partial(self._close_together, job_id)
-                self._closes[job_id] = Coalescer(act, most=MAX_REQUESTS, under_way=1)
-            return self._closes[job_id]
-
-    def _close_together(self, job_id: JobId, outcomes: Sequence[tuple[int, RequestStatus]]) -> list[bool]:
-        closed = self._exchange.consortium.inference.close_many(job_id, outcomes)
-        return [request_id in closed for request_id, _ in outcomes]

@@ -131,3 +131,8 @@ def test_jobs_and_requests_survive_a_restart(tmp_path: Path) -> None:
     assert again.remember_job(job) == dataclasses.replace(job, status="failed", error="why")
     assert again.jobs() == [dataclasses.replace(job, status="failed", error="why")]
     assert again.requests(JOB) == [RequestRecord(JOB, 2**31, 9, "0xR", "served")]
+    again.remember_request(RequestRecord(JOB, 2**31 + 1, 9, "0xR", "asked"))
+    assert again.request(JOB, 2**31) == RequestRecord(JOB, 2**31, 9, "0xR", "served")
+    assert again.request(JOB, 7) is None
+    assert [one.status for one in again.requests_in(("asked", "scored", "served"))] == ["served", "asked"]
+    assert again.requests_in(("scored",)) == []

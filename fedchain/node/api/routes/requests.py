@@ -57,8 +57,9 @@ class Scores(Document):
 
 
 class Request(Document):
-    """A request that this node knows; `status` is `open`, `served`, `failed` or `closed`; a strict one is `asked`, then
-    `scored` at its requester, before it is over."""
+    """A request that this node knows; `status` is `open`, `served`, `failed` or `closed`; a strict one is `asked`,
+    then `scored`, `rejecting` or `expiring` until the chain has its ending, before it is over, and `awaited` at the
+    active party until its requester has ended it."""
 
     request_id: int
     requester: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from fedchain.messages.online import rows_within
 from fedchain.node.bulk.runner import Flags, Scores
 from fedchain.node.config import NodeConfig
 from fedchain.node.online.asking import Asker
+from fedchain.node.online.reserving import BatchSerials
 from fedchain.types import JobId
 
 LEAST_SECONDS = 60.0
@@ -43,33 +45,34 @@ class RoundsOfChunks:
         job = self._asker.desk(job_id).job
         return job.spec, job.spec.id_columns(job.me, self._config.table.id_columns), job.outputs
 
-    def reserve(self, job_id: JobId, rows: int) -> None:
-        """Reserve serials for as many rows.
+    def reserve(self, job_id: JobId, rows: int) -> BatchSerials:
+        """Serials for as many rows, which only this batch takes.
 
         Raises:
             QuotaExceededError: the job allows less in this window.
             ChainError: they cannot be reserved.
         """
-        self._asker.desk(job_id).rounds.reservations.prepare(rows)
+        return self._asker.set_apart(job_id, rows)
 
-    def score(self, job_id: JobId, ids: Sequence[str]) -> tuple[Scores, Flags]:
+    def score(self, job_id: JobId, ids: Sequence[str], serials: BatchSerials) -> tuple[Scores, Flags]:
         """Scores, shape (rows, outputs), and flags; not-a-number where an id is unknown.
 
         Args:
             job_id: a completed job.
             ids: as the job's rules spell them; empty for none.
+            serials: to take.
 
         Raises:
             As `Rounds.begin`.
         """
         desk = self._asker.desk(job_id)
-        job = desk.job
+        job, rounds = desk.job, replace(desk.rounds, reservations=serials)
         positions = job.asking.positions(ids)
         step = rows_within(max(job.bit_count(party) for party in (job.addresses if job.is_active else (job.me,))))
         seconds = max(LEAST_SECONDS, DEADLINES * job.spec.inference.deadline_ms / 1000)
         scores, flags = [], []
         for first in range(0, len(positions), step):
-            part = desk.rounds.begin(positions[first : first + step], planes=True, deadline_seconds=seconds).finish()
+            part = rounds.begin(positions[first : first + step], planes=True, deadline_seconds=seconds).finish()
             scores.append(part.scores.reshape(len(part.flags), job.outputs))
             flags.append(part.flags)
         return np.concatenate(scores), np.concatenate(flags)

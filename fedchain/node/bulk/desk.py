@@ -29,6 +29,7 @@ from fedchain.node.bulk.wire import (
 )
 from fedchain.node.control_wire import pack, unpack
 from fedchain.node.modelstate import ModelUse
+from fedchain.node.online.reserving import BatchSerials
 from fedchain.types import JobId
 
 log = structlog.get_logger(__name__)
@@ -48,10 +49,10 @@ class BulkAsking(Protocol):
     def describe(self, job_id: JobId) -> tuple[JobSpec, tuple[str, ...], int]:
         """A completed job's spec, the id columns of the own table, and scores per row."""
 
-    def reserve(self, job_id: JobId, rows: int) -> None:
-        """Reserve serials for as many rows, at once."""
+    def reserve(self, job_id: JobId, rows: int) -> BatchSerials:
+        """Serials for as many rows, which only this batch takes."""
 
-    def score(self, job_id: JobId, ids: Sequence[str]) -> tuple[Scores, Flags]:
+    def score(self, job_id: JobId, ids: Sequence[str], serials: BatchSerials) -> tuple[Scores, Flags]:
         """Scores, shape (rows, outputs), and flags."""
 
 
@@ -59,6 +60,7 @@ class BulkAsking(Protocol):
 class _Batch:
     job_id: JobId
     rows: int
+    serials: BatchSerials
     used_at: float = field(default_factory=time.monotonic)
 
 
@@ -100,11 +102,13 @@ class BatchDesk:
         self._asking.describe(job_id)  # raises before anything is reserved
         now = time.monotonic()
         with self._lock:
-            self._batches = {one: batch for one, batch in self._batches.items() if now - batch.used_at < IDLE_SECONDS}
+            for one, idle in list(self._batches.items()):
+                if now - idle.used_at >= IDLE_SECONDS:
+                    self._batches.pop(one).serials.give_back()
             if len(self._batches) >= MAX_BATCHES:
                 raise ConfigError(f"{MAX_BATCHES} batches are under way at this node; wait until one has ended")
-        self._asking.reserve(job_id, request.rows)
-        batch, name = _Batch(job_id, request.rows), secrets.token_hex(16)
+        serials = self._asking.reserve(job_id, request.rows)
+        batch, name = _Batch(job_id, request.rows, serials), secrets.token_hex(16)
         with self._lock:
             self._batches[name] = batch
         log.info("a batch begins", job=job_id, rows=request.rows)
@@ -124,7 +128,9 @@ class BatchDesk:
 
     def _end(self, raw: bytes) -> bytes:
         with self._lock:
-            self._batches.pop(unpack(raw, EndBatch).batch, None)
+            batch = self._batches.pop(unpack(raw, EndBatch).batch, None)
+        if batch is not None:
+            batch.serials.give_back()
         return b""
 
     def _ask(self, batch: _Batch, ids: Sequence[str]) -> tuple[Scores, Flags]:
@@ -132,9 +138,9 @@ class BatchDesk:
         pause = FIRST_PAUSE_SECONDS
         for _ in range(TRIES - 1):
             try:
-                return self._asking.score(batch.job_id, ids)
+                return self._asking.score(batch.job_id, ids, batch.serials)
             except DeadlineError as error:
                 log.warning("a chunk was not answered, asking again", job=batch.job_id, rows=len(ids), error=str(error))
             self._pause(pause)
             pause *= 2
-        return self._asking.score(batch.job_id, ids)
+        return self._asking.score(batch.job_id, ids, batch.serials)

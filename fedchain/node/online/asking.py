@@ -26,7 +26,7 @@ from fedchain.node.online.coalescing import Coalescer
 from fedchain.node.online.job import OnlineJob, OnlineJobs
 from fedchain.node.online.meter import Meter
 from fedchain.node.online.predictions import Id, Predictions
-from fedchain.node.online.reserving import Reservations
+from fedchain.node.online.reserving import BatchSerials, Reservations
 from fedchain.node.online.rounds import PREPARE, Rounds
 from fedchain.node.online.rowscores import RowScores
 from fedchain.node.online.targets import Targets
@@ -191,6 +191,13 @@ class Asker:
                     )
                 )  # fmt: skip
         return begun
+
+    def set_apart(self, job_id: JobId, rows: int) -> BatchSerials:
+        """Serials for a batch; raises as `desk` and `Reservations.set_apart`."""
+        self.desk(job_id)
+        with self._lock:
+            reservations = self._reservations[job_id]
+        return reservations.set_apart(rows)
 
     def _rounds(self, job: OnlineJob) -> Rounds:
         reservations = self._reservations.get(job.job_id)

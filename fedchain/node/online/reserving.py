@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -31,6 +31,16 @@ MOST = 2**24
 _PART_OF_QUOTA = 16
 _QUICK_SECONDS = 10.0
 _REFUSED_SECONDS = 1.0
+
+
+class Serials(Protocol):
+    """Where rounds take serials from."""
+
+    def take(self, rows: int) -> int:
+        """The first of `rows` serials in a row, which nobody else gets."""
+
+    def drop_below(self, floor: int) -> None:
+        """Give up serials below `floor`."""
 
 
 class Reservations:
@@ -87,25 +97,43 @@ class Reservations:
                     return first
                 self._reserve(rows)
 
-    def prepare(self, rows: int) -> None:
-        """Reserve `rows` serials in a row, unless there are as many: none of a batch waits for a block then.
+    def set_apart(self, rows: int) -> BatchSerials:
+        """Serials for as many rows that nobody else takes, so that no chunk of a batch waits for a block.
 
-        More than `MOST` are in several ranges.
+        They are of a range that was reserved and not used if one is long enough, else reserved now; more than `MOST`
+        in several transactions.
 
         Raises:
-            QuotaExceededError: the job allows less in this window; nothing is reserved.
+            QuotaExceededError: the job allows less in this window; nothing is reserved, or what was is kept for others.
             ChainError: they cannot be reserved.
         """
         with self._reserving:
             with self._lock:
-                if any(end - first >= rows for first, end in self._ranges):
-                    return
+                for place, (first, end) in enumerate(self._ranges):
+                    if end - first >= rows:
+                        self._ranges[place] = (first + rows, end)
+                        return BatchSerials(self, [(first, first + rows)])
             usage = self._consortium.inference.reserved(self._job_id, self._address)
             left = max(0, self._quota - usage.used_in_window)
             if left < rows:
                 raise QuotaExceededError(self._job_id, left, (usage.window + 1) * self._window_seconds)
-            for first in range(0, rows, MOST):
-                self._reserve(min(MOST, rows - first))
+            found: list[tuple[int, int]] = []
+            try:
+                for done in range(0, rows, MOST):
+                    one = self._consortium.inference.reserve(self._job_id, min(MOST, rows - done))
+                    if found and found[-1][1] == one.first:  # a chunk may lie across both
+                        found[-1] = (found[-1][0], one.end)
+                    else:
+                        found.append((one.first, one.end))
+            except BaseException:
+                self.give_back(found)
+                raise
+            return BatchSerials(self, found)
+
+    def give_back(self, ranges: list[tuple[int, int]]) -> None:
+        """Serials that were set apart and are not needed: whoever is next takes them."""
+        with self._lock:
+            self._ranges += [(first, end) for first, end in ranges if first < end]
 
     def drop_below(self, floor: int) -> None:
         """Give up serials below `floor`: some answerer takes them no more. They stay counted."""
@@ -178,3 +206,37 @@ class Reservations:
             self._ranges.append((found.first, found.end))
             self._low = self._size // 2
             self._refused = None
+
+
+class BatchSerials:
+    """Serials that are set apart for one batch; safe to use from several threads.
+
+    Args:
+        common: the job's, for what does not fit: chunks that are asked for again count again.
+        ranges: the serials, each range from its first to the one behind its last.
+    """
+
+    def __init__(self, common: Reservations, ranges: list[tuple[int, int]]) -> None:
+        self._common, self._ranges = common, ranges
+        self._lock = threading.Lock()
+
+    def take(self, rows: int) -> int:
+        """The first of `rows` serials in a row; raises as `Reservations.take`."""
+        with self._lock:
+            for place, (first, end) in enumerate(self._ranges):
+                if end - first >= rows:
+                    self._ranges[place] = (first + rows, end)
+                    return first
+        return self._common.take(rows)
+
+    def drop_below(self, floor: int) -> None:
+        """Give up serials below `floor`, here and in what the job has: some answerer takes them no more."""
+        with self._lock:
+            self._ranges = [(max(first, floor), end) for first, end in self._ranges if end > floor]
+        self._common.drop_below(floor)
+
+    def give_back(self) -> None:
+        """The batch is over: what it did not use is the job's again."""
+        with self._lock:
+            ranges, self._ranges = self._ranges, []
+        self._common.give_back(ranges)

@@ -38,7 +38,7 @@ from fedchain.node.online.meter import Meter
 from fedchain.node.online.passiveround import PassiveRound
 from fedchain.node.online.receipts import ReceiptLog
 from fedchain.node.online.refusals import BEGUN, SPENT, error_of
-from fedchain.node.online.reserving import Reservations
+from fedchain.node.online.reserving import Serials
 from fedchain.node.online.rowscores import Asked, RowScores
 from fedchain.types import PartyId
 
@@ -72,7 +72,7 @@ class Rounds:
 
     job: OnlineJob
     exchange: Exchange
-    reservations: Reservations
+    reservations: Serials
     receipts: ReceiptLog
     meter: Meter
     _silent_until: dict[PartyId, float] = field(default_factory=dict)

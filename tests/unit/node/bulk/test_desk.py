@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,16 +43,21 @@ class Asking:
         self.errors = list(errors)
         self.reserved: list[int] = []
         self.asked: list[list[str]] = []
+        self.taken: list[str] = []
+        self.given_back: list[str] = []
 
     def describe(self, job_id: JobId) -> tuple[JobSpec, tuple[str, ...], int]:
         if job_id != JOB:
             raise ConfigError("job is unknown to this node")
         return SPEC, ("customer",), 1
 
-    def reserve(self, job_id: JobId, rows: int) -> None:
+    def reserve(self, job_id: JobId, rows: int) -> Any:
         self.reserved.append(rows)
+        name = f"serials {len(self.reserved)}"
+        return SimpleNamespace(name=name, give_back=lambda: self.given_back.append(name))
 
-    def score(self, job_id: JobId, ids: Sequence[str]) -> tuple[Scores, Flags]:
+    def score(self, job_id: JobId, ids: Sequence[str], serials: Any) -> tuple[Scores, Flags]:
+        self.taken.append(serials.name)
         self.asked.append(list(ids))
         if self.errors:
             raise self.errors.pop(0)
@@ -123,6 +130,22 @@ def test_so_many_batches_at_a_time_and_idle_ones_make_room(monkeypatch: pytest.M
         start(pack(StartBatch(JOB, 1)))
     monkeypatch.setattr(desk, "IDLE_SECONDS", -1.0)
     start(pack(StartBatch(JOB, 1)))
+
+
+def test_each_batch_takes_its_own_serials_and_gives_back_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Asking()
+    batches, first, _ = started(asking, 3)
+    start, end = batches.methods()["StartBatch"], batches.methods()["EndBatch"]
+    second = unpack(start(pack(StartBatch(JOB, 3))), BatchStarted).batch
+    for batch in (second, first, second):
+        score(batches, batch, 0, ["a"])
+    assert asking.taken == ["serials 2", "serials 1", "serials 2"]
+    end(pack(EndBatch(second)))
+    end(pack(EndBatch(second)))
+    assert asking.given_back == ["serials 2"]
+    monkeypatch.setattr(desk, "IDLE_SECONDS", -1.0)
+    start(pack(StartBatch(JOB, 1)))
+    assert asking.given_back == ["serials 2", "serials 1"]
 
 
 def test_nothing_is_reserved_for_a_job_that_cannot_be_asked() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fedchain.chain.inference import Reservation, Usage
-from fedchain.errors import QuotaExceededError
+from fedchain.errors import ChainUnreachableError, QuotaExceededError
 from fedchain.node.online.reserving import FIRST_RANGE, LARGEST_RANGE, Reservations
 from fedchain.types import JobId
 
@@ -102,27 +102,47 @@ def test_serials_below_a_floor_are_given_up() -> None:
     mine.close()
 
 
-def test_a_batch_reserves_all_its_rows_at_once_and_waits_for_none_of_them() -> None:
-    router = Router(10**6)
+def test_a_batch_reserves_all_its_rows_at_once_and_nobody_else_takes_them() -> None:
+    router = Router(300_000)
     mine = reservations(router)
     mine.take(1)  # leaves a short range, in which no chunk has room
-    mine.prepare(200_000)
+    batch = mine.set_apart(200_000)
     before = list(router.counts)
     assert before[-1] == 200_000
-    firsts = [mine.take(65_536) for _ in range(3)] + [mine.take(200_000 - 3 * 65_536)]
+    other = mine.set_apart(50_000)  # a second batch, and rows asked for one by one
+    singles = [mine.take(1) for _ in range(100)]
+    firsts = [batch.take(65_536) for _ in range(3)] + [batch.take(200_000 - 3 * 65_536)]
     assert np.diff(firsts).tolist() == [65_536] * 3
-    assert router.counts[: len(before)] == before
-    assert max(router.counts[len(before) :], default=0) < 65_536, "no more than what is reserved ahead for single rows"
+    others = other.take(50_000)
+    mine.close()
+    taken = [*range(firsts[0], firsts[0] + 200_000), *range(others, others + 50_000), *singles]
+    assert len(set(taken)) == len(taken)
+    assert router.counts.count(200_000) == router.counts.count(50_000) == 1
+
+
+def test_what_a_batch_did_not_use_is_for_the_next() -> None:
+    router = Router(200_000)
+    mine = reservations(router)
+    batch = mine.set_apart(200_000)
+    assert batch.take(65_536) == 0
+    batch.give_back()
+    again = mine.set_apart(200_000 - 65_536)
+    assert again.take(65_536) == 65_536
+    assert router.counts == [200_000]
+    with pytest.raises(QuotaExceededError):
+        batch.take(1)  # nothing is left to it, nor to anybody
     mine.close()
 
 
-def test_a_batch_that_is_taken_up_again_uses_what_it_had_reserved() -> None:
+def test_a_chunk_that_is_asked_for_again_counts_again_and_dropped_serials_are_not_taken() -> None:
     router = Router(10**6)
     mine = reservations(router)
-    mine.prepare(200_000)
-    mine.take(65_536)
-    mine.prepare(200_000 - 65_536)
-    assert router.counts == [200_000]
+    batch = mine.set_apart(1000)
+    assert batch.take(1000) == 0
+    assert batch.take(1000) == 1000
+    batch = mine.set_apart(1000)
+    batch.drop_below(router.next - 10)
+    assert batch.take(10) == router.next - 10
     mine.close()
 
 
@@ -131,8 +151,27 @@ def test_a_batch_beyond_the_quota_reserves_nothing(monkeypatch: pytest.MonkeyPat
     router = Router(350)
     mine = reservations(router)
     with pytest.raises(QuotaExceededError, match="leaves 350 rows"):
-        mine.prepare(351)
+        mine.set_apart(351)
     assert router.counts == []
-    mine.prepare(350)
+    batch = mine.set_apart(350)
     assert router.counts == [100, 100, 100, 50]
+    assert batch.take(170) == 0  # across reservations that follow each other
+    mine.close()
+
+
+def test_what_was_reserved_before_the_chain_went_away_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedchain.node.online.reserving.MOST", 100)
+    router = Router(1000)
+    mine = reservations(router)
+    reserve = router.reserve
+
+    def once(job_id: JobId, count: int) -> Reservation:
+        if router.counts:
+            raise ChainUnreachableError("cannot reach the chain")
+        return reserve(job_id, count)
+
+    monkeypatch.setattr(router, "reserve", once)
+    with pytest.raises(ChainUnreachableError):
+        mine.set_apart(200)
+    assert mine.take(100) == 0
     mine.close()

@@ -88,6 +88,17 @@ class IdFile:
         Raises:
             DataError: it cannot be read to its end.
         """
+        digest = self.digest()
+        with TableSource(self.path).records() as records:
+            rows = sum(1 for _ in records.read(self._places(records)))
+        return rows, digest
+
+    def digest(self) -> str:
+        """The SHA-256 of the file's bytes in hex.
+
+        Raises:
+            DataError: it cannot be read.
+        """
         digest = hashlib.sha256()
         try:
             with self.path.open("rb") as file:
@@ -95,9 +106,7 @@ class IdFile:
                     digest.update(piece)
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror or error}") from error
-        with TableSource(self.path).records() as records:
-            rows = sum(1 for _ in records.read(self._places(records)))
-        return rows, digest.hexdigest()
+        return digest.hexdigest()
 
     def chunks(self, first: int = 0) -> Iterator[IdChunk]:
         """The rows, `CHUNK_ROWS` at a time, from chunk number `first` on.

@@ -175,8 +175,8 @@ def run_batch(
                     on_progress(BatchProgress(rows, done, resumed, partial.path))
             finally:
                 node.end_batch(batch)
-            if done != rows:
-                raise DataError(f"{path}: changed while it was read")
+            if done != rows or file.digest() != digest:
+                raise DataError(f"{path}: changed while it was read; remove {partial.path} and run again")
         totals = [0] * (_COUNTS.size // 4)
 
         def counted(payload: bytes) -> bytes:

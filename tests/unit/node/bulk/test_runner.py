@@ -171,3 +171,17 @@ def test_a_node_that_returns_too_few_scores_is_not_believed(ids: Path, tmp_path:
 def test_names_of_flags() -> None:
     assert flags_text(0) == ""
     assert flags_text(3) == "missing_party+silent_party"
+
+
+def test_a_file_that_changes_while_it_is_read_gives_no_output(ids: Path, tmp_path: Path) -> None:
+    out, raw = tmp_path / "scores.csv", ids.read_bytes()
+
+    def rewritten(progress: BatchProgress) -> None:
+        if progress.done == 0:  # it was measured, and not read yet; it keeps its size and rows
+            ids.write_bytes(raw.replace(b"\n7,0\n", b"\n8,0\n"))
+
+    with pytest.raises(DataError, match=r"changed while it was read; remove .*scores\.csv\S* and run again"):
+        run_batch(Node(), "arrears", ids, out, on_progress=rewritten)
+    assert not out.exists()
+    with pytest.raises(ConfigError, match="another input"):
+        run_batch(Node(), "arrears", ids, out)

@@ -106,8 +106,8 @@ class PartialFile:
             self._file.close()
 
     def _begin(self, header: bytes) -> None:
-        found = self._file.readline(_MAX_HEADER_BYTES)
-        if not found.endswith(b"\n"):  # new, or killed while its first line was written
+        found = self._file.readline(max(_MAX_HEADER_BYTES, len(header)))
+        if found != header and header.startswith(found):  # new, or killed while its first line was written
             self._file.seek(0)
             self._file.truncate()
             self._file.write(header)

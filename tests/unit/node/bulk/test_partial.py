@@ -85,3 +85,12 @@ def test_it_is_gone_when_the_output_is_there(tmp_path: Path) -> None:
     partial = PartialFile(tmp_path / "o.csv", RUN)
     partial.remove()
     assert not partial.path.exists()
+
+
+@pytest.mark.parametrize("raw", [b"a file of somebody's", b'{"format": 1, "job": "0xbb', b"\x00" * 100_000])
+def test_a_file_that_is_something_else_is_left_as_it_is(tmp_path: Path, raw: bytes) -> None:
+    path = filled(tmp_path / "scores.csv", [])
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError, match="no partial file of a batch"):
+        PartialFile(tmp_path / "scores.csv", RUN)
+    assert path.read_bytes() == raw

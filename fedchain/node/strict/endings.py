@@ -17,7 +17,7 @@ from functools import partial
 import structlog
 
 from fedchain.chain import RequestStatus
-from fedchain.chain.inference import ANSWER_SECONDS, MAX_REQUESTS
+from fedchain.chain.inference import MAX_REQUESTS
 from fedchain.errors import ChainError, FedchainError, TransactionError
 from fedchain.exchange import Exchange
 from fedchain.exchange.records import RequestRecord
@@ -83,7 +83,7 @@ class Endings:
             if status == RequestStatus.OPEN:
                 left = self._exchange.consortium.inference.deadline(*key) - time.time()
                 if left >= 0:
-                    self._due[key] = now + min(left, ANSWER_SECONDS)
+                    self._due[key] = now + min(left + 1, _AGAIN_SECONDS)
                     return
                 self._exchange.consortium.inference.expire(*key)
                 log.info("strict request expired", job=key[0], request=key[1])

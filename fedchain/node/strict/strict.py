@@ -338,9 +338,9 @@ class Strict:
                 return
             if record.status in OUTCOMES:
                 self._endings.go_on(record)
-            elif record.status == AWAITED:
-                self._endings.expire(record)
-            elif record.requester != self._address:
+            elif record.status == AWAITED or record.requester == self._address:
+                self._endings.expire(record)  # of an own one, the number may never have got here
+            else:
                 inbox = self._exchange.subscriber.inbox(record.job_id)
                 if inbox is not None:
                     self._answer_later(record, None, inbox)

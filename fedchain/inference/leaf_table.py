@@ -146,7 +146,7 @@ class _Literals:
         own = bins[:, self._features]
         left = np.asarray((own <= self._bins) | (self._missing_left & (own >= self._n_bins)))
         literals = np.concatenate([left, ~left, np.ones((len(bins), 1), np.bool_)], axis=1)
-        return np.asarray(literals[:, self._paths].all(axis=2))
+        return np.asarray(literals[:, self._paths].all(axis=2), np.bool_)
 
 
 def _path(leaf: int, number: dict[int, int], splits: int) -> list[int]:

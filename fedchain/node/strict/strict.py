@@ -227,12 +227,9 @@ class Strict:
     def take_up(self, records: Sequence[RequestRecord], inbox: Inbox) -> None:
         """Answer requests of others that an earlier process of this node had not answered."""
         for record in records:
-            events = self._exchange.consortium.events(record.block, record.block)
-            for event in events:
-                if isinstance(event, RequestAsked) and (event.job_id, event.request_id) == (
-                    record.job_id,
-                    record.request_id,
-                ):
+            key = (record.job_id, record.request_id)
+            for event in self._exchange.consortium.events(record.block, record.block):
+                if isinstance(event, RequestAsked) and (event.job_id, event.request_id) == key:
                     self._answer_later(record, event.sealed, inbox)
 
     def start(self) -> None:

@@ -72,6 +72,9 @@ def predict(
     A model's name stands for the job of its version in use. A job of which another version is in use answers all
     the same, and a line on stderr says so: positions of one job mean other rows in another.
 
+    A --file is asked for in chunks; when the command is ended early, the same command goes on where it was. With
+    --strict each request is on the chain: judged, answered and closed there.
+
     Example: fedchain predict 0x5c…e1 --node nodes/operator --rows holdout --out scores.csv
 
     Example: fedchain predict arrears --node nodes/operator --rows 0,5,9

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -227,12 +227,9 @@ class Strict:
     def take_up(self, records: Sequence[RequestRecord], inbox: Inbox) -> None:
         """Answer requests of others that an earlier process of this node had not answered."""
         for record in records:
-            events = self._exchange.consortium.events(record.block, record.block)
-            for event in events:
-                if isinstance(event, RequestAsked) and (event.job_id, event.request_id) == (
-                    record.job_id,
-                    record.request_id,
-                ):
+            key = (record.job_id, record.request_id)
+            for event in self._exchange.consortium.events(record.block, record.block):
+                if isinstance(event, RequestAsked) and (event.job_id, event.request_id) == key:
                     self._answer_later(record, event.sealed, inbox)
 
     def start(self) -> None:
@@ -392,13 +389,10 @@ class Strict:
     def _closes_of(self, job_id: JobId) -> Coalescer[tuple[int, RequestStatus], bool]:
         with self._lock:
             if job_id not in self._closes:
-                inference = self._exchange.consortium.inference
-                act: Callable[[Sequence[tuple[int, RequestStatus]]], list[bool]] = lambda outcomes: _closed(  # noqa: E731
-                    inference.close_many(job_id, outcomes), outcomes
-                )
+                act = partial(self._close_together, job_id)
                 self._closes[job_id] = Coalescer(act, most=MAX_REQUESTS, under_way=1)
             return self._closes[job_id]
 
-
-def _closed(closed: Sequence[int], outcomes: Sequence[tuple[int, RequestStatus]]) -> list[bool]:
-    return [request_id in closed for request_id, _ in outcomes]
+    def _close_together(self, job_id: JobId, outcomes: Sequence[tuple[int, RequestStatus]]) -> list[bool]:
+        closed = self._exchange.consortium.inference.close_many(job_id, outcomes)
+        return [request_id in closed for request_id, _ in outcomes]

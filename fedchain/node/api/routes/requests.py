@@ -57,7 +57,8 @@ class Scores(Document):
 
 
 class Request(Document):
-    """A request that this node knows; `status` is `open`, `served`, `failed` or `closed`."""
+    """A request that this node knows; `status` is `open`, `served`, `failed` or `closed`; a strict one is `asked`, then
+    `scored` at its requester, before it is over."""
 
     request_id: int
     requester: str

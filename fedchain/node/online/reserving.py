@@ -42,6 +42,9 @@ class Serials(Protocol):
     def drop_below(self, floor: int) -> None:
         """Give up serials below `floor`."""
 
+    def next_on_chain(self) -> int:
+        """The serial after the last that the chain has reserved for this party."""
+
 
 class Reservations:
     """One job's serials at its requester; safe to use from several threads.
@@ -140,6 +143,10 @@ class Reservations:
         with self._lock:
             self._ranges = [(max(first, floor), end) for first, end in self._ranges if end > floor]
 
+    def next_on_chain(self) -> int:
+        """The serial after the last that the chain has reserved for this party."""
+        return self._consortium.inference.reserved(self._job_id, self._address).next
+
     @property
     def left(self) -> int:
         """Serials that are reserved and not taken."""
@@ -234,6 +241,10 @@ class BatchSerials:
         with self._lock:
             self._ranges = [(max(first, floor), end) for first, end in self._ranges if end > floor]
         self._common.drop_below(floor)
+
+    def next_on_chain(self) -> int:
+        """As `Reservations.next_on_chain`."""
+        return self._common.next_on_chain()
 
     def give_back(self) -> None:
         """The batch is over: what it did not use is the job's again."""

@@ -140,6 +140,7 @@ def test_a_chunk_that_is_asked_for_again_counts_again_and_dropped_serials_are_no
     batch = mine.set_apart(1000)
     assert batch.take(1000) == 0
     assert batch.take(1000) == 1000
+    assert batch.next_on_chain() == mine.next_on_chain() == router.next
     batch = mine.set_apart(1000)
     batch.drop_below(router.next - 10)
     assert batch.take(10) == router.next - 10

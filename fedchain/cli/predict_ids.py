@@ -49,7 +49,7 @@ def parse_id(text: str) -> str | list[str]:
         parts = next(csv.reader([text], strict=True), [""])
     except csv.Error as error:
         raise ConfigError(f"--id '{text[:40]}': no line of CSV ({error}); double a quote that belongs to it") from error
-    return parts[0] if len(parts) == 1 else parts
+    return parts if len(parts) > 1 else "".join(parts)
 
 
 def to_csv(found: Predictions, ids: Sequence[str]) -> str:

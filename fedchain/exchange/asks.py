@@ -65,11 +65,11 @@ class AskService:
                     call.progress()
             answer = self._answer(call.caller, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         except AskRefusedError as error:
-            log.warning("question refused", party=call.caller.name, code=error.code, error=str(error))
+            log.warning("question refused", party=call.caller.name, code=error.code, error=_short(error))
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, _packed(error))
             raise AssertionError("abort raises") from error
         except FedchainError as error:
-            log.warning("question not answered", party=call.caller.name, kind=type(error).__name__, error=str(error))
+            log.warning("question not answered", party=call.caller.name, kind=type(error).__name__, error=_short(error))
             context.abort(grpc.StatusCode.INTERNAL, f"could not be answered: {type(error).__name__}")
             raise AssertionError("abort raises") from error
         finally:
@@ -88,8 +88,12 @@ class AskService:
 
 
 def _packed(error: AskRefusedError) -> str:
-    text = " ".join(str(error).split())[:_MAX_TEXT]
-    return json.dumps({"code": error.code, "text": text, "number": error.number})
+    return json.dumps({"code": error.code, "text": _short(error), "number": error.number})
+
+
+def _short(error: FedchainError) -> str:
+    """One line of bounded length: a part of it may come from whoever asks."""
+    return " ".join(str(error)[: 4 * _MAX_TEXT].split())[:_MAX_TEXT]
 
 
 def unpack_refusal(details: str | None) -> AskRefusedError | None:

@@ -39,6 +39,7 @@ from fedchain.types import JobId, PartyId
 log = structlog.get_logger(__name__)
 
 A = TypeVar("A", Ask, ScoreAsk)
+_PREPARE_BYTES = 33
 _RELAYED = 0.75
 """Part of a job's deadline that the active party has for its own asks when it relays one."""
 
@@ -80,6 +81,8 @@ class Answering:
             if question[:1] == ASK:
                 rows, answer = self._bits(caller, _decoded(question, Ask, caller))
             elif question[:1] == PREPARE:
+                if len(question) != _PREPARE_BYTES:
+                    raise AskRefusedError(FORGED, f"to prepare a job takes {_PREPARE_BYTES} bytes")
                 return self._prepare(caller, question[1:])
             elif question[:1] == SCORE_ASK:
                 rows, answer = self._scores(caller, _decoded(question, ScoreAsk, caller))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 from fedchain.chain import Participant
 from fedchain.errors import AskRefusedError, DataError, DeadlineError, DeliveryError
@@ -31,6 +32,8 @@ class Oracle:
         self.asked.append((caller.name, len(question)))
         if question == b"refuse":
             raise AskRefusedError("spent", "used\nbefore", 7)
+        if question == b"refuse at length":
+            raise AskRefusedError("forged", "0x" * 2**20)
         if question == b"break":
             raise DataError("table.csv: line 3 holds 4711")
         if question == b"wait":
@@ -95,6 +98,14 @@ def test_a_refusal_says_what_to_do_and_a_failure_says_nothing_of_the_table(
     with pytest.raises(DeliveryError, match="DataError") as failed:
         ask(client, peer, b"break")
     assert "4711" not in str(failed.value)
+
+
+def test_what_a_caller_wrote_is_cut_in_the_log(
+    world: World, serve: Callable[..., Peer]
+) -> None:
+    with structlog.testing.capture_logs() as lines, pytest.raises(AskRefusedError):
+        ask(world.client("beta"), serve(), b"refuse at length")
+    assert [len(line["error"]) for line in lines if line["event"] == "question refused"] == [300]
 
 
 def test_strangers_and_suspended_parties_are_not_heard(

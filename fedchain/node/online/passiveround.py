@@ -43,11 +43,12 @@ class PassiveRound:
         """Wait for the answer; see `Rounds.begin`."""
         for tries in range(1, TRIES + 1):
             try:
-                answer, _ = self._rounds.answer_of(self._asked, ScoreAnswer)
+                answer, receipt = self._rounds.answer_of(self._asked, ScoreAnswer)
             except AskRefusedError as refusal:
                 self._rounds.renew([(self._job.active, refusal)], self._first, len(self._positions), tries)
                 self._begin()
                 continue
+            self._rounds.receipts.append([receipt])
             try:
                 self._check_others(answer.receipts)
                 return self._scores(answer)

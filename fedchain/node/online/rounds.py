@@ -141,7 +141,7 @@ class Rounds:
         }
 
     def checked(self, asked: Asked, raw: bytes, kind: type[A]) -> tuple[A, Receipt]:
-        """A party's answer and its receipt, which is checked and kept.
+        """A party's answer and its receipt, which is checked; whoever asked keeps it, with those of its round.
 
         Raises:
             PeerError: the answer does not hold; names the party.
@@ -162,7 +162,6 @@ class Rounds:
             if anew == signer:
                 raise
             receipt = check_answer(*check, anew, recover_signer, now_ms)
-        self.receipts.append([receipt])
         return answer, receipt
 
     def answer_of(self, asked: Asked, kind: type[A]) -> tuple[A, Receipt]:

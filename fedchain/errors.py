@@ -281,6 +281,10 @@ class AskRefusedError(FedchainError):
         self.code, self.number = code, number
 
 
+class BusyError(FedchainError):
+    """A party has too many questions of one requester under way; nothing was done, and it may be asked again."""
+
+
 class JobAbortedError(FedchainError):
     """The job was aborted on chain; the message says by whom and why."""
 

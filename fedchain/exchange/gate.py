@@ -124,9 +124,7 @@ class Gate:
             if not full:
                 self._calls.add(admission)
         if full:
-            context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{BUSY}party '{caller.name}' has {mine} calls under way"
-            )
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{BUSY}party '{caller.name}' has {mine} calls under way")
         if not context.add_callback(lambda: self._leave(admission)):
             self._leave(admission)
         return admission

@@ -106,9 +106,7 @@ def test_a_refusal_says_what_to_do_and_a_failure_says_nothing_of_the_table(
     assert "4711" not in str(failed.value)
 
 
-def test_what_a_caller_wrote_is_cut_in_the_log(
-    world: World, serve: Callable[..., Peer]
-) -> None:
+def test_what_a_caller_wrote_is_cut_in_the_log(world: World, serve: Callable[..., Peer]) -> None:
     with structlog.testing.capture_logs() as lines, pytest.raises(AskRefusedError):
         ask(world.client("beta"), serve(), b"refuse at length")
     assert [len(line["error"]) for line in lines if line["event"] == "question refused"] == [300]

@@ -112,6 +112,10 @@ class Reservations:
         with self._lock:
             self._ranges = [(max(first, floor), end) for first, end in self._ranges if end > floor]
 
+    def next_on_chain(self) -> int:
+        """The serial after the last that the chain has reserved for this party."""
+        return self._consortium.inference.reserved(self._job_id, self._address).next
+
     @property
     def left(self) -> int:
         """Serials that are reserved and not taken."""

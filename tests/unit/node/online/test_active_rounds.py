@@ -30,10 +30,10 @@ class Rounds:
         self.receipts = SimpleNamespace(append=lambda receipts: self.kept.append(list(receipts)))
 
     def common(self, party: PartyId, first: int, positions: Any, planes: bool) -> dict[str, Any]:
-        return dict(
-            job=bytes(32), requester=bytes(20), answerer=bytes(20), epoch=0, first_serial=first,
-            tags=bytes(16 * len(positions)), model=bytes(32), nonce=bytes(16), signature=bytes(65),
-        )  # fmt: skip
+        return {
+            "job": bytes(32), "requester": bytes(20), "answerer": bytes(20), "epoch": 0, "first_serial": first,
+            "tags": bytes(16 * len(positions)), "model": bytes(32), "nonce": bytes(16), "signature": bytes(65),
+        }  # fmt: skip
 
     def send(self, party: PartyId, ask: Any, size: int, seconds: float) -> Any:
         return SimpleNamespace(party=party)

@@ -8,9 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from fedchain.errors import DataError
+from fedchain.chain import Terms
+from fedchain.errors import DataError, TermsError
+from fedchain.federation.spec import JobSpec
 from fedchain.node.online.job import OnlineJob, OnlineJobs
-from fedchain.types import JobId
+from fedchain.types import JobId, Phase
+from tests.unit.node.api.puppet import JOB_TOML
 
 ONE, TWO, THREE = (JobId("0x" + number * 32) for number in ("01", "02", "03"))
 
@@ -83,3 +86,23 @@ def test_a_table_that_cannot_be_read_while_it_is_replaced_is_read_again() -> Non
     jobs.during = broken
     with pytest.raises(DataError, match="no table"):
         jobs.get(TWO)
+
+
+def test_terms_other_than_the_spec_s_are_refused_the_time_for_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = JobSpec.from_toml_text(JOB_TOML)
+    files = SimpleNamespace(folder="", complete=True, load=lambda: (spec, None, None))
+    monkeypatch.setattr("fedchain.node.online.job.JobFiles", lambda folder, job_id: files)
+    terms = Terms(spec.inference.quota, spec.inference.window_seconds, 601)
+    consortium = SimpleNamespace(
+        job=lambda job_id: SimpleNamespace(phase=Phase.COMPLETED, roster=spec.names),
+        inference=SimpleNamespace(terms=lambda job_id: terms),
+    )
+    exchange = SimpleNamespace(
+        state=SimpleNamespace(job=lambda job_id: SimpleNamespace(status="completed")),
+        consortium=consortium,
+        directory=SimpleNamespace(name_of=lambda address: address),
+    )
+    config = SimpleNamespace(state=SimpleNamespace(folder=""))
+    with pytest.raises(TermsError, match="601 s for an answer") as refused:
+        OnlineJobs(cast(Any, config), cast(Any, exchange)).get(ONE)
+    assert refused.value.culprit == "operator"

@@ -27,7 +27,9 @@ from fedchain.errors import (
     FedchainError,
     MessageError,
     ModelFormatError,
+    NotAccreditedError,
     PeerError,
+    QuotaExceededError,
 )
 from fedchain.exchange import Exchange
 from fedchain.inference.receipts import UNSIGNED, check_ask, sign_answer, sign_score_answer
@@ -172,6 +174,8 @@ class Answering:
                 )
                 .finish()
             )
+        except (QuotaExceededError, NotAccreditedError) as error:
+            raise refusal_of(error) from error
         except (DeadlineError, ChainError, ConfigError, DataError, ModelFormatError):
             raise  # their texts are this node's own affair, see `answer`
         except FedchainError as error:

@@ -58,7 +58,7 @@ def test_the_receipts_of_a_round_are_kept_together() -> None:
     rounds = Rounds()
     found = begun(rounds).finish()
     assert rounds.kept == [["receipt of bank", "receipt of shop"]]
-    assert found.receipts == ("receipt of bank", "receipt of shop")
+    assert [str(one) for one in found.receipts] == ["receipt of bank", "receipt of shop"]
 
 
 @pytest.mark.parametrize("error", [ProtocolViolationError("shop", "lies"), DeadlineError("late", ("shop",))])

@@ -11,12 +11,21 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from fedchain.errors import AskRefusedError, BusyError, ChainUnreachableError, DataError, FedchainError, PeerError
+from fedchain.errors import (
+    AskRefusedError,
+    BusyError,
+    ChainUnreachableError,
+    DataError,
+    FedchainError,
+    PeerError,
+    QuotaExceededError,
+)
 from fedchain.messages.base import encode
 from fedchain.messages.online import ScoreAsk
 from fedchain.node.online.answering import Answering
 from fedchain.node.online.meter import NoMeter
 from fedchain.node.online.rounds import PREPARE, SCORE_ASK
+from fedchain.types import JobId
 
 CALLER: Any = SimpleNamespace(name="shop", address="0xaa")
 
@@ -113,6 +122,7 @@ def relaying(
         (ChainUnreachableError("http://node/v3/KEY does not answer"), "cannot read the chain"),
         (DataError("/srv/table.csv: no column"), "see its log"),
         (PeerError("till", "is of another mind"), "till"),
+        (QuotaExceededError(JobId("0x" + "5c" * 32), 3, 400), "its own asks are at their quota"),
     ],
 )
 def test_a_failed_relay_says_nothing_of_this_node(

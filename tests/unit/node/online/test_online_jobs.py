@@ -36,7 +36,7 @@ class Jobs(OnlineJobs):
 
 
 def number_of(job: OnlineJob) -> int:
-    return cast(Any, job).number
+    return int(cast(Any, job).number)
 
 
 def test_those_asked_for_longest_ago_make_room_but_not_those_in_use() -> None:

@@ -281,8 +281,11 @@ class AskRefusedError(FedchainError):
         self.code, self.number = code, number
 
 
-class BusyError(FedchainError):
+class BusyError(AskRefusedError):
     """A party has too many questions of one requester under way; nothing was done, and it may be asked again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("busy", text)
 
 
 class JobAbortedError(FedchainError):

@@ -101,7 +101,7 @@ class Answering:
                 rows, answer = self._scores(caller, _decoded(question, ScoreAsk, caller))
             else:
                 raise AskRefusedError(FORGED, "a question of no known kind")
-        except (AskRefusedError, BusyError):
+        except AskRefusedError:
             raise
         except AskError as error:
             raise AskRefusedError(FORGED, str(error)) from error
@@ -160,7 +160,7 @@ class Answering:
         requester = PartyId(caller.name)
         if ask.explain and (ask.planes or not job.spec.inference.explanations):
             raise AskRefusedError(FORGED, "this job explains no scores, or not in that form")
-        digest = self._admit(job, caller, ask, max(job.bit_count(party) for party in job.addresses))
+        digest = self._admit(job, caller, ask, job.most_bits)
         positions = job.answers.positions(requester, ask.tags, EPOCH)
         try:
             scored = (

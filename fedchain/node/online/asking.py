@@ -216,8 +216,7 @@ class Asker:
         if explain:
             found.contributions = np.full((len(positions), len(job.addresses), job.outputs), np.nan)
         way: Callable[[Positions, int], RowScores] = desk.explained.do if explain else desk.plain.do
-        bits = max(job.bit_count(party) for party in (job.addresses if job.is_active else (job.me,)))
-        step = most_rows(bits, planes=not explain and rows_within(bits) >= _PLANES_FROM)
+        step = most_rows(job.most_bits, planes=not explain and rows_within(job.most_bits) >= _PLANES_FROM)
         for first in range(0, len(known), step):
             places = known[first : first + step]
             part = way(positions[places], len(places))

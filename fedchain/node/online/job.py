@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import structlog
 
@@ -117,6 +118,11 @@ class OnlineJob:
         if party == self.me:
             return self.table.bit_count
         return bit_count(self.shard, list(self.addresses).index(party))
+
+    @cached_property
+    def most_bits(self) -> int:
+        """Leaf bits of the party that has the most; at a passive party, which knows no others', its own."""
+        return max(self.bit_count(party) for party in (self.addresses if self.is_active else (self.me,)))
 
     def positions(self, ids: Sequence[Id]) -> Positions:
         """This party's known row of each id, -1 where there is none (unreadable ones too): (ids,) int64.

@@ -98,7 +98,7 @@ def relaying(
         spec=SimpleNamespace(inference=SimpleNamespace(deadline_ms=1, explanations=False)),
         answers=SimpleNamespace(positions=lambda *asked: np.zeros(rows, np.int64)),
         address_bytes=lambda party: bytes(20),
-        bit_count=lambda party: bits, addresses={"bank": "0xbb", "shop": "0xaa", "till": "0xcc"},
+        most_bits=bits, addresses={"bank": "0xbb", "shop": "0xaa", "till": "0xcc"},
     )  # fmt: skip
     monkeypatch.setattr("fedchain.node.online.answering.check_ask", lambda *parts: bytes(32))
     relays, spent = Relays(error), list[int]()

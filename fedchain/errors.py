@@ -281,6 +281,13 @@ class AskRefusedError(FedchainError):
         self.code, self.number = code, number
 
 
+class BusyError(AskRefusedError):
+    """A party has too many questions of one requester under way; nothing was done, and it may be asked again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("busy", text)
+
+
 class JobAbortedError(FedchainError):
     """The job was aborted on chain; the message says by whom and why."""
 

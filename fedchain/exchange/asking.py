@@ -10,6 +10,7 @@ import grpc
 
 from fedchain.errors import ChainError, DeadlineError, DeliveryError, MessageError, StoppingError
 from fedchain.exchange.asks import unpack_refusal
+from fedchain.exchange.gate import BUSY
 from fedchain.exchange.wire import RUN_BYTES
 
 _FIRST_PAUSE_SECONDS = 0.05
@@ -22,7 +23,8 @@ Calls = Callable[[], tuple[Any, Any]]
 class Question:
     """One question on its way, from construction on; it goes on while nobody waits.
 
-    A peer that cannot be reached is looked up anew and asked again until the deadline: it may be starting. Once it may
+    A peer that cannot be reached is looked up anew and asked again until the deadline: it may be starting. So is one
+    that has too many questions of this party under way. Once it may
     have read the question, it may be that it refuses to read it twice.
 
     Args:
@@ -70,7 +72,8 @@ class Question:
 
     def _raise_unless_unreachable(self, error: Any, pause: float) -> None:
         code, details = error.code(), str(error.details())
-        if code == grpc.StatusCode.UNAVAILABLE and time.monotonic() + pause < self._deadline:
+        is_busy = code == grpc.StatusCode.RESOURCE_EXHAUSTED and details.startswith(BUSY)
+        if (code == grpc.StatusCode.UNAVAILABLE or is_busy) and time.monotonic() + pause < self._deadline:
             return
         refusal = unpack_refusal(details) if code == grpc.StatusCode.FAILED_PRECONDITION else None
         if refusal is not None:

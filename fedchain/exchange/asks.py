@@ -14,8 +14,8 @@ import grpc
 import structlog
 
 from fedchain.chain import Participant
-from fedchain.errors import AskRefusedError, FedchainError
-from fedchain.exchange.gate import Gate, Limits
+from fedchain.errors import AskRefusedError, BusyError, FedchainError
+from fedchain.exchange.gate import BUSY, Gate, Limits
 from fedchain.exchange.wire import RUN_BYTES
 
 log = structlog.get_logger(__name__)
@@ -59,17 +59,23 @@ class AskService:
                 size += len(piece)
                 if len(pieces) > 1:
                     call.expect(size)
-                    if size > MAX_ASK_BYTES or not self._hold(size - held):
-                        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many, or too large, questions at once")
+                    if size > MAX_ASK_BYTES:
+                        context.abort(grpc.StatusCode.OUT_OF_RANGE, "the question is too large")
+                    if not self._hold(size - held):
+                        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{BUSY}too many large questions at once")
                     held = size
                     call.progress()
-            answer = self._answer(call.caller, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            with call.working():
+                answer = self._answer(call.caller, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except BusyError as error:
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, BUSY + _short(error))
+            raise AssertionError("abort raises") from error
         except AskRefusedError as error:
-            log.warning("question refused", party=call.caller.name, code=error.code, error=str(error))
+            log.warning("question refused", party=call.caller.name, code=error.code, error=_short(error))
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, _packed(error))
             raise AssertionError("abort raises") from error
         except FedchainError as error:
-            log.warning("question not answered", party=call.caller.name, kind=type(error).__name__, error=str(error))
+            log.warning("question not answered", party=call.caller.name, kind=type(error).__name__, error=_short(error))
             context.abort(grpc.StatusCode.INTERNAL, f"could not be answered: {type(error).__name__}")
             raise AssertionError("abort raises") from error
         finally:
@@ -88,8 +94,12 @@ class AskService:
 
 
 def _packed(error: AskRefusedError) -> str:
-    text = " ".join(str(error).split())[:_MAX_TEXT]
-    return json.dumps({"code": error.code, "text": text, "number": error.number})
+    return json.dumps({"code": error.code, "text": _short(error), "number": error.number})
+
+
+def _short(error: FedchainError) -> str:
+    """One line of bounded length: a part of it may come from whoever asks."""
+    return " ".join(str(error)[: 4 * _MAX_TEXT].split())[:_MAX_TEXT]
 
 
 def unpack_refusal(details: str | None) -> AskRefusedError | None:

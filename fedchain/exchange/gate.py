@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,6 +19,9 @@ from fedchain.exchange.tls import der_of, fingerprint_of
 
 log = structlog.get_logger(__name__)
 
+BUSY = "busy: "
+"""How the text begins with RESOURCE_EXHAUSTED where nothing was done, and another try later may succeed."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -27,12 +32,15 @@ class Limits:
         idle_seconds: a call without any progress for so long is ended.
         slowest_bytes_per_second: a call that takes longer than its bytes at this speed, and `idle_seconds`, is ended.
         delivered_bytes: sizes of the deliveries under way, all callers' together.
+        working_seconds: a call on which this node itself works for longer is ended; above the longest deadline of a
+            batch's ask. The caller's own deadline ends it before.
     """
 
     calls_per_caller: int = 8
     idle_seconds: float = 20.0
     slowest_bytes_per_second: float = 64 * 1024
     delivered_bytes: int = 2**30
+    working_seconds: float = 6 * 3600.0
 
 
 class Admission:
@@ -48,6 +56,7 @@ class Admission:
         self._limits = limits
         self._begun = self._seen = time.monotonic()
         self._bytes = 0
+        self._working_since: float | None = None
 
     def expect(self, size: int) -> None:
         """So many bytes are to be moved: the call's time grows with them."""
@@ -57,8 +66,22 @@ class Admission:
         """Something was moved."""
         self._seen = time.monotonic()
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """This node works for the caller meanwhile: that is no idleness, and none of the time the bytes may take."""
+        self._working_since = begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seen = now = time.monotonic()
+            self._begun += now - begun
+            self._working_since = None
+
     def end_if_overdue(self, now: float) -> bool:
         """End the call if it stands still or takes too long; whether it was ended."""
+        working_since = self._working_since
+        if working_since is not None and now - working_since <= self._limits.working_seconds:
+            return False
         longest = self._limits.idle_seconds + self._bytes / self._limits.slowest_bytes_per_second
         if now - self._seen <= self._limits.idle_seconds and now - self._begun <= longest:
             return False
@@ -101,7 +124,7 @@ class Gate:
             if not full:
                 self._calls.add(admission)
         if full:
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"party '{caller.name}' has {mine} calls under way")
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{BUSY}party '{caller.name}' has {mine} calls under way")
         if not context.add_callback(lambda: self._leave(admission)):
             self._leave(admission)
         return admission

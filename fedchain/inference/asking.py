@@ -24,6 +24,8 @@ from fedchain.model.shard import Shard
 from fedchain.types import PartyId
 
 Flags = NDArray[np.uint8]
+_EXPLAINED_ROWS = 256
+"""Rows that are explained at a time: their bits are held unpacked, a byte each."""
 
 
 class Flag(IntFlag):
@@ -90,7 +92,7 @@ class Scored:
         margins: (rows, outputs) float64; not-a-number where the id is unknown.
         scores: predictions, shape (rows,), or (rows, classes) with several classes; not-a-number as above.
         flags: (rows,) uint8 of `Flag`.
-        explanation: of the margins, where it was asked for.
+        explanation: of the margins, where it was asked for; contributions are not-a-number as above.
     """
 
     margins: Margins
@@ -170,11 +172,13 @@ class Combining:
                 packed.append(self._defaults[party] * rows if bits is None else bits)
             margins = self.scorer.score_rows(packed, rows)
             if explained:
-                explanation = self._explainer.explain(self._whole(packed, rows))
+                explanation = self._explained(packed, rows)
         flags = flags | np.uint8(Flag.SILENT_PARTY if silent else 0)
         scores = predictions(self._shard.objective, margins)
         unknown = (flags & Flag.UNKNOWN_ID) != 0
         margins[unknown], scores[unknown] = np.nan, np.nan
+        if explanation is not None:
+            explanation.contributions[unknown] = np.nan  # with the base they sum to the margin
         return Scored(margins, scores, flags, explanation)
 
     def _count(self, party: str) -> int:
@@ -187,6 +191,15 @@ class Combining:
         default = unpack_bits(self._defaults[party], 1, count, party)[0]
         every = np.packbits(np.ones(rows, np.bool_), bitorder="little")
         return np.where(default[:, np.newaxis], every, np.zeros(plane_bytes(rows), np.uint8))
+
+    def _explained(self, packed: Sequence[bytes], rows: int) -> Explanation:
+        widths = [len(raw) // max(1, rows) for raw in packed]
+        parts = []
+        for first in range(0, max(1, rows), _EXPLAINED_ROWS):
+            last = min(first + _EXPLAINED_ROWS, rows)
+            some = [raw[first * width : last * width] for raw, width in zip(packed, widths, strict=True)]
+            parts.append(self._explainer.explain(self._whole(some, last - first)).contributions)
+        return Explanation(self._explainer.base, np.concatenate(parts))
 
     def _whole(self, packed: Sequence[bytes], rows: int) -> list[NDArray[np.bool_]]:
         parties = enumerate(zip(self._shard.roster, packed, strict=True))

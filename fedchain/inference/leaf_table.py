@@ -17,6 +17,8 @@ from fedchain.model.shard import Shard
 
 MAX_TABLE_BYTES = 512 * 2**20
 _BUILD_ROWS = 8192
+_CELLS = 2**25
+"""Bits that are held unpacked at a time, a byte each."""
 _STRIDE = 2_654_435_761
 Elsewhere = NDArray[np.uint64]
 """(n,) which row is read in the place of one that is not there, any number each: the same for the same question, or a
@@ -75,6 +77,11 @@ class LeafTable:
             planes = answer_planes(shard, block, n_bins)
             self._packed[first : first + len(block)] = rows_of_planes(planes, len(block))
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of memory."""
+        return self._packed.nbytes + self._bins.nbytes
+
     def rows_at(self, positions: Positions, elsewhere: Elsewhere | None = None) -> bytes:
         """Packed bits of these rows, row after row.
 
@@ -88,7 +95,11 @@ class LeafTable:
         if self.is_whole:
             found = self._packed.take(read, axis=0)
         else:
-            found = np.packbits(self._literals.bits(self._bins[read]), axis=1, bitorder="little")
+            step = self._literals.rows_at_a_time
+            found = np.empty((len(read), self.row_bytes), np.uint8)
+            for first in range(0, len(read), step):
+                bits = self._literals.bits(self._bins[read[first : first + step]])
+                found[first : first + step] = np.packbits(bits, axis=1, bitorder="little")
         mask = np.negative(is_hit.view(np.uint8))[:, np.newaxis]  # all bits or none; `where` would branch at each byte
         return (self._default ^ ((found ^ self._default) & mask)).tobytes()
 
@@ -140,6 +151,7 @@ class _Literals:
         longest = max((len(path) for path in paths), default=0)
         padded = [path + [always] * (longest - len(path)) for path in paths]
         self._paths = np.array(padded, np.int64).reshape(len(paths), longest)
+        self.rows_at_a_time = max(1, min(1024, _CELLS // max(1, self._paths.size)))
 
     def bits(self, bins: Bins) -> NDArray[np.bool_]:
         """(rows, leaves) bool of (rows, features) bins."""

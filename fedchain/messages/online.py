@@ -20,6 +20,8 @@ from fedchain.messages.base import Wire
 TAG_BYTES = 16
 NONCE_BYTES = 16
 MAX_ASK_ROWS = 65_536
+MAX_ROW_FORM = 4096
+"""Rows of an ask whose bits come row after row: that form takes more memory and time to make."""
 MAX_BITS_BYTES = 2**28
 """Of one ask or answer; `rows_within` tells how many rows that is."""
 MAX_SERIAL = 2**62
@@ -160,3 +162,13 @@ def rows_within(bits: int) -> int:
     """How many rows of so many leaf bits each may go in one ask: at most 65,536, in either form."""
     per_eight_rows = 8 * max(1, -(-bits // 8))
     return max(8, min(MAX_ASK_ROWS, MAX_BITS_BYTES // per_eight_rows * 8))
+
+
+def most_rows(bits: int, planes: bool) -> int:
+    """How many rows a requester puts in one ask. An answerer takes one more in the row form: a decoy may go with them.
+
+    Args:
+        bits: leaf bits of a row of the party that has the most.
+        planes: which form.
+    """
+    return rows_within(bits) if planes else min(MAX_ROW_FORM, rows_within(bits)) - 1

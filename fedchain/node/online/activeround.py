@@ -74,6 +74,13 @@ class ActiveRound:
         raise AssertionError("the last try raises")
 
     def _answers(self) -> tuple[dict[PartyId, bytes | None], list[tuple[PartyId, AskRefusedError]]]:
+        try:
+            return self._waited_for()
+        finally:
+            if self._receipts:  # at once: an anchor counts the serials that they share once
+                self._rounds.receipts.append(self._receipts)
+
+    def _waited_for(self) -> tuple[dict[PartyId, bytes | None], list[tuple[PartyId, AskRefusedError]]]:
         answers: dict[PartyId, bytes | None] = {**self._given, **dict.fromkeys(self._silent)}
         refusals: list[tuple[PartyId, AskRefusedError]] = []
         late: list[PartyId] = []

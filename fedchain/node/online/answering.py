@@ -6,8 +6,11 @@ refused is refused before anything of the table is looked up, and says nothing o
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
@@ -16,6 +19,7 @@ from fedchain.chain import Participant, recover_signer
 from fedchain.errors import (
     AskError,
     AskRefusedError,
+    BusyError,
     ChainError,
     ConfigError,
     DataError,
@@ -23,12 +27,14 @@ from fedchain.errors import (
     FedchainError,
     MessageError,
     ModelFormatError,
+    NotAccreditedError,
     PeerError,
+    QuotaExceededError,
 )
 from fedchain.exchange import Exchange
 from fedchain.inference.receipts import UNSIGNED, check_ask, sign_answer, sign_score_answer
 from fedchain.messages.base import decode, encode
-from fedchain.messages.online import Answer, Ask, ScoreAnswer, ScoreAsk
+from fedchain.messages.online import Answer, Ask, ScoreAnswer, ScoreAsk, most_rows
 from fedchain.node.online.job import EPOCH, OnlineJob, OnlineJobs
 from fedchain.node.online.meter import Meter
 from fedchain.node.online.refusals import FAILED, FORGED, MODEL, SILENT, TERMS, UNKNOWN_JOB, refusal_of
@@ -39,6 +45,11 @@ from fedchain.types import JobId, PartyId
 log = structlog.get_logger(__name__)
 
 A = TypeVar("A", Ask, ScoreAsk)
+_PREPARE_BYTES = 33
+_MOST_RELAYS = 6
+_CALLS_FOR_RELAYS = 18
+"""Of the calls that a party takes of another at once (`ASK_LIMITS`); the rest is for the active party's own asks."""
+
 _RELAYED = 0.75
 """Part of a job's deadline that the active party has for its own asks when it relays one."""
 
@@ -64,6 +75,8 @@ class Answering:
     ) -> None:
         self._jobs, self._serials, self._exchange = jobs, serials, exchange
         self._rounds, self._meter = rounds, meter
+        self._lock = threading.Lock()
+        self._relays: Counter[PartyId] = Counter()
 
     def answer(self, caller: Participant, question: bytes) -> bytes:
         """Answer one question.
@@ -74,12 +87,15 @@ class Answering:
 
         Raises:
             AskRefusedError: says why; the text holds nothing of this node's rows.
+            BusyError: too many asks of this caller are under way; nothing was spent.
         """
         begun = time.monotonic()
         try:
             if question[:1] == ASK:
                 rows, answer = self._bits(caller, _decoded(question, Ask, caller))
             elif question[:1] == PREPARE:
+                if len(question) != _PREPARE_BYTES:
+                    raise AskRefusedError(FORGED, f"to prepare a job takes {_PREPARE_BYTES} bytes")
                 return self._prepare(caller, question[1:])
             elif question[:1] == SCORE_ASK:
                 rows, answer = self._scores(caller, _decoded(question, ScoreAsk, caller))
@@ -109,7 +125,7 @@ class Answering:
         requester = PartyId(caller.name)
         if requester != job.active or job.is_active:
             raise AskRefusedError(FORGED, f"bits are for the active party '{job.active}' alone")
-        digest = self._admit(job, caller, ask)
+        digest = self._admit(job, caller, ask, job.table.bit_count)
         bits = job.answers.answer(requester, ask.tags, ask.planes, epoch=EPOCH)
         answer = Answer(first_serial=ask.first_serial, rows=ask.rows, bits=bits, time_ms=_now_ms(), signature=UNSIGNED)
         return ask.rows, encode(sign_answer(job.domain, ask, digest, answer, self._exchange.consortium.sign_uplink))
@@ -119,9 +135,32 @@ class Answering:
         requester = PartyId(caller.name)
         if not job.is_active or requester == job.active:
             raise AskRefusedError(FORGED, f"scores are asked for at the active party '{job.active}'")
+        with self._relayed(job, requester):
+            return self._scored(job, caller, ask)
+
+    @contextmanager
+    def _relayed(self, job: OnlineJob, requester: PartyId) -> Iterator[None]:
+        """A relay under way: so few per requester that the other parties take this node's own asks, too.
+
+        Raises:
+            BusyError: there are too many; no serial is spent.
+        """
+        most = max(1, min(_MOST_RELAYS, _CALLS_FOR_RELAYS // len(job.passive)))
+        with self._lock:
+            if self._relays[requester] >= most:
+                raise BusyError(f"{most} asks for party '{requester}' are under way")
+            self._relays[requester] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._relays[requester] -= 1
+
+    def _scored(self, job: OnlineJob, caller: Participant, ask: ScoreAsk) -> tuple[int, bytes]:
+        requester = PartyId(caller.name)
         if ask.explain and (ask.planes or not job.spec.inference.explanations):
             raise AskRefusedError(FORGED, "this job explains no scores, or not in that form")
-        digest = self._admit(job, caller, ask)
+        digest = self._admit(job, caller, ask, job.most_bits)
         positions = job.answers.positions(requester, ask.tags, EPOCH)
         try:
             scored = (
@@ -135,8 +174,10 @@ class Answering:
                 )
                 .finish()
             )
-        except DeadlineError:
-            raise
+        except (QuotaExceededError, NotAccreditedError) as error:
+            raise refusal_of(error) from error
+        except (DeadlineError, ChainError, ConfigError, DataError, ModelFormatError):
+            raise  # their texts are this node's own affair, see `answer`
         except FedchainError as error:
             raise refusal_of(error) from error
         answer = ScoreAnswer(
@@ -159,19 +200,19 @@ class Answering:
         job = self._job(caller, job_id)
         if job.is_active:
             self._rounds(job)  # which has the others prepare
-        return PREPARE
+        # the active party sees default bits whenever it asks with a decoy; now it has them should this node be silent
+        return PREPARE + (job.table.default if not job.is_active and caller.name == job.active else b"")
 
     def _job(self, caller: Participant, raw: bytes) -> OnlineJob:
         job_id = JobId("0x" + raw.hex())
         record = self._exchange.state.job(job_id)
         if record is None:
             raise AskRefusedError(UNKNOWN_JOB, f"job {job_id} is unknown to this node")
-        job = self._jobs.get(job_id)
-        if job.addresses.get(PartyId(caller.name)) != caller.address:
+        if caller.address not in self._jobs.roster(job_id):  # before a table is loaded for it
             raise AskRefusedError(UNKNOWN_JOB, f"job {job_id} is none of party '{caller.name}'")
-        return job
+        return self._jobs.get(job_id)
 
-    def _admit(self, job: OnlineJob, caller: Participant, ask: Ask) -> bytes:
+    def _admit(self, job: OnlineJob, caller: Participant, ask: Ask, bit_count: int) -> bytes:
         """The ask's digest, once it is its sender's, about this model, and its serials are spent."""
         requester, mine = PartyId(caller.name), job.address_bytes(job.me)
         if ask.requester != job.address_bytes(requester):
@@ -181,6 +222,10 @@ class Answering:
             raise AskRefusedError(MODEL, f"job {job.job_id} has another model here")
         if ask.epoch != EPOCH:
             raise AskRefusedError(FORGED, f"tags are of epoch {ask.epoch}, which is not in force")
+        is_relay = isinstance(ask, ScoreAsk)  # a decoy may join it on its way
+        most = most_rows(bit_count, ask.planes) + (not ask.planes and not is_relay)
+        if ask.rows > most:
+            raise AskRefusedError(FORGED, f"an ask in that form is of {most} rows at most, not of {ask.rows}")
         self._serials.spend(job.job_id, caller.address, ask.first_serial, ask.rows)
         return digest
 

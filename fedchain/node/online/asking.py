@@ -20,7 +20,7 @@ from fedchain.errors import AskRefusedError, ConfigError, FedchainError, QuotaEx
 from fedchain.exchange import Exchange
 from fedchain.inference.asking import Flag
 from fedchain.inference.bitplanes import Positions
-from fedchain.messages.online import rows_within
+from fedchain.messages.online import most_rows, rows_within
 from fedchain.node.online.anchoring import Anchorer
 from fedchain.node.online.coalescing import Coalescer
 from fedchain.node.online.job import OnlineJob, OnlineJobs
@@ -30,7 +30,7 @@ from fedchain.node.online.reserving import BatchSerials, Reservations
 from fedchain.node.online.rounds import PREPARE, Rounds
 from fedchain.node.online.rowscores import RowScores
 from fedchain.node.online.targets import Targets
-from fedchain.types import JobId
+from fedchain.types import JobId, PartyId
 
 log = structlog.get_logger(__name__)
 
@@ -144,9 +144,9 @@ class Asker:
             job = self._jobs.get(job_id)
         except AskRefusedError as error:
             raise ConfigError(str(error)) from error
-        for prepared in preparing:
+        for party, prepared in preparing:
             try:
-                prepared()
+                _learn(job, party, prepared())
             except FedchainError as error:
                 log.info("a party is not prepared to be asked", job=job_id, error=str(error))
         with self._lock:
@@ -165,6 +165,11 @@ class Asker:
         """A loaded job's rounds."""
         return self.desk(job.job_id).rounds
 
+    def forget(self, job_id: JobId) -> None:
+        """A job is not kept loaded any more; its serials are."""
+        with self._lock:
+            self._desks.pop(job_id, None)
+
     def close(self) -> None:
         """Reserve no more."""
         with self._lock:
@@ -173,7 +178,7 @@ class Asker:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _have_others_prepare(self, job_id: JobId) -> list[Callable[[], bytes]]:
+    def _have_others_prepare(self, job_id: JobId) -> list[tuple[PartyId, Callable[[], bytes]]]:
         """Those who will be asked load the job while this node does."""
         record = self._exchange.state.job(job_id)
         if record is None or record.status != "completed":
@@ -184,12 +189,11 @@ class Asker:
         for address in asked:
             name = self._exchange.directory.name_of(address)
             with contextlib.suppress(FedchainError):
-                begun.append(
-                    self._exchange.payloads.ask(
-                        self._exchange.directory.look_up(address), PREPARE + bytes.fromhex(job_id[2:]),
-                        answer_bytes=1, culprit=name, deadline_seconds=PREPARE_SECONDS,
-                    )
+                wait = self._exchange.payloads.ask(
+                    self._exchange.directory.look_up(address), PREPARE + bytes.fromhex(job_id[2:]),
+                    answer_bytes=1, culprit=name, deadline_seconds=PREPARE_SECONDS,
                 )  # fmt: skip
+                begun.append((name, wait))
         return begun
 
     def set_apart(self, job_id: JobId, rows: int) -> BatchSerials:
@@ -217,9 +221,9 @@ class Asker:
         job, known = desk.job, np.flatnonzero(positions >= 0)
         found = _Found.unknown(len(positions), job.outputs)
         if explain:
-            found.contributions = np.zeros((len(positions), len(job.addresses), job.outputs))
+            found.contributions = np.full((len(positions), len(job.addresses), job.outputs), np.nan)
         way: Callable[[Positions, int], RowScores] = desk.explained.do if explain else desk.plain.do
-        step = rows_within(max(job.bit_count(party) for party in (job.addresses if job.is_active else (job.me,))))
+        step = most_rows(job.most_bits, planes=not explain and rows_within(job.most_bits) >= _PLANES_FROM)
         for first in range(0, len(known), step):
             places = known[first : first + step]
             part = way(positions[places], len(places))
@@ -242,6 +246,12 @@ class _Found:
     def unknown(cls, rows: int, outputs: int) -> _Found:
         shape = (rows,) if outputs == 1 else (rows, outputs)
         return cls(np.full(rows, -1, np.int64), np.full(shape, np.nan), np.full(rows, Flag.UNKNOWN_ID, np.uint8))
+
+
+def _learn(job: OnlineJob, party: PartyId, prepared: bytes) -> None:
+    """A passive party's default bits: should it be silent, its rows have them, from the first request on."""
+    if job.combining is not None and prepared[:1] == PREPARE:
+        job.combining.learn_default(party, prepared[1:])
 
 
 def _together(rounds: Rounds, explained: bool, requests: Sequence[Positions]) -> list[RowScores | BaseException]:

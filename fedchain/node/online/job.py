@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import structlog
 
 from fedchain.chain import Consortium
 from fedchain.chain.artifacts import ROUTER
-from fedchain.errors import AskRefusedError, ConfigError, ModelFormatError, ProtocolViolationError
+from fedchain.errors import AskRefusedError, ConfigError, DataError, ModelFormatError
 from fedchain.exchange import Exchange
 from fedchain.federation.serving import known_rows_of, leaf_table_of
 from fedchain.federation.session import Session
@@ -21,15 +23,20 @@ from fedchain.inference.asking import Asking, Combining
 from fedchain.inference.bitplanes import Positions
 from fedchain.inference.leaf_table import LeafTable
 from fedchain.inference.receipts import Domain
+from fedchain.messages.online import TAG_BYTES
 from fedchain.model.leaf_mask import bit_count
 from fedchain.model.shard import Shard, model_digest
 from fedchain.node.config import NodeConfig
 from fedchain.node.jobfiles import JobFiles
 from fedchain.node.online.predictions import Id
 from fedchain.node.online.refusals import UNKNOWN_JOB
+from fedchain.node.terms import require_terms
 from fedchain.types import JobId, PartyId, Phase
 
 log = structlog.get_logger(__name__)
+
+MAX_BYTES = 2**31
+"""Of the jobs that are kept loaded."""
 
 EPOCH = 0
 """Of all request tags of a job: their pair keys are the job's alone, and the tags travel inside TLS, or sealed."""
@@ -88,6 +95,12 @@ class OnlineJob:
         return self.me == self.active
 
     @property
+    def size_bytes(self) -> int:
+        """About what it takes of memory: bits, bins, and tags for each peer."""
+        tags = TAG_BYTES * self.table.rows * (len(self.addresses) - 1)
+        return self.table.size_bytes + (3 if self.is_active else 2) * tags
+
+    @property
     def outputs(self) -> int:
         """Scores per row."""
         return self.spec.algorithm.outputs
@@ -105,6 +118,11 @@ class OnlineJob:
         if party == self.me:
             return self.table.bit_count
         return bit_count(self.shard, list(self.addresses).index(party))
+
+    @cached_property
+    def most_bits(self) -> int:
+        """Leaf bits of the party that has the most; at a passive party, which knows no others', its own."""
+        return max(self.bit_count(party) for party in (self.addresses if self.is_active else (self.me,)))
 
     def positions(self, ids: Sequence[Id]) -> Positions:
         """This party's known row of each id, -1 where there is none (unreadable ones too): (ids,) int64.
@@ -129,46 +147,102 @@ class OnlineJob:
 
 
 class OnlineJobs:
-    """Loads finished jobs, each once at a time.
+    """Loads finished jobs, each once at a time. Those asked for longest ago make room for others.
 
     Args:
         config: the node's.
         exchange: its traffic.
+        max_bytes: of what is kept, models in use and the job asked for last aside.
     """
 
-    def __init__(self, config: NodeConfig, exchange: Exchange) -> None:
+    def __init__(self, config: NodeConfig, exchange: Exchange, *, max_bytes: int = MAX_BYTES) -> None:
         self._config = config
         self._exchange = exchange
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._loading: dict[JobId, threading.Lock] = {}
         self._loaded: dict[JobId, OnlineJob] = {}
+        self._used: dict[JobId, int] = {}
+        self._clock = itertools.count()
+        self._kept: frozenset[JobId] = frozenset()
+        self._generation = 0
+        self._rosters: dict[JobId, tuple[str, ...]] = {}
+        self._on_dropped: Callable[[JobId], None] = lambda job_id: None
+
+    def listen(self, on_dropped: Callable[[JobId], None]) -> None:
+        """Have a function told, quickly, of each job that is not kept any more."""
+        self._on_dropped = on_dropped
+
+    def keep(self, job_ids: Iterable[JobId]) -> None:
+        """Models in use: they stay loaded, from the first request on, however much others ask for."""
+        self._kept = frozenset(job_ids)
+
+    def roster(self, job_id: JobId) -> tuple[str, ...]:
+        """Addresses of a job's parties, the active party first; read once per job, without loading it.
+
+        Raises:
+            ChainError: the chain cannot be read.
+        """
+        found = self._rosters.get(job_id)
+        if found is None:
+            found = self._rosters[job_id] = tuple(self._exchange.consortium.job(job_id).roster)
+        return found
 
     def get(self, job_id: JobId) -> OnlineJob:
         """A job that this node has completed.
 
         Raises:
             AskRefusedError: it has not.
-            ProtocolViolationError: the terms on the chain are not the spec's; names the active party, who set them.
+            TermsError: the terms on the chain are not the spec's; names the active party, who set them.
             DataError, ModelFormatError: the table or the files do not serve any more.
             ChainError: the chain cannot be read.
         """
+        self._used[job_id] = next(self._clock)
         found = self._loaded.get(job_id)
         if found is not None:
             return found
         with self._lock:
             turn = self._loading.setdefault(job_id, threading.Lock())
         with turn:
-            found = self._loaded.get(job_id)
-            if found is None:
-                found = self._load(job_id)
+            while True:
+                found, generation = self._loaded.get(job_id), self._generation
+                if found is not None:
+                    return found
+                try:
+                    found = self._load(job_id)
+                except (DataError, ModelFormatError):
+                    if generation == self._generation:
+                        raise
+                    continue  # the table was being replaced
                 with self._lock:
-                    self._loaded[job_id] = found
+                    if generation == self._generation:  # else it is of the table before
+                        self._loaded[job_id] = found
+                        dropped = self._make_room(job_id)
+                        break
+        for one in dropped:
+            self._on_dropped(one)
         return found
 
     def forget(self) -> None:
         """The node's table was replaced: load anew."""
         with self._lock:
+            self._generation += 1
+            dropped = list(self._loaded)
             self._loaded.clear()
+        for one in dropped:
+            self._on_dropped(one)
+
+    def _make_room(self, newest: JobId) -> list[JobId]:
+        size = sum(one.size_bytes for one in self._loaded.values())
+        dropped = []
+        for one in sorted(self._loaded, key=lambda job_id: self._used.get(job_id, 0)):
+            if size <= self._max_bytes:
+                break
+            if one != newest and one not in self._kept:
+                size -= self._loaded.pop(one).size_bytes
+                dropped.append(one)
+                log.info("model put away to make room", job=one)
+        return dropped
 
     def _load(self, job_id: JobId) -> OnlineJob:
         record = self._exchange.state.job(job_id)
@@ -185,7 +259,7 @@ class OnlineJobs:
         addresses = {self._exchange.directory.name_of(address): address for address in view.roster}
         if tuple(addresses) != spec.names:
             raise ModelFormatError(f"{files.folder}: the job on the chain is of {', '.join(addresses)}")
-        self._require_terms(consortium, job_id, spec)
+        require_terms(consortium, job_id, spec)
         table = read_party_table(self._config.table, spec, self._config.name)
         known = known_rows_of(shard, session)
         leaves = leaf_table_of(shard, session, table)
@@ -214,18 +288,6 @@ class OnlineJobs:
             asking,
             Combining(shard, leaves) if me == spec.names[0] else None,
         )
-
-    @staticmethod
-    def _require_terms(consortium: Consortium, job_id: JobId, spec: JobSpec) -> None:
-        terms, agreed = consortium.inference.terms(job_id), spec.inference
-        if terms is None:
-            raise ProtocolViolationError(spec.names[0], f"has set no terms for job {job_id}: nobody can ask by id")
-        if (terms.quota, terms.window_seconds) != (agreed.quota, agreed.window_seconds):
-            raise ProtocolViolationError(
-                spec.names[0],
-                f"has set other terms for job {job_id} than the spec says: {terms.quota} rows in "
-                f"{terms.window_seconds} s, not {agreed.quota} in {agreed.window_seconds} s",
-            )
 
 
 def domain_of(consortium: Consortium) -> Domain:

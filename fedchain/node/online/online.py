@@ -26,6 +26,8 @@ from fedchain.types import JobId
 log = structlog.get_logger(__name__)
 
 SERIALS = "serials.sqlite"
+_MAY_HAVE_ANSWERED = ("running", "completed")
+"""A backup may be older than a job's end, and so than the answers that followed."""
 
 
 class Online:
@@ -52,10 +54,12 @@ class Online:
         self._targets = Targets(consortium, self._warm_later)
         self.asker = Asker(self.jobs, exchange, self.anchorer, self._targets, meter, address=address)
 
+        self.jobs.listen(self.asker.forget)
+
         def reserved(job_id: JobId, requester: str) -> int:
             return consortium.inference.reserved(job_id, requester).next
 
-        has_answered = any(job.status == "completed" for job in exchange.state.jobs())
+        has_answered = any(job.status in _MAY_HAVE_ANSWERED for job in exchange.state.jobs())
         self._serials = Serials(config.state.folder / SERIALS, reserved, has_answered=has_answered)
         self._answering = Answering(self.jobs, self._serials, exchange, self.asker.rounds, meter)
         self._is_open = False
@@ -96,7 +100,9 @@ class Online:
     def _warm(self) -> None:
         with self._warming:
             try:
-                for model in read_models(self._exchange.consortium):
+                models = read_models(self._exchange.consortium)
+                self.jobs.keep(one.job_id for one in models if one.job_id is not None)
+                for model in models:
                     mine = None if model.job_id is None else self._exchange.state.job(model.job_id)
                     if mine is not None and mine.status == "completed" and self._is_open:
                         self.jobs.get(mine.job_id)  # not the others' side: they do it themselves

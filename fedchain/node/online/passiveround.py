@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +11,11 @@ from fedchain.chain import recover_signer
 from fedchain.errors import AskRefusedError, PeerError, ProtocolViolationError, ReceiptError
 from fedchain.inference.asking import Flag
 from fedchain.inference.bitplanes import Positions
-from fedchain.inference.receipts import check_receipt
+from fedchain.inference.receipts import FRESH_MS, Domain, check_receipt
 from fedchain.messages.online import Receipt, ScoreAnswer, ScoreAsk
 from fedchain.node.online.activeround import TRIES
 from fedchain.node.online.rowscores import RowScores
+from fedchain.types import PartyId
 
 if TYPE_CHECKING:
     from fedchain.node.online.rounds import Rounds
@@ -43,29 +45,51 @@ class PassiveRound:
         """Wait for the answer; see `Rounds.begin`."""
         for tries in range(1, TRIES + 1):
             try:
-                answer, _ = self._rounds.answer_of(self._asked, ScoreAnswer)
+                answer, receipt = self._rounds.answer_of(self._asked, ScoreAnswer)
             except AskRefusedError as refusal:
                 self._rounds.renew([(self._job.active, refusal)], self._first, len(self._positions), tries)
                 self._begin()
                 continue
+            self._rounds.receipts.append([receipt])
             try:
-                self._check_others(answer.receipts)
+                self._check_others(answer)
                 return self._scores(answer)
             except PeerError as error:
                 self._rounds.blame(error)
                 raise
         raise AssertionError("the last try raises")
 
-    def _check_others(self, receipts: tuple[Receipt, ...]) -> None:
-        """The active party's receipts of the parties that it asked in its turn, for this requester's rows."""
-        job = self._job
+    def _check_others(self, answer: ScoreAnswer) -> None:
+        """The active party's receipts of the parties that it asked in its turn, for this requester's rows.
+
+        Raises:
+            ReceiptError: one does not hold, or is missing though nobody was silent; names the active party.
+        """
+        job, active = self._job, self._job.active
         names = {job.address_bytes(party): party for party in job.passive if party != job.me}
-        for receipt in receipts:
+        now_ms = time.time_ns() // 1_000_000
+        for receipt in answer.receipts:
             party = names.pop(receipt.answerer, None)
-            if party is None or (receipt.job, receipt.requester) != (job.job_bytes, job.address_bytes(job.active)):
-                raise ReceiptError(job.active, "passed on a receipt that has nothing to do with the ask")
-            signer = self._rounds.exchange.directory.participant(job.addresses[party]).signer
-            check_receipt(job.domain, receipt, party, signer, recover_signer)
+            if party is None or (receipt.job, receipt.requester) != (job.job_bytes, job.address_bytes(active)):
+                raise ReceiptError(active, "passed on a receipt that has nothing to do with the ask")
+            if receipt.rows < len(self._positions) or receipt.first_serial != answer.receipts[0].first_serial:
+                raise ReceiptError(active, f"passed on a receipt of party '{party}' for other rows than were asked for")
+            if abs(receipt.time_ms - now_ms) > FRESH_MS:
+                raise ReceiptError(active, f"passed on a receipt of party '{party}' that is not of now")
+            if not self._is_signed(receipt, party):
+                raise ReceiptError(active, f"passed on a receipt that party '{party}' has not signed")
+        if names and not any(flag & Flag.SILENT_PARTY for flag in answer.flags):
+            missing = ", ".join(names.values())
+            raise ReceiptError(active, f"passed on no receipt of {missing}, and says that nobody was silent")
+
+    def _is_signed(self, receipt: Receipt, party: PartyId) -> bool:
+        directory, address = self._rounds.exchange.directory, self._job.addresses[party]
+        signer = directory.participant(address).signer
+        if _holds(self._job.domain, receipt, party, signer):
+            return True
+        directory.forget(address)  # its key may have been rotated just now
+        anew = directory.participant(address).signer
+        return anew != signer and _holds(self._job.domain, receipt, party, anew)
 
     def _scores(self, answer: ScoreAnswer) -> RowScores:
         job, rows = self._job, len(self._positions)
@@ -88,3 +112,11 @@ class PassiveRound:
         return RowScores(
             self._first, scores, flags, np.frombuffer(answer.base, "<f8").astype(np.float64), contributions
         )
+
+
+def _holds(domain: Domain, receipt: Receipt, party: PartyId, signer: str) -> bool:
+    try:
+        check_receipt(domain, receipt, party, signer, recover_signer)
+    except ReceiptError:
+        return False
+    return True

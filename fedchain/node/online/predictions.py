@@ -59,7 +59,8 @@ class Predictions:
             found = [
                 {party: one[place].tolist() for place, party in enumerate(self.parties)} for one in self.contributions
             ]
-            contributions = found if several else [{name: one[0] for name, one in row.items()} for row in found]
+            rows = found if several else [{name: one[0] for name, one in row.items()} for row in found]
+            contributions = [row if there else None for row, there in zip(rows, known, strict=True)]
         base = None if self.base is None else self.base.tolist()
         return {
             "scores": [one.tolist() if there else None for one, there in zip(self.scores, known, strict=True)],

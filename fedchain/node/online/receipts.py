@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from fedchain.crypto.merkle import root_of
@@ -124,12 +124,14 @@ class ReceiptLog(ReceiptFiles):
         super().__init__(state_folder, job_id)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        known = [one for one in self.anchors() if one.block is not None]
+        anchors = self.anchors()
+        known = [one for one in anchors if one.block is not None]
         self._anchored = known[-1] if known else None
+        self._begun = anchors[-1] if anchors and anchors[-1].block is None else None
         start, number = (0, 0) if self._anchored is None else (self._anchored.end, self._next(self._anchored))
         ends = [end for _, end in self.receipts(start)]
         end = ends[-1] if ends else start
-        self._number = number + len(ends)
+        self._number, self._end = number + len(ends), end
         descriptor = os.open(self.folder / "receipts", os.O_RDWR | os.O_CREAT, 0o600)
         os.ftruncate(descriptor, end)  # what a crash left half written
         os.lseek(descriptor, end, os.SEEK_SET)
@@ -141,7 +143,10 @@ class ReceiptLog(ReceiptFiles):
         return anchor.first + anchor.receipts
 
     def append(self, receipts: Sequence[Receipt]) -> None:
-        """Keep receipts; they are in the operating system's hands when this returns."""
+        """Keep receipts; they are in the operating system's hands when this returns.
+
+        Those of one round come in one call: the chain counts its serials once, so they belong under one anchor.
+        """
         raw = b""
         for one in receipts:
             body = encode(one)
@@ -149,6 +154,7 @@ class ReceiptLog(ReceiptFiles):
             raw += len(body).to_bytes(_LENGTH_BYTES, "big") + body
         with self._lock:
             self._file.write(raw)
+            self._end += len(raw)
             self._number += len(receipts)
             self._is_dirty = True
 
@@ -168,13 +174,15 @@ class ReceiptLog(ReceiptFiles):
 
     def begun(self) -> Anchored | None:
         """An anchor that an earlier process, or an earlier try, was sending."""
-        anchors = self.anchors()
-        return anchors[-1] if anchors and anchors[-1].block is None else None
+        return self._begun
 
     def begin(self, index: int) -> Anchored | None:
         """Note, before it is sent, what the next anchor is of; None where nothing is open."""
         offset, first = (0, 0) if self._anchored is None else (self._anchored.end, self._next(self._anchored))
-        found = list(islice(self.receipts(offset), MAX_IN_ANCHOR))
+        with self._lock:
+            last = self._end  # what is being appended now may be half there
+        whole = takewhile(lambda one: one[1] <= last, self.receipts(offset))
+        found = _whole_rounds(list(islice(whole, MAX_IN_ANCHOR + 1)))
         if not found:
             return None
         chosen, end = [receipt for receipt, _ in found], found[-1][1]
@@ -182,6 +190,7 @@ class ReceiptLog(ReceiptFiles):
         root = root_of_receipts(chosen).hex()
         anchor = Anchored(index, first, len(chosen), end, root, rows_of_receipts(chosen))
         self._note(anchor)
+        self._begun = anchor
         return anchor
 
     def finish(self, anchor: Anchored, block: int) -> None:
@@ -189,7 +198,7 @@ class ReceiptLog(ReceiptFiles):
         done = Anchored(**{**asdict(anchor), "block": block})
         self._note(done)
         with self._lock:
-            self._anchored = done
+            self._anchored, self._begun = done, None
 
     def close(self) -> None:
         """Write to the disk and close."""
@@ -202,3 +211,13 @@ class ReceiptLog(ReceiptFiles):
             file.write(json.dumps(asdict(anchor)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _whole_rounds(found: list[tuple[Receipt, int]]) -> list[tuple[Receipt, int]]:
+    """At most `MAX_IN_ANCHOR` of them, and the receipts of a round with each other: its serials count once."""
+    if len(found) <= MAX_IN_ANCHOR:
+        return found
+    serial, kept = found[-1][0].first_serial, found[:-1]
+    while kept and kept[-1][0].first_serial == serial:
+        kept.pop()
+    return kept or found[:-1]

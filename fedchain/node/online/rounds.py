@@ -38,7 +38,7 @@ from fedchain.node.online.meter import Meter
 from fedchain.node.online.passiveround import PassiveRound
 from fedchain.node.online.receipts import ReceiptLog
 from fedchain.node.online.refusals import BEGUN, SPENT, error_of
-from fedchain.node.online.reserving import Serials
+from fedchain.node.online.reserving import MOST, Serials
 from fedchain.node.online.rowscores import Asked, RowScores
 from fedchain.types import PartyId
 
@@ -141,7 +141,7 @@ class Rounds:
         }
 
     def checked(self, asked: Asked, raw: bytes, kind: type[A]) -> tuple[A, Receipt]:
-        """A party's answer and its receipt, which is checked and kept.
+        """A party's answer and its receipt, which is checked; whoever asked keeps it, with those of its round.
 
         Raises:
             PeerError: the answer does not hold; names the party.
@@ -162,7 +162,6 @@ class Rounds:
             if anew == signer:
                 raise
             receipt = check_answer(*check, anew, recover_signer, now_ms)
-        self.receipts.append([receipt])
         return answer, receipt
 
     def answer_of(self, asked: Asked, kind: type[A]) -> tuple[A, Receipt]:
@@ -186,11 +185,23 @@ class Rounds:
         self.meter.on_bad_answer(error.culprit)
 
     def renew(self, refusals: list[tuple[PartyId, AskRefusedError]], first: int, rows: int, tries: int) -> None:
-        """After refusals: give up the serials that are not taken any more, or raise what cannot be mended."""
+        """After refusals: give up the serials that are not taken any more.
+
+        Raises:
+            PeerError: it cannot be mended so; names the party.
+            ChainError: the reservations cannot be read.
+        """
         for party, refusal in refusals:
             if refusal.code not in (BEGUN, SPENT) or tries >= TRIES:
                 raise error_of(refusal, party) from refusal
-            floor = refusal.number if refusal.code == BEGUN else first + rows
+            floor = first + rows
+            if refusal.code == BEGUN:
+                next_serial = self.reservations.next_on_chain()
+                floor = min(refusal.number, next_serial)
+                if refusal.number > next_serial + MOST:  # a reservation that is being mined aside
+                    error = ProtocolViolationError(party, "refuses serials that were never reserved as begun")
+                    self.blame(error)
+                    raise error
             log.info("serials are reserved anew", job=self.job.job_id, party=party, reason=str(refusal))
             self.reservations.drop_below(floor)
 

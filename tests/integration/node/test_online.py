@@ -20,7 +20,7 @@ from fedchain.node.jobfiles import JobFiles
 from fedchain.node.online.predictions import Note, Predictions
 from fedchain.node.online.receipts import ReceiptFiles, root_of_receipts
 from fedchain.node.runtime import Node
-from fedchain.types import JobId
+from fedchain.types import JobId, PartyId
 from tests.integration.node.test_models_in_use import Commands, start
 from tests.integration.node.test_running_nodes import Member, job_toml, made_members
 
@@ -197,6 +197,17 @@ def test_a_restarted_answerer_refuses_what_was_begun_and_the_requester_reserves_
     after = world.operator.predict_ids(world.first, ids[:2])
     np.testing.assert_array_equal(after.scores, expected[:2])
     assert after.serials[0] > before + 1, "the rest of the range was given up"
+
+
+def test_whoever_is_prepared_to_be_asked_has_told_its_default_bits(world: World) -> None:
+    """Else a batch, whose asks hold no decoy, could not go on when a party falls silent after a restart."""
+    world.operator.online.forget_tables()
+    job = world.operator.online.asker.desk(world.second).job
+    assert job.combining is not None
+    assert all(job.combining.knows_default(party) for party in job.passive)
+    one = PartyId(world.members[1].name)
+    default = job.combining._defaults[one]
+    assert default == world.node(1).online.jobs.get(world.second).table.default
 
 
 def test_a_silent_party_is_named_or_made_up_for_as_the_job_says(world: World) -> None:

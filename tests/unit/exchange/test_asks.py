@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import structlog
 
 from fedchain.chain import Participant
-from fedchain.errors import AskRefusedError, DataError, DeadlineError, DeliveryError
+from fedchain.errors import AskRefusedError, BusyError, DataError, DeadlineError, DeliveryError
 from fedchain.exchange import Identity, PayloadServer
 from fedchain.exchange.asks import ASK_LIMITS, unpack_refusal
 from fedchain.exchange.client import PayloadClient
 from fedchain.exchange.directory import Peer
+from fedchain.exchange.gate import Admission, Limits
 from fedchain.exchange.identities import Identities
 from fedchain.exchange.wire import RUN_BYTES
 from fedchain.types import Status
@@ -31,6 +35,11 @@ class Oracle:
         self.asked.append((caller.name, len(question)))
         if question == b"refuse":
             raise AskRefusedError("spent", "used\nbefore", 7)
+        if question == b"busy" and not self.go_on.is_set():
+            self.go_on.set()
+            raise BusyError("relays for 'beta' are under way")
+        if question == b"refuse at length":
+            raise AskRefusedError("forged", "0x" * 2**20)
         if question == b"break":
             raise DataError("table.csv: line 3 holds 4711")
         if question == b"wait":
@@ -97,6 +106,12 @@ def test_a_refusal_says_what_to_do_and_a_failure_says_nothing_of_the_table(
     assert "4711" not in str(failed.value)
 
 
+def test_what_a_caller_wrote_is_cut_in_the_log(world: World, serve: Callable[..., Peer]) -> None:
+    with structlog.testing.capture_logs() as lines, pytest.raises(AskRefusedError):
+        ask(world.client("beta"), serve(), b"refuse at length")
+    assert [len(line["error"]) for line in lines if line["event"] == "question refused"] == [300]
+
+
 def test_strangers_and_suspended_parties_are_not_heard(
     world: World, serve: Callable[..., Peer], oracle: Oracle
 ) -> None:
@@ -148,11 +163,34 @@ def test_a_party_has_so_many_questions_at_a_time(world: World, serve: Callable[.
     ]
     while len(oracle.asked) < len(waiting):
         pass
-    with pytest.raises(DeliveryError, match="calls under way"):
-        ask(client, peer, b"hello")
+    with pytest.raises((DeadlineError, DeliveryError), match="alpha"):
+        ask(client, peer, b"hello", seconds=0.3)
+    assert len(oracle.asked) == len(waiting)
+    patient = client.ask(lambda: peer, b"hello", answer_bytes=10, culprit="alpha", deadline_seconds=20.0)
     oracle.go_on.set()
+    assert patient() == b"olleh", "asked again once there is room"
     assert [one() for one in waiting] == [b"tiaw"] * len(waiting)
     assert ask(client, peer, b"hello") == b"olleh"
+
+
+def test_a_busy_peer_is_asked_again(world: World, serve: Callable[..., Peer], oracle: Oracle) -> None:
+    assert ask(world.client("beta"), serve(), b"busy") == b"ysub"
+    assert oracle.asked == [("beta", 4)] * 2
+
+
+def test_a_node_s_own_work_is_no_idleness_of_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, ended = [0.0], list[bool]()
+    monkeypatch.setattr("fedchain.exchange.gate.time", SimpleNamespace(monotonic=lambda: now[0]))
+    context = cast(Any, SimpleNamespace(cancel=lambda: ended.append(True)))
+    call = Admission(cast(Any, SimpleNamespace(name="beta")), context, Limits(idle_seconds=5.0, working_seconds=100.0))
+    now[0] = 3.0
+    with call.working():
+        now[0] = 93.0
+        assert not call.end_if_overdue(now[0])
+        assert call.end_if_overdue(104.0), "but not for ever"
+    assert not call.end_if_overdue(94.0), "the answer has its time, too"
+    assert call.end_if_overdue(96.0), "the 3 seconds before the work count"
+    assert len(ended) == 2
 
 
 def test_too_large_questions_are_not_kept(

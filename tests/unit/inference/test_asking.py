@@ -208,3 +208,23 @@ def test_a_row_that_the_requester_does_not_hold_is_not_found_for_it(federation: 
     answers.prepare(B, EPOCH)
     assert federation.known[A].ids == ("d", "e", "f", "g", "h")
     assert answers.positions(B, federation.known[A].tags_of(B, EPOCH), EPOCH).tolist() == [0, 1, 2, 3, -1]
+
+
+def test_an_unknown_row_is_not_explained_either(federation: Federation) -> None:
+    """Base and contributions sum to the margin: they would give away the score that is not given."""
+    found = federation.ask("dxe", explained=True)
+    assert found.explanation is not None
+    assert found.flags.tolist() == [0, Flag.UNKNOWN_ID, 0]
+    nothing = np.isnan(found.explanation.contributions)
+    assert nothing[1].all()
+    assert not nothing[[0, 2]].any()
+
+
+def test_explanations_are_the_same_in_parts(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = federation.ask("defgh", explained=True).explanation
+    monkeypatch.setattr("fedchain.inference.asking._EXPLAINED_ROWS", 2)
+    parts = federation.ask("defgh", explained=True).explanation
+    assert whole is not None
+    assert parts is not None
+    np.testing.assert_allclose(whole.contributions, parts.contributions, atol=1e-12)
+    np.testing.assert_array_equal(whole.base, parts.base)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +13,7 @@ from fedchain.inference.leaf_table import LeafTable, default_bits
 from fedchain.model.leaf_mask import leaf_bits, pack_bits
 from fedchain.model.shard import Shard
 from tests.strategies import shards
-from tests.unit.inference.models import BINS, FEATURES, N_BINS, some_bins
+from tests.unit.inference.models import BINS, FEATURES, N_BINS, full_model, some_bins
 
 
 @settings(max_examples=60, deadline=None)
@@ -32,6 +35,22 @@ def test_look_ups_are_the_rows_bits_and_misses_the_default_row(
             assert planes.shape == (table.bit_count, -(-len(positions) // 8))
             assert planes.tobytes() == np.packbits(bits.T, axis=1, bitorder="little").tobytes()
             assert table.default == default_bits(shard, N_BINS) == pack_bits(bits_of_nothing(shard))
+
+
+def test_many_rows_are_computed_a_few_at_a_time_and_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    shard, bins = full_model(random, 20, 5)[1], some_bins(random, 500)
+    monkeypatch.setattr("fedchain.inference.leaf_table._CELLS", 2**16)
+    computed, whole = (LeafTable(shard, bins, N_BINS, max_bytes=limit) for limit in (0, 2**20))
+    positions = random.integers(-1, 500, 4096)
+    tracemalloc.start()
+    try:
+        found = computed.rows_at(positions)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == whole.rows_at(positions)
+    assert most < 4 * 2**20, "at once it would be a byte for each row, leaf and level"
 
 
 def bits_of_nothing(shard: Shard) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

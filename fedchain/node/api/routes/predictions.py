@@ -47,7 +47,7 @@ class Scored(Document):
         serials: the row's serial in the quota's count; null for an id that nobody was asked for.
         flags: `missing_party`, `silent_party`, `unknown_id`: what the score does not rest on.
         base: where explained, the margin with nobody's decisions.
-        contributions: where explained, what each party adds to the margin, by name.
+        contributions: where explained, what each party adds to the margin, by name; null where there is no score.
     """
 
     job_id: str
@@ -57,7 +57,7 @@ class Scored(Document):
     serials: list[int | None]
     flags: list[list[str]]
     base: float | list[float] | None
-    contributions: list[dict[str, float | list[float]]] | None
+    contributions: list[dict[str, float | list[float]] | None] | None
 
 
 def predict(node: TheNode, bounds: TheBounds, body: AskedIds) -> Scored:

@@ -14,8 +14,10 @@ from fedchain.chain.inference import Anchor
 from fedchain.crypto.merkle import ChunkProof, verify_leaf
 from fedchain.errors import AuditError, ChainError, ModelFormatError, UnknownJobError
 from fedchain.inference.receipts import Domain, receipt_digest, receipt_leaf
+from fedchain.messages.base import encode
 from fedchain.messages.online import Receipt
 from fedchain.node.online import checking
+from fedchain.node.online import receipts as receipts_module
 from fedchain.node.online.anchoring import Anchorer
 from fedchain.node.online.checking import ReceiptBook
 from fedchain.node.online.receipts import ReceiptFiles, ReceiptLog, rows_of_receipts
@@ -116,6 +118,42 @@ def test_receipts_outlive_their_process_but_for_a_torn_end(tmp_path: Path) -> No
 
 def test_rows_count_once_however_many_answered() -> None:
     assert rows_of_receipts([receipt(1, 4), receipt(1, 4, SHOP), receipt(5)]) == 5
+
+
+def test_a_full_anchor_does_not_part_the_receipts_of_a_round(
+    tmp_path: Path, consortium: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts_module, "MAX_IN_ANCHOR", 3)
+    anchorer = Anchorer(consortium, ME.address, tmp_path)
+    for serial in range(0, 8, 2):
+        anchorer.log_of(JOB).append([receipt(serial, 2), receipt(serial, 2, by=SHOP)])
+    anchorer.anchor_now(JOB)
+    assert [rows for _, rows in consortium.inference.roots] == [2, 2, 2, 2], "each serial is counted once"
+    assert book(consortium, tmp_path).verify().anchored == 8
+    anchorer.close()
+
+
+def test_what_is_being_appended_waits_for_the_next_anchor(tmp_path: Path) -> None:
+    log = ReceiptLog(tmp_path, JOB)
+    log.append([receipt(0)])
+    with (tmp_path / "receipts" / JOB / "receipts").open("ab") as file:  # the first of two of a round
+        body = encode(receipt(1))
+        file.write(len(body).to_bytes(2, "big") + body)
+    anchor = log.begin(0)
+    assert anchor is not None
+    assert (anchor.receipts, anchor.rows) == (1, 1)
+    log.close()
+
+
+def test_looking_for_what_was_begun_reads_no_file(tmp_path: Path, consortium: Any) -> None:
+    anchorer = Anchorer(consortium, ME.address, tmp_path)
+    log = anchorer.log_of(JOB)
+    log.anchors = None  # type: ignore[assignment]
+    for serial in range(3):
+        log.append([receipt(serial)])
+        anchorer.anchor_now(JOB)
+    assert len(consortium.inference.roots) == 3
+    anchorer.close()
 
 
 @pytest.mark.parametrize("fails", ["", "before", "after"])

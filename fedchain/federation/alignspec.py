@@ -55,8 +55,8 @@ class Alignment(BaseModel):
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A job without a cached set has the bytes that it had before there were any."""
         dumped: dict[str, Any] = handler(self)
-        if dumped["cached"] is None:
-            del dumped["cached"]
+        if self.cached is None:
+            dumped.pop("cached", None)
         return dumped
 
     @property

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from fedchain.chain import DevChain
+from fedchain.cli.main import app
 from fedchain.node.config import load_config
 from fedchain.types import JobId
 from tests.integration.node import test_running_nodes as running
@@ -25,21 +27,22 @@ quick_keystores = running.quick_keystores
 
 
 class Commands:
-    """`fedchain` in a process of its own, with the chain and the deployment in its environment.
+    """`fedchain`, with the chain and the deployment in its environment.
 
-    The nodes run in this process, and log to its streams: what a command prints must not stand among that.
+    The nodes run in this process, and log to its streams: where lines on stderr count, a command has its own process.
     """
 
     def __init__(self, chain: DevChain, deployment: Path) -> None:
-        self._environment = {**os.environ, "FEDCHAIN_RPC": chain.rpc_url, "FEDCHAIN_DEPLOYMENT": str(deployment)}
+        self._environment = {"FEDCHAIN_RPC": chain.rpc_url, "FEDCHAIN_DEPLOYMENT": str(deployment)}
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fedchain.cli.main", *map(str, arguments)]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60)
+        environment = {**os.environ, **self._environment}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     def json(self, *arguments: object) -> dict[str, Any]:
-        result = self.run(*arguments, "--json")
-        assert result.returncode == 0, result.stderr
+        result = CliRunner(env=self._environment).invoke(app, [*map(str, arguments), "--json"])
+        assert result.exit_code == 0, result.output
         found: dict[str, Any] = json.loads(result.stdout)
         return found
 

@@ -28,7 +28,7 @@ def test_scores_come_in_the_order_asked_for_and_unknown_ids_have_none(client: Cl
     parts = {"operator": 0.125, "partner": 0.125}
     assert found == {
         "job_id": JOB, "model": {"name": "arrears", "version": 1, "in_use": 2}, "scores": [0.25, None, 0.25],
-        "serials": [0, None, 2], "flags": [[], ["unknown_id"], []], "base": 0.5, "contributions": [parts] * 3,
+        "serials": [0, None, 2], "flags": [[], ["unknown_id"], []], "base": 0.5, "contributions": [parts, None, parts],
     }  # fmt: skip
 
 

@@ -7,21 +7,19 @@ import random
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedchain.bench.exchange_child import Child
 from fedchain.bench.memory import load_average
+from fedchain.bench.psi_processes import party_processes
 from fedchain.bench.report import BenchReport
 from fedchain.compute.executor import available_cores
 from fedchain.errors import AlignmentError, ConfigError
 
 MAX_ROWS = 20_000_000
 FLOOR_POINTS = 16_384
-_MODULE = "fedchain.bench.psi_party"
 
 
 @dataclass(frozen=True)
@@ -93,17 +91,8 @@ def run(bench: PsiBench, on_run: Callable[[str], None] = lambda line: None) -> B
     with tempfile.TemporaryDirectory(prefix="fedchain-psi-") as made, ExitStack() as stack:
         folder = Path(made)
         on_run(f"writing {bench.parties} tables of {bench.rows} ids")
-        tables = _write_tables(bench, names, folder)
-        children = {name: stack.enter_context(Child(_MODULE, folder / f"{name}.log")) for name in names}
-        pool = stack.enter_context(ThreadPoolExecutor(len(names)))
-
-        def ask(command: str, each: Callable[[str], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-            asked = {name: pool.submit(children[name].ask, command, **each(name)) for name in names}
-            return {name: one.result() for name, one in asked.items()}
-
-        opened = ask("open", lambda name: {"name": name, "threads": bench.workers, "folder": str(folder / name)})
-        ports = {name: answer["port"] for name, answer in opened.items()}
-        ask("connect", lambda name: {"roster": names, "ports": ports})
+        tables = write_tables(dict.fromkeys(names, bench.rows), bench.common, folder)
+        ask = stack.enter_context(party_processes(names, threads=bench.workers, folder=folder))
         points = min(FLOOR_POINTS, bench.rows)
         before = ask("floor", lambda name: {"points": points})
         on_run(f"aligning {bench.parties} × {bench.rows} ids")
@@ -169,11 +158,6 @@ def table(benches: list[PsiBench], on_run: Callable[[str], None] = lambda line: 
             line["growth"] = line["seconds"] / lines[-1]["seconds"]
         lines.append(line)
     return lines
-
-
-def _write_tables(bench: PsiBench, names: list[str], folder: Path) -> dict[str, Path]:
-    counts = dict.fromkeys(names, bench.rows)
-    return write_tables(counts, bench.common, folder)
 
 
 def write_tables(counts: Mapping[str, int], common: int, folder: Path) -> dict[str, Path]:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fedchain.bench.exchange_child import Child
 from fedchain.bench.memory import load_average
 from fedchain.bench.psi import MAX_ROWS, check_orders, write_tables
+from fedchain.bench.psi_processes import party_processes
 from fedchain.bench.report import BenchReport
 from fedchain.compute.executor import available_cores
 from fedchain.errors import ConfigError
 
 HOLDER, ASKER = "large", "small"
 RUNS = ("ring", "first", "second")
-_MODULE = "fedchain.bench.psi_party"
 
 
 @dataclass(frozen=True)
@@ -107,17 +104,8 @@ def run(bench: CachedPsiBench, on_run: Callable[[str], None] = lambda line: None
 def _align(bench: CachedPsiBench, run_name: str, tables: Mapping[str, Path], folder: Path) -> dict[str, dict[str, Any]]:
     """One alignment between new processes; what they keep of a set epoch is found again by the next ones."""
     names = list(tables)
-    with ExitStack() as stack:
-        children = {name: stack.enter_context(Child(_MODULE, folder / f"{name}-{run_name}.log")) for name in names}
-        pool = stack.enter_context(ThreadPoolExecutor(len(names)))
-
-        def ask(command: str, each: Callable[[str], Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-            asked = {name: pool.submit(children[name].ask, command, **each(name)) for name in names}
-            return {name: one.result() for name, one in asked.items()}
-
-        opened = ask("open", lambda name: {"name": name, "threads": bench.workers, "folder": str(folder / name)})
-        ports = {name: answer["port"] for name, answer in opened.items()}
-        ask("connect", lambda name: {"roster": names, "ports": ports})
+    log = "{name}-" + run_name + ".log"
+    with party_processes(names, threads=bench.workers, folder=folder, log=log) as ask:
         salt = secrets.token_hex(32)
         return ask(
             "run",

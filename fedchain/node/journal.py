@@ -7,17 +7,14 @@ kill or a power failure each is whole or not there. They are deleted when the jo
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-from fedchain.errors import ConfigError
+from fedchain.node.digestfile import read_whole, write_whole
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 _MAGIC = b"fedchain-journal-1"
-_DIGEST_BYTES = 32
 
 
 class Journal:
@@ -91,29 +88,11 @@ class Journal:
         return self._folder / f"{name}.{kind}"
 
     def _read(self, path: Path) -> bytes | None:
-        try:
-            raw = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        digest, content = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
-        if hashlib.sha256(_MAGIC + path.name.encode() + content).digest() != digest:
-            raise ConfigError(f"{path}: damaged; the job cannot go on at this node: restore the file or abort the job")
-        return content
+        return read_whole(path, _MAGIC, "the job cannot go on at this node: restore the file or abort the job")
 
     def _write(self, path: Path, content: bytes) -> None:
         for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # `parents` alone would not give them that mode
         part = path.with_name(path.name + ".part")
         part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(_MAGIC + path.name.encode() + content).digest())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        opened = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        write_whole(path, part, _MAGIC, content)

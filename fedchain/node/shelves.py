@@ -6,18 +6,15 @@ a power failure each is whole or not there.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import secrets
 import shutil
 from pathlib import Path
 
-from fedchain.errors import ConfigError
+from fedchain.node.digestfile import read_whole, write_whole
 
 _NAME = re.compile(r"[a-z0-9_]{1,64}\Z")
 _MAGIC = b"fedchain-shelf-1"
-_DIGEST_BYTES = 32
 
 
 class DiskShelf:
@@ -37,32 +34,13 @@ class DiskShelf:
             ConfigError: the file is damaged.
         """
         path = self._path(name)
-        try:
-            raw = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        content = raw[_DIGEST_BYTES:]
-        if hashlib.sha256(_MAGIC + name.encode() + content).digest() != raw[:_DIGEST_BYTES]:
-            raise ConfigError(f"{path}: damaged; delete {self.folder}, and the next job makes or fetches the set anew")
-        return content
+        return read_whole(path, _MAGIC, f"delete {self.folder}, and the next job makes or fetches the set anew")
 
     def put(self, name: str, content: bytes) -> None:
         """Keep it; it survives a crash once this returns."""
         path = self._path(name)
         make_private(self.folder)
-        part = self.folder / f"{name}.{secrets.token_hex(4)}.part"
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(_MAGIC + name.encode() + content).digest())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        opened = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        write_whole(path, self.folder / f"{name}.{secrets.token_hex(4)}.part", _MAGIC, content)
 
     def drop(self, name: str) -> None:
         """Forget it, if it is there."""

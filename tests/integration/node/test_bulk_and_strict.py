@@ -40,7 +40,8 @@ from fedchain.node.online.job import EPOCH
 from fedchain.node.runtime import Node
 from fedchain.node.strict.predictions import predict_strictly
 from fedchain.types import JobId, Reason
-from tests.integration.node.test_running_nodes import Member, job_toml, made_members
+from tests.integration.node.test_online import trained
+from tests.integration.node.test_running_nodes import Member, made_members
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -106,14 +107,7 @@ def world(
         members = next(making)
         for member in members:
             member.start()
-        toml = job_toml([member.name for member in members], name="bulk")
-        toml = toml.replace(b"[policy]", f"[inference]\nquota = {QUOTA}\ndeadline_ms = 4000\n[policy]".encode())
-        with members[0].client() as client:
-            job_id = client.submit(toml)
-        for member in members:
-            end = member.wait(job_id)
-            assert end["status"] == "completed", end["error"]
-        yield World(members, job_id)
+        yield World(members, trained(members, "bulk", f"quota = {QUOTA}\ndeadline_ms = 4000"))
         for _ in making:
             pass
 

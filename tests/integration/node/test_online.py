@@ -64,8 +64,9 @@ class World:
         return [ids[one] for one in report["holdout_positions"]], np.asarray(report["holdout_scores"])
 
 
-def trained(members: list[Member], name: str, inference: str, algorithm: str) -> JobId:
-    toml = job_toml([member.name for member in members], name=name, algorithm=algorithm)
+def trained(members: list[Member], name: str, inference: str, **job: Any) -> JobId:
+    """A job that all of them complete, with these lines below `[inference]`; more arguments are `job_toml`'s."""
+    toml = job_toml([member.name for member in members], name=name, **job)
     toml = toml.replace(b"[policy]", f"[inference]\n{inference}\n[policy]".encode())
     with members[0].client() as client:
         job_id = client.submit(toml)
@@ -93,13 +94,16 @@ def world(
         for member in members:
             start(member)
         first = trained(
-            members, "first", f"quota = {QUOTA}\nexplanations = true\ndeadline_ms = 4000", 'mode = "layered"\ndepth = 3'
+            members,
+            "first",
+            f"quota = {QUOTA}\nexplanations = true\ndeadline_ms = 4000",
+            algorithm='mode = "layered"\ndepth = 3',
         )
         second = trained(
             members,
             "second",
             f'quota = {QUOTA}\non_silence = "default"\ndeadline_ms = 700',
-            'mode = "standard"\ndepth = 2',
+            algorithm='mode = "standard"\ndepth = 2',
         )
         yield World(members, first, second)
         for _ in making:
@@ -168,7 +172,7 @@ def test_concurrent_requests_get_serials_of_their_own_and_their_own_scores(world
 
 def test_quota_holds_when_many_ask_at_once(world: World) -> None:
     """Asked for twice the quota in threads: no more rows are scored than it allows, and the error says until when."""
-    job_id = trained(world.members, "small", f"quota = {SMALL_QUOTA}", 'mode = "standard"\ndepth = 2')
+    job_id = trained(world.members, "small", f"quota = {SMALL_QUOTA}", algorithm='mode = "standard"\ndepth = 2')
     ids = world.ids(job_id)
 
     def one(_: int) -> int | QuotaExceededError:

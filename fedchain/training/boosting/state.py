@@ -10,7 +10,9 @@ from fedchain.errors import TrainingError
 from fedchain.model.shard import Tree
 
 NAME = "training"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Version 1 had no commitments of leaf weights: a job that was begun under it is not audited."""
 _State = TypeVar("_State", "ActiveState", "PassiveState")
 
 
@@ -40,11 +42,13 @@ class PassiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         number: rounds so far.
         trees: of these rounds, as far as this party knows them.
         keep: as in `ActiveState`.
+        commitments: of these rounds' leaf weights, as the active party sent them.
     """
 
     number: int
     trees: tuple[Tree, ...]
     keep: int
+    commitments: tuple[bytes, ...] = ()
     version: int = VERSION
 
 
@@ -79,6 +83,8 @@ def _decoded(raw: bytes, kind: type[_State]) -> _State:
         state = msgspec.msgpack.decode(raw, type=kind)
     except (msgspec.DecodeError, ValueError) as error:
         raise TrainingError(f"the checkpoint of training cannot be read: {error}") from error
-    if state.version != VERSION:
-        raise TrainingError(f"the checkpoint of training has version {state.version}, this fedchain reads {VERSION}")
+    if state.version not in READABLE:
+        raise TrainingError(
+            f"the checkpoint of training has version {state.version}, this fedchain reads up to {VERSION}"
+        )
     return state

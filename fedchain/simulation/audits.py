@@ -12,10 +12,20 @@ from dataclasses import dataclass, field, replace
 from fedchain.contribution.losses import MAX_LOSS_E6, utilities_e6
 from fedchain.contribution.shapley import shapley_840
 from fedchain.errors import TransactionError
-from fedchain.protocol.actions import AuditStage, CommitLabels, Freeze, PostLosses, RevealSeed, Vote
+from fedchain.protocol.actions import (
+    AuditStage,
+    AwaitAudit,
+    CommitLabels,
+    Conclude,
+    Freeze,
+    PostLosses,
+    RevealSeed,
+    Vote,
+)
 from fedchain.protocol.audits import AuditState
 from fedchain.types import PartyId
 
+AUDIT_ACTIONS = (CommitLabels, Freeze, PostLosses, RevealSeed, Vote, AwaitAudit, Conclude)
 SOUND, FALSE = 1, 2
 _NO_VOTE = 0
 
@@ -34,6 +44,35 @@ class AuditRecord:
     _commitments: dict[PartyId, bytes] = field(default_factory=dict)
     _seeds: dict[PartyId, bytes] = field(default_factory=dict, repr=False)
     _is_late: bool = False
+
+    def carry_out(self, party: PartyId, action: object, *, has_begun: bool, restarted: bool) -> tuple[bool, object]:
+        """One action of a party: (False, None) if it cannot be done yet.
+
+        Args:
+            has_begun: whether the first round has.
+            restarted: whether the party was killed before: then what it did is not done again.
+        """
+        if isinstance(action, AwaitAudit):
+            state = self.reached(action.stage)
+            return state is not None, state
+        if isinstance(action, Conclude):
+            state = self.conclude()
+            return state is not None, state
+        if restarted and self._has_done(party, action):
+            return True, None
+        if isinstance(action, CommitLabels):
+            self.commit_labels(party, action, has_begun=has_begun)
+        elif isinstance(action, Freeze):
+            self.freeze(party, action)
+        elif isinstance(action, PostLosses):
+            self.post(party, action)
+        elif isinstance(action, RevealSeed):
+            self.reveal(party, action)
+        elif isinstance(action, Vote):
+            self.vote(party, action)
+        else:
+            raise TypeError(f"{type(action).__name__} is no action of an audit")
+        return True, None
 
     def commit_labels(self, party: PartyId, action: CommitLabels, *, has_begun: bool) -> None:
         """Once, by the active party, before the first round."""
@@ -123,6 +162,18 @@ class AuditRecord:
         else:
             self._is_late = True
         return True
+
+    def _has_done(self, party: PartyId, action: object) -> bool:
+        if self.state is None:
+            return False
+        place = self.roster.index(party)
+        return {
+            CommitLabels: True,
+            Freeze: bool(self.state.outputs[place]),
+            PostLosses: bool(self.state.losses_root),
+            RevealSeed: party in self._seeds,
+            Vote: bool(self.state.votes[place]),
+        }[type(action)]
 
     @property
     def _all_frozen(self) -> bool:

@@ -38,6 +38,7 @@ class Kind(IntEnum):
     CONTRIBUTION = 8
     PREDICT_REQUEST = 9
     PREDICT_ANSWER = 10
+    AUDIT = 11
 
 
 class Phase(IntEnum):
@@ -96,6 +97,20 @@ class Reason(IntEnum):
 
 PROVEN = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY, Reason.STATISTIC_FALSE)
 """Faults that somebody proved, or that receivers confirmed by their votes."""
+
+
+class AuditReason(IntEnum):
+    """What an auditor of contributions found; the same numbers as in `ContributionAudit`."""
+
+    SOUND = 0
+    OPENING = 1
+    WEIGHTS = 2
+    SHAPES = 3
+    BITS = 4
+    LOSSES = 5
+    SUMS = 6
+    LABELS = 7
+    ABSENT = 8
 
 
 class Answer(IntEnum):

@@ -39,6 +39,7 @@ from fedchain.federation.opening import Auditor, opened_rows
 from fedchain.federation.session import Keys
 from fedchain.messages import AuditOpening, Contribution, encode
 from fedchain.messages.auditing import ActiveOpening
+from fedchain.model.leaf_mask import bit_count, pack_bits, unpack_bits
 from fedchain.model.shard import Shard
 from fedchain.protocol import (
     AuditState,
@@ -151,7 +152,10 @@ class ActiveAudit:
             ProtocolViolationError: a passive party froze other outputs than it had answered with; names it.
         """
         trees = [RowTree(bit_leaves(outputs.packed[0], self._rows), self._secrets.of("bits"))]
-        for party, packed in zip(self._roster[1:], outputs.packed[1:], strict=True):
+        for place, (party, packed) in enumerate(zip(self._roster[1:], outputs.packed[1:], strict=True), start=1):
+            count = bit_count(outputs.shard, place)
+            if pack_bits(unpack_bits(packed, self._rows, count, party)) != packed:
+                raise ProtocolViolationError(party, f"answered with more than {count} leaf bits per row")
             trees.append(bits_tree(packed, self._rows, self._keys, party))
         model, unit = open_model(outputs.shard).to_bytes(), outputs.unit
         frozen = active_outputs(model, unit, self._secrets.of("model"), trees[0].root)
@@ -304,9 +308,7 @@ class PassiveAudit:
 
 def label_terms(spec: ContributionSpec, root: bytes, rows: int) -> LabelTerms:
     """The terms that a job's active party commits to."""
-    return LabelTerms(
-        root, rows, min(spec.opened_rows, rows), spec.window_seconds, spec.dispute_seconds, spec.budget
-    )
+    return LabelTerms(root, rows, min(spec.opened_rows, rows), spec.window_seconds, spec.dispute_seconds, spec.budget)
 
 
 def check_published(contribution: Contribution, state: AuditState, active: str) -> None:

@@ -25,7 +25,7 @@ class Evaluation:
         shares: of all parties.
         losses: (held-out rows, coalitions) int64.
         unit: of the losses.
-        tests: of the free-rider test, the passive parties in roster order.
+        tests: of the free-rider test, roster order; the active party is not tested.
         gains_e6: each party's part of the gain of all splits, x 1e6; empty where it is not known.
         rows: held-out rows.
     """
@@ -44,7 +44,7 @@ class Evaluation:
     @property
     def p_values_e6(self) -> tuple[int, ...]:
         """Roster order, x 1e6; 0 for the active party, which is not tested."""
-        return (0, *(round(test.p_value * E6) for test in self.tests))
+        return tuple(round(test.p_value * E6) for test in self.tests)
 
     @property
     def message(self) -> Contribution:
@@ -56,7 +56,7 @@ class Evaluation:
             rounds_e6=self.shares.rounds_e6,
             gains_e6=self.gains_e6,
             p_values_e6=self.p_values_e6,
-            powers_e6=(0, *(round(test.power * E6) for test in self.tests)),
+            powers_e6=tuple(round(test.power * E6) for test in self.tests),
         )
 
 
@@ -82,7 +82,7 @@ def evaluate(
     losses = row_losses_e6(shard, bits, labels, unit)
     shares = leaf_mask_shapley(shard, bits, labels, losses)
     seed = int.from_bytes(salt[:8], "big")
-    tests = free_rider_test(shard, bits, labels, permutations=spec.permutations, seed=seed)
+    tests = free_rider_test(shard, bits, labels, permutations=spec.permutations, seed=seed, alpha=spec.alpha)
     return Evaluation(shares, losses, unit, tests, parts_e6(gains), len(labels))
 
 

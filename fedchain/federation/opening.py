@@ -8,7 +8,6 @@ so takes as stated: covers, leaf weights of a continued model, and whether the l
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 from fedchain.contribution.commitments import check_rows, read_labels
 from fedchain.contribution.loss_tree import check_losses
 from fedchain.contribution.open_model import active_outputs, check_open_model, check_weights
-from fedchain.contribution.recheck import recheck_rows
+from fedchain.contribution.recheck import opened_bits, recheck_rows
 from fedchain.contribution.sampling import sample_rows
-from fedchain.errors import ContributionError, MessageError, ProtocolViolationError
+from fedchain.errors import ContributionError, MessageError
 from fedchain.messages import decode
 from fedchain.messages.auditing import ActiveOpening
-from fedchain.model.leaf_mask import Bits, bit_count, unpack_bits, whole_bits
+from fedchain.model.leaf_mask import Bits
 from fedchain.model.shard import Shard
 from fedchain.protocol import AuditState
 from fedchain.types import AuditReason
@@ -77,7 +76,8 @@ class Auditor:
         if stated != self.state.outputs[0]:
             raise self._refusal(AuditReason.OPENING, "opened another model, unit or tree of leaf bits than it froze")
         bits = self._bits(opening, model, rows)
-        labels = self._labels(opening, model, rows)
+        leaves = check_rows(self.state.terms.root, self.state.terms.rows, rows, opening.labels, self.culprit)
+        labels = read_labels(leaves, self.positions, self.culprit)
         self._check_weights(opening, model)
         terms, root, sums = self.state.terms, self.state.losses_root, self.state.loss_sums
         losses = check_losses(root, sums, terms.rows, rows, opening.losses, self.culprit)
@@ -87,30 +87,17 @@ class Auditor:
         """Leaf bits of every party on the opened rows, (opened rows, leaves of all trees) each."""
         roster, me = self.shard.roster, self.shard.index
         if len(opening.bits) != len(roster):
-            raise self._refusal(AuditReason.OPENING, f"opened leaf bits of {len(opening.bits)} of {len(roster)} parties")
+            raise self._refusal(
+                AuditReason.OPENING, f"opened leaf bits of {len(opening.bits)} of {len(roster)} parties"
+            )
         spread = []
-        for place, (party, opened) in enumerate(zip(roster, opening.bits, strict=True)):
+        for place, opened in enumerate(opening.bits):
             root = self.state.outputs[place] if place else opening.bits_root
             leaves = check_rows(root, self.state.terms.rows, rows, opened, self.culprit)
             if place == me and self.own_bits and tuple(leaves) != self.own_bits:
                 raise self._refusal(AuditReason.BITS, "opened other leaf bits of this party than it had answered")
-            try:
-                bits = unpack_bits(b"".join(leaves), len(rows), bit_count(model, place), party)
-            except ProtocolViolationError as error:
-                raise self._refusal(AuditReason.BITS, f"opened leaf bits that are not of its model: {error}") from error
-            spread.append(whole_bits(model, place, bits))
+            spread.append(opened_bits(model, place, leaves))
         return spread
-
-    def _labels(self, opening: ActiveOpening, model: Shard, rows: Positions) -> NDArray[np.float64]:
-        leaves = check_rows(self.state.terms.root, self.state.terms.rows, rows, opening.labels, self.culprit)
-        labels = read_labels(leaves, self.positions, self.culprit)
-        if not valid_labels(model.objective, len(model.base_margins), labels):
-            raise self._refusal(AuditReason.LABELS, f"opened labels that are none for objective {self.shard.objective}")
-        if not (math.isfinite(opening.unit) and opening.unit > 0):
-            raise self._refusal(AuditReason.LABELS, "opened a unit of losses that is not above 0")
-        if self.shard.objective in ("binary", "multiclass") and opening.unit != 1:
-            raise self._refusal(AuditReason.LABELS, "opened a unit of losses other than 1 for classes")
-        return labels
 
     def _check_weights(self, opening: ActiveOpening, model: Shard) -> None:
         if self.commitments is not None:
@@ -120,17 +107,3 @@ class Auditor:
 
     def _refusal(self, reason: AuditReason, what: str) -> ContributionError:
         return ContributionError(self.culprit, reason, what)
-
-
-def valid_labels(objective: str, outputs: int, labels: NDArray[np.float64]) -> bool:
-    """Whether labels can be those of an objective; which of them occur does not matter."""
-    if not np.isfinite(labels).all():
-        return False
-    is_whole = bool((labels == np.floor(labels)).all())
-    if objective == "binary":
-        return set(labels.tolist()) <= {0.0, 1.0}
-    if objective == "multiclass":
-        return is_whole and bool(((labels >= 0) & (labels < outputs)).all())
-    if objective == "poisson":
-        return is_whole and bool((labels >= 0).all())
-    return objective != "tweedie" or bool((labels >= 0).all())

@@ -7,7 +7,6 @@ seeds and the checkpoint alone.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,8 +20,8 @@ from fedchain.alignment.psi import Admit, Aligned
 from fedchain.alignment.shelf import CachedSets
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares
+from fedchain.contribution.open_model import weights_commitment
 from fedchain.crypto.dlog import DlogTable
-from fedchain.crypto.seal import COMMITMENT_DOMAIN
 from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
@@ -211,7 +210,7 @@ class _Job:
         packed = yield from answerer.collect_packed(holdout, EVALUATION)
         bits = answerer.unpacked(packed, len(holdout))
         scores = predictions(shard.objective, margins(shard, bits, ", ".join(self.roster[1:])))
-        found = evaluate(spec.contribution, shard, bits, labels[holdout], model.gains, sealing.salt)
+        found = evaluate(spec.contribution, shard, bits, labels[holdout], getattr(model, "gains", ()), sealing.salt)
         shares = found.shares
         yield Send(found.message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
@@ -300,7 +299,7 @@ class _Job:
         """Commitment to a round's leaf weights, and they themselves sealed; with a salt that an audit can show."""
         salt = salt_of(context)
         sealed = self.keys.sealing.seal_to(self.me, salt + plaintext, context)
-        return hashlib.sha256(COMMITMENT_DOMAIN + salt + plaintext).digest(), sealed
+        return weights_commitment(salt, plaintext), sealed
 
 
 def _fresh_salt(context: str) -> bytes:

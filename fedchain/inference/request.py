@@ -84,7 +84,9 @@ class Answerer:
     def answer(self, positions: Positions, purpose: str) -> Party[bytes]:
         """Passive party: send own leaf bits, sealed to the active party; returns them as packed."""
         packed = pack_bits(self.bits(positions))
-        yield Send(PredictAnswer(len(positions), self.seal_to(self.active, packed, f"{purpose}/bits")), ANSWER, self.active)
+        yield Send(
+            PredictAnswer(len(positions), self.seal_to(self.active, packed, f"{purpose}/bits")), ANSWER, self.active
+        )
         return packed
 
     def collect(self, positions: Positions, purpose: str) -> Party[list[Bits]]:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from fedchain.contribution.losses import MAX_LOSS_E6, utilities_e6
+from fedchain.contribution.losses import utilities_e6
 from fedchain.contribution.shapley import shapley_840
 from fedchain.errors import TransactionError
 from fedchain.protocol.actions import (
@@ -22,7 +22,7 @@ from fedchain.protocol.actions import (
     RevealSeed,
     Vote,
 )
-from fedchain.protocol.audits import AuditState
+from fedchain.protocol.audits import MAX_LOSS_E6, AuditState
 from fedchain.types import PartyId
 
 AUDIT_ACTIONS = (CommitLabels, Freeze, PostLosses, RevealSeed, Vote, AwaitAudit, Conclude)
@@ -79,9 +79,11 @@ class AuditRecord:
         self._only(party == self.roster[0], "NotActiveParty")
         self._only(not has_begun, "RoundHasBegun")
         self._only(self.state is None, "LabelsCommitted")
-        nobody = (b"",) * len(self.roster)
         none = (0,) * len(self.roster)
-        self.state = AuditState(action.terms, nobody, nobody, b"", (), (), 0, b"", (), none, none, "")
+        nothing = (b"",) * len(self.roster)
+        self.state = AuditState(
+            action.terms, nothing, nothing, votes=none, reasons=none, seeds=nothing, commitments=nothing
+        )
 
     def freeze(self, party: PartyId, action: Freeze) -> None:
         """Once, by each party."""
@@ -149,7 +151,7 @@ class AuditRecord:
         if not state.outcome:
             if not self._is_late and not self.reached("voted"):
                 return None
-            self.state = state = replace(state, outcome=self._outcome(state))
+            self.state = state = replace(state, outcome=self._outcome(state), silent=self._silent(state))
         return state
 
     def let_time_pass(self) -> bool:
@@ -182,9 +184,8 @@ class AuditRecord:
     def _combine(self) -> None:
         state = self._known()
         seeds = [self._seeds.get(party, bytes(32)) for party in self.roster]
-        silent = tuple(place for place, party in enumerate(self.roster) if party not in self._seeds)
         seed = hashlib.sha256(b"fedchain-simulated-seed" + state.losses_root + b"".join(seeds)).digest()
-        self.state = replace(state, seed=seed, silent=silent)
+        self.state = replace(state, seed=seed)
 
     @staticmethod
     def _outcome(state: AuditState) -> str:
@@ -197,6 +198,16 @@ class AuditRecord:
         if len(voting) >= 2 and 3 * against >= 2 * len(voting):
             return "false"
         return "disputed" if against else "verified"
+
+    def _silent(self, state: AuditState) -> tuple[int, ...]:
+        """What each party let pass, in the contract's bits."""
+        silent = []
+        for place, party in enumerate(self.roster):
+            bits = 2 if not place and not state.losses_root else 0
+            bits |= 4 if state.losses_root and party not in self._seeds else 0
+            bits |= 8 if place and state.seed and not state.votes[place] else 0
+            silent.append(bits)
+        return tuple(silent)
 
     def _known(self) -> AuditState:
         self._only(self.state is not None, "LabelsMissing")

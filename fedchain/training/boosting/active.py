@@ -160,9 +160,8 @@ class ActiveTrainer:
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
         trees = tuple(tree for trees in rounds[:keep] for tree in trees)
-        return ActiveModel(
-            tuple(float(one) for one in base), trees, _total(gains[:keep] if len(gains) == number else [])
-        )
+        known = gains[:keep] if len(gains) == number else []
+        return ActiveModel(tuple(float(one) for one in base), trees, _total(known))
 
     def _state(
         self, rounds: list[tuple[Tree, ...]], gains: list[tuple[float, ...]], margin: Floats, keep: int

@@ -100,19 +100,6 @@ class _Growing:
 
 
 @dataclass(frozen=True)
-class PassiveModel:
-    """What a passive party ends training with.
-
-    Attributes:
-        trees: of the rounds kept, as far as this party knows them; those of a continued model are not among them.
-        commitments: of the leaf weights of the rounds kept, 32 bytes each, as the active party sent them.
-    """
-
-    trees: tuple[Tree, ...]
-    commitments: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
 class PassiveTrainer:
     """A passive party in training.
 

@@ -21,9 +21,10 @@ from fedchain.errors import ProtocolViolationError
 from fedchain.federation import auditing, evaluating
 from fedchain.federation.auditing import CONTEXT, ActiveAudit, Outputs
 from fedchain.federation.contribspec import ContributionSpec
-from fedchain.inference import request
+from fedchain.inference import request as request_module
 from fedchain.messages import AuditOpening, Contribution, ShardDigest, decode, encode
 from fedchain.messages.auditing import ActiveOpening, OpenedLosses
+from fedchain.model.leaf_mask import pack_bits
 from fedchain.model.shard import Shard, TreeShape
 from fedchain.protocol import Action, CommitLabels, Freeze, Party, PostLosses, RevealSeed, Send, Stage, Vote
 from fedchain.simulation.federation import simulate
@@ -304,7 +305,7 @@ def test_bits_beyond_the_leaves_are_refused_before_anybody_can_be_blamed_for_the
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else an auditor would refuse what the active party opens of them."""
-    honest = request.pack_bits
+    honest = pack_bits
 
     def padded(bits: Any) -> bytes:
         packed = bytearray(honest(bits))
@@ -314,7 +315,7 @@ def test_bits_beyond_the_leaves_are_refused_before_anybody_can_be_blamed_for_the
 
     shop = run().outcomes[SHOP].shard
     shops_bits = sum(tree.shape.bit_count for tree in shop.trees)
-    monkeypatch.setattr(request, "pack_bits", padded)
+    monkeypatch.setattr(request_module, "pack_bits", padded)
     with pytest.raises(ProtocolViolationError, match="leaf bits per row") as caught:
         run()
     assert caught.value.culprit == SHOP

@@ -21,11 +21,13 @@ from fedchain.errors import (
     FedchainError,
     JobAbortedError,
     MessageError,
+    PayloadUnavailableError,
     ProtocolViolationError,
     TrainingError,
     TransactionError,
     UplinkRejectedError,
 )
+from fedchain.exchange.auditing import JobAudit
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.publisher import Publisher, through_outages
 from fedchain.exchange.slot import Slot
@@ -60,6 +62,9 @@ class JobChannel:
         resumed: whether this party was at it before a restart: what it has done on chain is not done again.
         nudge: called with the addresses of those for whom something was put on chain; must return at once.
         finish_proofs: called before this party gives the job up: waits until what it can prove is on chain.
+
+    Attributes:
+        audit: this party's steps in the audit of contributions.
     """
 
     def __init__(
@@ -95,6 +100,15 @@ class JobChannel:
         self._publisher = publisher
         self._deadline_seconds = deadline_seconds
         self._last_uplinks: dict[Kind, bytes] = {}
+        self.audit = JobAudit(
+            consortium.audits,
+            inbox,
+            me=me,
+            parties=self.parties,
+            transact=lambda what, act, done: self._transact(what, act, done),
+            deadline_of=lambda *parties: self._deadline_of(*parties),
+            round=lambda: self.round,
+        )
         inbox.deadline_seconds = deadline_seconds
         inbox.patience = patience or Patience(deadline_seconds)
 
@@ -133,6 +147,14 @@ class JobChannel:
             PayloadUnavailableError, DeadlineError, UplinkRejectedError, JobAbortedError: see `Inbox.take`.
         """
         return self.gather(message_type, step, (sender,), to_me=to_me)[sender]
+
+    def receive_or_none(self, message_type: type[M], step: int, sender: PartyId) -> M | None:
+        """As `receive`; None, and a word in the log, where it does not come in time or is not what was committed to."""
+        try:
+            return self.receive(message_type, step, sender, to_me=False)
+        except (DeadlineError, ProtocolViolationError, PayloadUnavailableError) as error:
+            log.warning("a message did not come", job=self.job_id, sender=sender, error=str(error))
+            return None
 
     def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
         """Wait for the same message from several senders at once, within one deadline; see `receive`."""

@@ -30,7 +30,7 @@ def linear(columns: Floats, weights: Floats) -> Predict:
 
 
 def test_of_a_sum_of_independent_columns_each_gets_twice_its_variance() -> None:
-    """Without party j the prediction is off by w_j (x_j - x_j'), of variance 2 w_j²: shares add up without a cross term."""
+    """Without party j the prediction is off by w_j (x_j - x_j'), of variance 2 w_j²."""
     random = np.random.default_rng(2)
     columns, weights = random.standard_normal((20_000, 3)), np.array([1.0, 0.5, 0.0])
     shares = block_permutation_shapley(linear(columns, weights), columns @ weights, 3, repeats=5, seed=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import structlog
@@ -62,9 +63,6 @@ class JobChannel:
         resumed: whether this party was at it before a restart: what it has done on chain is not done again.
         nudge: called with the addresses of those for whom something was put on chain; must return at once.
         finish_proofs: called before this party gives the job up: waits until what it can prove is on chain.
-
-    Attributes:
-        audit: this party's steps in the audit of contributions.
     """
 
     def __init__(
@@ -100,17 +98,21 @@ class JobChannel:
         self._publisher = publisher
         self._deadline_seconds = deadline_seconds
         self._last_uplinks: dict[Kind, bytes] = {}
-        self.audit = JobAudit(
-            consortium.audits,
-            inbox,
-            me=me,
-            parties=self.parties,
-            transact=lambda what, act, done: self._transact(what, act, done),
-            deadline_of=lambda *parties: self._deadline_of(*parties),
-            round=lambda: self.round,
-        )
         inbox.deadline_seconds = deadline_seconds
         inbox.patience = patience or Patience(deadline_seconds)
+
+    @cached_property
+    def audit(self) -> JobAudit:
+        """This party's steps in the audit of contributions, where the job has one."""
+        return JobAudit(
+            self._consortium.audits,
+            self.inbox,
+            me=self.me,
+            parties=self.parties,
+            transact=self._transact,
+            deadline_of=self._deadline_of,
+            round=lambda: self.round,
+        )
 
     # -- messages ---------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,11 @@ def distances(spec: JobSpec, joined: Joined) -> Distances:
         unit=unit,
     ).shares_e6
     gain = np.array(model.gains) / sum(model.gains) * sum(retrained)
-    found = {"leaf_mask": mask, "block_permutation": block, "gain": gain}
+    found: dict[str, Sequence[float] | NDArray[np.float64]] = {
+        "leaf_mask": mask,
+        "block_permutation": block,
+        "gain": gain,
+    }
     l1 = {name: _l1(shares, retrained) for name, shares in found.items()}
     whole = {name: tuple(float(one) / float(sum(shares)) for one in shares) for name, shares in found.items()}
     yardstick = tuple(one / sum(retrained) for one in retrained)

@@ -20,6 +20,7 @@ FedchainError
 ├── MessageError              a payload that is not a canonical message of its kind
 ├── PeerError                 a peer misbehaved; names the culprit
 │   ├── ForgedHistogramError  announced split and decrypted sums disagree
+│   ├── ContributionError     what a party opened in an audit of contributions does not hold
 │   ├── AskError              an ask that is not answered: forged, replayed, out of date or over its bounds
 │   ├── TermsError            the terms on chain are not those that the job's spec names
 │   ├── ReceiptError          an answer's receipt that does not hold: forged, replayed or stale
@@ -46,6 +47,8 @@ FedchainError
 from __future__ import annotations
 
 from datetime import datetime, timezone
+
+from fedchain.types import AuditReason
 
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999: what a chain says beyond cannot be written as a date."""
@@ -165,6 +168,18 @@ class PeerError(FedchainError):
 
 class ForgedHistogramError(PeerError):
     """Decrypted sums contradict what the label holder recomputes from announced rows."""
+
+
+class ContributionError(PeerError):
+    """What a party opened in an audit of contributions does not lead to what it committed to, or was not opened.
+
+    Attributes:
+        reason: what an auditor's vote says on chain.
+    """
+
+    def __init__(self, culprit: str, reason: AuditReason, what: str) -> None:
+        super().__init__(culprit, what)
+        self.reason = reason
 
 
 class AskError(PeerError):

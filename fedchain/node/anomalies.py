@@ -112,9 +112,7 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
     return anomalies_of(read_story(consortium, job_id), Names(consortium), BlockTimes(consortium.client))
 
 
-def anomalies_of(
-    story: Story, name_of: Callable[[str], str], time_of: Callable[[int], int]
-) -> list[Anomaly]:
+def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[[int], int]) -> list[Anomaly]:
     """The same, of a story that was read already.
 
     Args:
@@ -188,7 +186,13 @@ def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | N
         return "vote_revealed", "vote", event.party, "false" if event.confirms else "sound", number
     if isinstance(event, VotesTallied):
         words = "confirmed" if event.confirmed else "not confirmed"
-        return "votes_counted", "vote", fault.party, words, f"{number}: {event.confirming} of {event.voting} find it false"
+        return (
+            "votes_counted",
+            "vote",
+            fault.party,
+            words,
+            f"{number}: {event.confirming} of {event.voting} find it false",
+        )
     return None
 
 

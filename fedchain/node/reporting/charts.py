@@ -124,7 +124,8 @@ def timeline_chart(report: JobReport) -> Chart | None:
         return None
     rows = [party.name for party in report.parties]
     rows += sorted({one.party for one in shown} - set(rows))
-    unit, seconds = elapsed_unit(max(report.time, shown[-1].time) - report.begun)
+    last = max(report.time, *(one.time for one in shown))
+    unit, seconds = elapsed_unit(last - report.begun)
 
     def draw(sheet: _Sheet) -> None:
         axes = sheet.axes
@@ -144,7 +145,7 @@ def timeline_chart(report: JobReport) -> Chart | None:
             sheet.mark(mark, f"mark category-{one.category}", spoken_anomaly(one))
         axes.set_yticks(range(len(rows)), [_cut(name, sheet.phone) for name in rows])
         axes.set_ylim(len(rows) - 0.5, -0.75)
-        axes.set_xlim(0, max(1e-9, (report.time - report.begun) / seconds))
+        axes.set_xlim(0, max(1, last - report.begun) / seconds)
         axes.set_xlabel(f"{unit} since the proposal")
         axes.grid(axis="y", visible=False)
 
@@ -168,8 +169,11 @@ def durations_chart(spans: Sequence[Span]) -> Chart | None:
         else:
             for place, one, value in zip(places, ended, values, strict=True):
                 (bar,) = axes.bar(place, value, 0.8, hatch="////" if one.attempt else "")
-                kind = "again" if one.attempt else one.what
-                sheet.mark(bar, f"fill stage-{kind}", f"{stage(one)}: {duration(one.seconds or 0)}")
+                sheet.mark(
+                    bar,
+                    "hatch stage-again" if one.attempt else f"fill stage-{one.what}",
+                    f"{stage(one)}: {duration(one.seconds or 0)}",
+                )
         _stage_ticks(axes, ended, sheet.phone)
         axes.set_ylabel(unit)
         axes.margins(x=0.01)

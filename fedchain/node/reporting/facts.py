@@ -53,10 +53,10 @@ class ShareLine:
 
 @dataclass(frozen=True)
 class Running:
-    """The shares that the model had after each round.
+    """The shares that the model had after its rounds.
 
     Attributes:
-        rounds: numbers of the rounds, ascending.
+        rounds: after which rounds of the model, ascending.
         shares_e6: one tuple for each of them, in roster order, scale 1e6.
     """
 
@@ -137,11 +137,12 @@ class SettlementFacts:
     """The settlement of a job.
 
     Attributes:
-        state: `not settled`, `disputable`, `disputed`, `final` or `overturned`.
+        state: `not settled`, `disputable`, `disputed`, `final` or `rejected`.
         budget: points to be shared.
         lines: in roster order; empty until it is settled.
         final_at: seconds since 1970; None until it is settled.
         disputed_by: a party's name; empty if nobody has.
+        dispute, resolution: the party's reason, and that of the stewards; empty where there is none.
     """
 
     state: str
@@ -149,6 +150,8 @@ class SettlementFacts:
     lines: tuple[PointsLine, ...] = ()
     final_at: int | None = None
     disputed_by: str = ""
+    dispute: str = ""
+    resolution: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class JobReport:
         ended: why it was aborted or has expired, and by whom; else empty.
         block, time: the newest block when it was read, and its time in seconds since 1970.
         begun: time of the proposal's block.
+        rounds_done: finished rounds of training.
         model_digest: hex, empty until the job is completed.
         contribution, audit, settlement: None where there is none, or none yet.
         notes: what the chain does not tell, one sentence each.
@@ -201,6 +205,7 @@ class JobReport:
     block: int
     time: int
     begun: int
+    rounds_done: int
     model_digest: str
     parties: tuple[PartyLine, ...]
     contribution: ContributionFacts | None
@@ -214,6 +219,11 @@ class JobReport:
     def active(self) -> str:
         """Name of the active party."""
         return self.parties[0].name
+
+    @property
+    def stages(self) -> set[str]:
+        """Which kinds of stages there were; `again` stands for a round that was tried again."""
+        return {span.what for span in self.spans} | {"again" for span in self.spans if span.attempt}
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

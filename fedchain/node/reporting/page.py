@@ -49,6 +49,7 @@ def render(report: JobReport) -> str:
         "utc": words.utc,
         "duration": words.duration,
         "number": lambda value: f"{value:,}",
+        "name": lambda value: Markup("_<wbr>").join(value.split("_")),
     }
     names = [party.name for party in report.parties]
     contribution = report.contribution

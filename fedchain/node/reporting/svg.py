@@ -1,4 +1,4 @@
-"""From a matplotlib figure to an SVG that lives in a page: its colours come from the page, its ids clash with nobody's."""
+"""From a matplotlib figure to an SVG in a page: its colours come from the page, its ids clash with nobody's."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ CLASS = "fc-"
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_COLOUR = re.compile(r"(?:fill|stroke): [^;]*;? ?")
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and printed sharply
     "svg.hashsalt": "fedchain",  # ids are the same each time
@@ -64,6 +65,8 @@ def _clean(root: ElementTree.Element, key: str, titles: Mapping[str, str]) -> No
         for child in list(parent):
             if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
                 parent.remove(child)
+    for shape in root.findall(f".//{{{_SVG}}}defs/{{{_SVG}}}path"):  # a marker's: its colours are those of its uses
+        shape.set("style", _COLOUR.sub("", shape.get("style", "")))
     used = set()
     for element in root.iter():
         for value in element.attrib.values():

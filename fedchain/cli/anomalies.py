@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
@@ -39,6 +38,7 @@ def anomalies(
     Example: fedchain anomalies 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
     from fedchain.node.anomalies import CATEGORIES, Names, counts_by_party, read_anomalies
+    from fedchain.node.reporting.words import utc
 
     if category and category not in CATEGORIES:
         raise ConfigError(f"--category {category}: there are {', '.join(CATEGORIES)}")
@@ -75,8 +75,3 @@ def anomalies(
         ("party", *columns),
         [(name, *(count[one] or "-" for one in columns)) for name, count in counts.items()],
     )
-
-
-def utc(seconds: int) -> str:
-    """A block's time, for people."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedchain.errors import ConfigError
 from fedchain.node.anomalies import CATEGORIES, Anomaly
 from fedchain.node.reporting.facts import E6, ContributionFacts, JobReport, PartyLine, Span
 from fedchain.node.reporting.words import duration, elapsed_unit
@@ -216,12 +215,8 @@ def _chart(draw: Callable[[_Sheet], None], key: str, title: str, description: st
 
 
 def _sheet(width: float, height: float, phone: bool) -> _Sheet:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ConfigError(
-            "drawing a report needs matplotlib and Jinja; install them with `pip install 'fedchain[report]'`"
-        ) from None
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_axisbelow(True)

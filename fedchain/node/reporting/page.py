@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import find_spec
 
 from fedchain.errors import ConfigError
 from fedchain.node.anomalies import CATEGORIES, counts_by_party
@@ -21,8 +22,16 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 MOST_ROWS = 1000
 """Of one table; what is beyond them is counted, and `fedchain anomalies` shows it."""
 
+MISSING = "drawing a report needs matplotlib and Jinja; install them with `pip install 'fedchain[report]'`"
+"""What is said where they are not there."""
+
 _PLACE = "fedchain.node.reporting"
 _MARKS = dict(zip(CATEGORIES, ("●", "■", "▲", "◆", "▼", "✚", "✖"), strict=True))
+
+
+def can_draw() -> bool:
+    """Whether what a report is drawn with is installed."""
+    return all(find_spec(name) is not None for name in ("jinja2", "matplotlib"))
 
 
 def render(report: JobReport) -> str:
@@ -31,13 +40,11 @@ def render(report: JobReport) -> str:
     Raises:
         ConfigError: matplotlib or Jinja is not installed.
     """
-    try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
-    except ImportError:
-        raise ConfigError(
-            "drawing a report needs matplotlib and Jinja; install them with `pip install 'fedchain[report]'`"
-        ) from None
+    if not can_draw():
+        raise ConfigError(MISSING)
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
     environment = Environment(
         loader=PackageLoader(_PLACE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,

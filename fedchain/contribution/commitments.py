@@ -16,6 +16,7 @@ import hashlib
 import hmac
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,7 @@ def require_indices(indices: Positions, rows: int) -> list[int]:
         ValueError: none, more than 10,000, not ascending and distinct, or not of a tree of so many rows.
     """
     plain = [int(one) for one in indices]
-    ascending = all(one < other for one, other in zip(plain, plain[1:], strict=False))
+    ascending = all(one < other for one, other in pairwise(plain))
     if not 1 <= len(plain) <= MAX_OPENED or not ascending or plain[0] < 0 or plain[-1] >= rows:
         raise ValueError(f"opened rows are 1 to {MAX_OPENED} distinct ones of {rows}, ascending")
     return plain

@@ -116,8 +116,8 @@ def check_losses(
         (opened rows, coalitions) int64.
 
     Raises:
-        ContributionError: names `culprit`; reason OPENING where the losses do not lead to the root, SUMS where they lead
-            to it with other sums than were posted, LOSSES where one is above 1e15.
+        ContributionError: names `culprit`; reason OPENING where the losses do not lead to the root, SUMS where they
+            lead to it with other sums than were posted, LOSSES where one is above 1e15.
         ValueError: `indices` are not those of a tree of so many rows.
     """
     wanted = require_indices(indices, rows)

@@ -74,7 +74,8 @@ def losses_of_margins(shard: Shard, margins: Floats, labels: Floats, unit: float
         else:
             error = np.square(found - np.repeat(labels, coalitions))
         capped = np.fmin(error / unit * E6, float(CAP_E6))  # not a number, where infinities met, counts as the cap
-    return np.rint(capped).astype(np.int64).reshape(rows, coalitions)
+    losses: Losses = np.rint(capped).astype(np.int64).reshape(rows, coalitions)
+    return losses
 
 
 def loss_sums(losses: Losses) -> tuple[int, ...]:

@@ -65,10 +65,11 @@ class PermutedModel:
             common = common & self._words[party][rows]
         _, place = np.frexp(common.astype(np.float64))
         added = self._weights.ravel()[place + self._offsets]
-        if len(self._base) == 1:
-            return self._base + added.sum(axis=1, keepdims=True)
-        sums = [added[:, self._outputs == output].sum(axis=1) for output in range(len(self._base))]
-        return self._base + np.stack(sums, axis=1)
+        margins = np.tile(self._base, (self.rows, 1))
+        for output in range(len(self._base)):
+            own = added if len(self._base) == 1 else added[:, self._outputs == output]
+            margins[:, output] += own.sum(axis=1)
+        return margins
 
     def _common(self, without: frozenset[int]) -> NDArray[np.uint64]:
         """Bits that all the other parties have in common; the last answer is kept."""

@@ -84,7 +84,8 @@ def recheck_rows(
             culprit,
             AuditReason.LOSSES,
             f"{int(wrong.any(axis=1).sum())} of {len(labels)} opened rows have other losses than it committed to; "
-            f"the first, row {row + 1} of coalition {coalition}: {losses[row, coalition]}, {found[row, coalition]} found",
+            f"the first, row {row + 1} of coalition {coalition}: "
+            f"{losses[row, coalition]}, {found[row, coalition]} found",
         )
 
 

@@ -9,7 +9,6 @@ import msgspec
 from fedchain.messages.base import Message
 from fedchain.types import Kind
 
-
 MAX_ROSTER = 8
 MAX_POINTS = 256
 Signed64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+from fedchain.cli.history import show_history
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    JobIdArgument,
     Rpc,
     known_job,
     opened,
 )
 from fedchain.cli.output import print_json, print_rows
+from fedchain.errors import ConfigError
 
 _E6 = 1_000_000
 
 
 def contributions(
-    job: JobIdArgument,
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="Job id; with --history a party's name, or nothing for all parties.")
+    ] = "",
+    history: Annotated[
+        bool, typer.Option("--history", help="Show contributions, audits and points over all jobs instead.")
+    ] = False,
     rpc: Rpc = DEFAULT_RPC,
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
     as_json: AsJson = False,
@@ -29,6 +39,11 @@ def contributions(
 
     Example: fedchain contributions 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
+    if history:
+        show_history(job, rpc, deployment, as_json=as_json)
+        return
+    if not job:
+        raise ConfigError("name a job; or give --history for all jobs")
     from fedchain.node.contributions import read_contributions
 
     with opened(rpc, deployment) as consortium:

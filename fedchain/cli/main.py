@@ -24,6 +24,7 @@ from fedchain.cli import (
     predict,
     receipt,
     report,
+    settlement,
     simulate,
     steward,
     stewards,
@@ -78,7 +79,7 @@ for command in (demo, simulate, deploy, predict, contributions, anomalies, repor
 steward.app.command()(stewards.status)
 steward.app.command()(stewards.change)
 steward.app.command()(stewards.cancel)
-for group in (chain, steward, fault, node, job, model, receipt, alignment, bench):
+for group in (chain, steward, fault, settlement, node, job, model, receipt, alignment, bench):
     app.add_typer(group.app)
 
 

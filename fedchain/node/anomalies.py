@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from fedchain.chain import (
+    AuditConcluded,
+    AuditVoted,
     ChainClient,
     ChainEvent,
     Consortium,
@@ -17,6 +19,8 @@ from fedchain.chain import (
     ParticipantReinstated,
     ParticipantSuspended,
     PartyMissing,
+    SettlementDisputed,
+    SettlementResolved,
     StatisticFlagged,
     StrikeRecorded,
     UplinkJudged,
@@ -26,11 +30,11 @@ from fedchain.chain import (
 )
 from fedchain.exchange.slot import describe
 from fedchain.node.audit.story import Story, read_story
-from fedchain.types import JobId, Reason
+from fedchain.types import AuditOutcome, JobId, Reason
 
 What = Literal[
     "rejected_uplink", "missing", "fault", "flag", "vote_committed", "vote_revealed", "votes_counted", "overturned",
-    "strike", "suspended", "banned", "reinstated",
+    "audit_vote", "audit_outcome", "disputed", "resolved", "strike", "suspended", "banned", "reinstated",
 ]  # fmt: skip
 Category = Literal["structural", "provable", "statistical", "vote", "audit", "overturned", "standing"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -39,6 +43,7 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 _E6 = 1_000_000
 _PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
 _STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_FALSE)
+_OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT)
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,10 @@ class Anomaly:
         what: kind of entry.
         category: which of the answers to misbehaviour it belongs to: `structural` (judged at uplink, or a deadline),
             `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote`,
-            `audit` (of contributions), `overturned` (by stewards), `standing` (strikes, suspensions).
-        party: name of whom it is about, of a vote who voted, of counted votes whose flag it is; the address where the
-            registry has no name.
+            `audit` (of contributions, and what it is settled by), `overturned` (by stewards),
+            `standing` (strikes, suspensions).
+        party: name of whom it is about, of a vote who voted, of counted votes whose flag it is, of an audit's outcome
+            whose losses were audited, of a dispute who disputes; the address where the registry has no name.
         reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a vote, and of counted
             ones, what they say; of a suspension or ban, and where stewards overturned a fault, its text.
         detail: of an uplink what it was; of a missed deadline which; of a fault its number on the record and what was
@@ -166,7 +172,7 @@ def _entry(event: ChainEvent, story: Story, faults: dict[int, FaultRecorded]) ->
         return "banned", "standing", event.party, event.reason, ""
     if isinstance(event, ParticipantReinstated) and on_roster:
         return "reinstated", "standing", event.party, "", ""
-    return _of_fault(event, faults)
+    return _of_fault(event, faults) or _of_audit(event, story)
 
 
 def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | None:
@@ -196,12 +202,28 @@ def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | N
     return None
 
 
+def _of_audit(event: ChainEvent, story: Story) -> _Entry | None:
+    """What in an audit, and in the settlement by it, is not as it should be."""
+    active = story.proposal.roster[0]
+    if isinstance(event, AuditVoted) and not event.sound:
+        return "audit_vote", "audit", event.party, event.audit_reason.name, "finds the contributions false"
+    if isinstance(event, AuditConcluded) and event.audit_outcome is not AuditOutcome.VERIFIED:
+        return "audit_outcome", "audit", active, event.audit_outcome.text, "audit of the contributions"
+    if isinstance(event, SettlementDisputed):
+        return "disputed", "audit", event.party, event.reason, "settlement"
+    if isinstance(event, SettlementResolved):
+        return "resolved", "audit", active, event.reason, "settlement stands" if event.stands else "settlement rejected"
+    return None
+
+
 def category_of(reason: Reason) -> Category:
     """Which of the answers to misbehaviour a fault's reason belongs to."""
     if reason in _PROVABLE:
         return "provable"
     if reason in _STATISTICAL:
         return "statistical"
+    if reason in _OF_AUDITS:
+        return "audit"
     return "structural"
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fedchain.node.anomalies import Anomaly
+from fedchain.node.settlements import JobSettlement
 from fedchain.types import JobId
 
 E6 = 1_000_000
@@ -124,37 +125,6 @@ class AuditFacts:
 
 
 @dataclass(frozen=True)
-class PointsLine:
-    """A party's part of the settlement; `withheld` says why it is not paid, empty if it is."""
-
-    party: str
-    points: int
-    withheld: str
-
-
-@dataclass(frozen=True)
-class SettlementFacts:
-    """The settlement of a job.
-
-    Attributes:
-        state: `not settled`, `disputable`, `disputed`, `final` or `rejected`.
-        budget: points to be shared.
-        lines: in roster order; empty until it is settled.
-        final_at: seconds since 1970; None until it is settled.
-        disputed_by: a party's name; empty if nobody has.
-        dispute, resolution: the party's reason, and that of the stewards; empty where there is none.
-    """
-
-    state: str
-    budget: int
-    lines: tuple[PointsLine, ...] = ()
-    final_at: int | None = None
-    disputed_by: str = ""
-    dispute: str = ""
-    resolution: str = ""
-
-
-@dataclass(frozen=True)
 class Span:
     """A stage of the job: acceptance, alignment, one attempt at a round, or evaluation.
 
@@ -210,7 +180,7 @@ class JobReport:
     parties: tuple[PartyLine, ...]
     contribution: ContributionFacts | None
     audit: AuditFacts | None
-    settlement: SettlementFacts | None
+    settlement: JobSettlement | None
     spans: tuple[Span, ...]
     anomalies: tuple[Anomaly, ...]
     notes: tuple[str, ...]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fedchain.chain import Consortium, JobView
-from fedchain.chain.audit_events import SettlementDisputed, SettlementResolved
 from fedchain.chain.views import ContributionRecord
 from fedchain.contribution.gain import gain_shares
 from fedchain.contribution.leaf_mask import running_rounds
@@ -27,14 +26,13 @@ from fedchain.node.reporting.facts import (
     ContributionFacts,
     JobReport,
     PartyLine,
-    PointsLine,
     Running,
-    SettlementFacts,
     ShareLine,
 )
 from fedchain.node.reporting.spans import spans_of
+from fedchain.node.settlements import read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
-from fedchain.types import AuditReason, Kind, Phase, Reason, Withheld
+from fedchain.types import AuditReason, Kind, Phase, Reason
 
 _VOTES = ("none", "sound", "false")
 _VOTE_REASONS = {
@@ -46,14 +44,6 @@ _VOTE_REASONS = {
     AuditReason.SUMS: "the losses do not add up to the posted sums",
     AuditReason.LABELS: "labels are not those that were committed to",
     AuditReason.ABSENT: "no opening came",
-}
-_WITHHELD = {
-    Withheld.FAULT: "a fault in this job",
-    Withheld.WEAK: "failed the free-rider test",
-    Withheld.SILENT: "was silent in the audit",
-    Withheld.OUTCOME: "the audit did not verify the shares",
-    Withheld.SHARD: "recorded another shard than it froze",
-    Withheld.REJECTED: "stewards rejected the settlement",
 }
 
 
@@ -72,7 +62,8 @@ def read_report(consortium: Consortium, view: JobView) -> JobReport:
     spec, notes = _spec(story)
     over = view.phase in (Phase.ABORTED, Phase.EXPIRED)
     contribution, unsaid = _contribution(consortium, view, story, name_of)
-    state = consortium.audits.state(view.job_id)
+    state = read_audit(consortium, view.job_id)
+    settlement = None if state is None else read_settlement(consortium, view.job_id, name_of, story.events, state)
     model = ""
     if view.phase is Phase.COMPLETED:
         shards = [consortium.shard_digest(view.job_id, address) for address in view.roster]
@@ -91,7 +82,7 @@ def read_report(consortium: Consortium, view: JobView) -> JobReport:
         parties=_parties(consortium, view),
         contribution=contribution,
         audit=None if state is None else audit_facts(state, [name_of(address) for address in view.roster]),
-        settlement=None if state is None else _settlement(consortium, view, story, state, name_of),
+        settlement=settlement,
         spans=spans_of(story, time_of),
         anomalies=tuple(anomalies_of(story, name_of, time_of)),
         notes=(*notes, *unsaid),
@@ -125,11 +116,6 @@ def audit_facts(state: AuditState, names: list[str]) -> AuditFacts:
         weak=tuple(name for at, name in enumerate(names) if state.weak >> at & 1),
         seed=state.seed.hex(),
     )
-
-
-def withheld_words(withheld: Withheld) -> str:
-    """Why points are withheld; empty if they are not."""
-    return ", ".join(words for bit, words in _WITHHELD.items() if bit in withheld)
 
 
 def _spec(story: Story) -> tuple[JobSpec | None, tuple[str, ...]]:
@@ -215,34 +201,3 @@ def _running(message: Contribution, parties: int, trained: int) -> Running | Non
     if len(rounds) != len(points):
         rounds = running_rounds(len(points), parties)
     return Running(tuple(rounds), points) if len(rounds) == len(points) else None
-
-
-def _settlement(
-    consortium: Consortium, view: JobView, story: Story, state: AuditState, name_of: Names
-) -> SettlementFacts | None:
-    budget = state.terms.budget
-    if not budget:
-        return None
-    found = consortium.settlements.settlement(view.job_id)
-    if found is None:
-        return SettlementFacts("not settled", budget)
-    disputes = [event for event in story.events if isinstance(event, SettlementDisputed)]
-    resolutions = [event for event in story.events if isinstance(event, SettlementResolved)]
-    if found.resolved is False:
-        words = "rejected"
-    elif found.disputed_by and found.resolved is None:
-        words = "disputed"
-    else:
-        words = "final" if found.is_final else "disputable"
-    return SettlementFacts(
-        words,
-        budget,
-        tuple(
-            PointsLine(name_of(address), points, withheld_words(why))
-            for address, points, why in zip(found.roster, found.points, found.withheld, strict=True)
-        ),
-        found.final_at,
-        name_of(found.disputed_by) if found.disputed_by else "",
-        disputes[-1].reason if disputes else "",
-        resolutions[-1].reason if resolutions else "",
-    )

@@ -32,7 +32,9 @@ class Court:
     addresses: list[str]
 
     def wait(self, seconds: int) -> None:
+        """And have a block, as on a chain where something happens."""
         self.parties[0].client._transport.request("evm_increaseTime", seconds)
+        self.parties[2].set_service("127.0.0.1:1", stand_in_certificate(NAMES[2]))
 
     def voters(self) -> list[Voter]:
         """As nodes have them that were just started; the active party's, too."""

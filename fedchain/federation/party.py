@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fedchain.alignment.psi import Admit, Aligned
 from fedchain.alignment.shelf import CachedSets
+from fedchain.anomaly.histograms import HistogramWatch
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.crypto.dlog import DlogTable
@@ -186,6 +187,7 @@ class _Job:
                 self.executor,
                 masks=masks,
                 start=start,
+                watch=HistogramWatch(),
             ).train()
         shard = self._shard(model.trees, model.base_margins)
         holdout = np.flatnonzero(split.holdout).astype(np.int64)

@@ -14,6 +14,7 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 | DeclareAligned     | declares the aligned order; waits until all parties have             | None                    |
 | DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
 | RecordContribution | writes the shares to the contribution ledger                         | None                    |
+| Flag               | has the anomaly record flag a statistic; the party goes on in any case | None                  |
 | Keep               | stores the outcome where a crash does not reach it                   | None                    |
 | Remember           | keeps bytes that are made once, a secret for example                 | the bytes               |
 | Checkpoint         | keeps the state from which a restarted party goes on                 | None                    |
@@ -146,6 +147,23 @@ class RecordContribution:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Active party: a passive party's decrypted histogram is unlike those before it. Public; an accusation of nobody.
+
+    Attributes:
+        party: whose histogram of the round in force it is.
+        step: in which it came.
+        statistic_e6: log-norm of its gradient sums, scale 1e6.
+        score_e6: its robust score (`fedchain.anomaly.robust`), scale 1e6.
+    """
+
+    party: PartyId
+    step: int
+    statistic_e6: int
+    score_e6: int
+
+
+@dataclass(frozen=True)
 class Keep:
     """Store the party's outcome before its digest is sent: what was committed to must outlive a crash.
 
@@ -202,6 +220,7 @@ Action = Union[
     DeclareAligned,
     DeclareStop,
     RecordContribution,
+    Flag,
     Keep,
     Remember,
     Checkpoint,

@@ -11,7 +11,14 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from fedchain.errors import DeadlineError, JobAbortedError, MessageError, ProtocolViolationError, UplinkRejectedError
+from fedchain.errors import (
+    DeadlineError,
+    JobAbortedError,
+    MessageError,
+    ProtocolViolationError,
+    TrainingError,
+    UplinkRejectedError,
+)
 from fedchain.messages import Message, decode, encode
 from fedchain.protocol import (
     Action,
@@ -19,6 +26,7 @@ from fedchain.protocol import (
     Checkpoint,
     DeclareAligned,
     DeclareStop,
+    Flag,
     Gather,
     Party,
     Recall,
@@ -91,6 +99,11 @@ class _Running:
 class Channel:
     """Runs one generator per party until all have ended.
 
+    Attributes:
+        traffic: what went through.
+        contribution: what was written to the contribution ledger, if anything.
+        flags: statistics that the active party flagged, each with its round.
+
     Args of `run` are in roster order; the first party to be able to go on goes on, so a run is deterministic.
     """
 
@@ -106,6 +119,7 @@ class Channel:
         self._stopped: dict[PartyId, DeclareStop] = {}
         self._opened = 0
         self.contribution: RecordContribution | None = None
+        self.flags: list[tuple[int, Flag]] = []
 
     def run(self, parties: Mapping[PartyId, Party[T]]) -> dict[PartyId, T]:
         """Drive all parties to their end; whatever ends the run, no party is left half-way (pools, threads).
@@ -187,6 +201,10 @@ class Channel:
             party.round = action.round + 1
         elif isinstance(action, RecordContribution):
             self.contribution = action
+        elif isinstance(action, Flag):
+            if party.name != self._active:
+                raise TrainingError(f"'{party.name}' flags a statistic: only the active party can")
+            self.flags.append((party.round, action))
         elif isinstance(action, Remember):
             if action.name not in party.remembered:
                 party.remembered[action.name] = action.make()

@@ -21,6 +21,7 @@ FedchainError
 ├── PeerError                 a peer misbehaved; names the culprit
 │   ├── ForgedHistogramError  announced split and decrypted sums disagree
 │   ├── StaleCiphertextError  a ciphertext that must be fresh came before
+│   ├── ContributionError     what a party opened in an audit of contributions does not hold
 │   ├── AskError              an ask that is not answered: forged, replayed, out of date or over its bounds
 │   ├── TermsError            the terms on chain are not those that the job's spec names
 │   ├── ReceiptError          an answer's receipt that does not hold: forged, replayed or stale
@@ -47,6 +48,8 @@ FedchainError
 from __future__ import annotations
 
 from datetime import datetime, timezone
+
+from fedchain.types import AuditReason
 
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999: what a chain says beyond cannot be written as a date."""
@@ -170,6 +173,18 @@ class ForgedHistogramError(PeerError):
 
 class StaleCiphertextError(PeerError):
     """A ciphertext that must be fresh was there before: replayed, copied from another party, or sent twice."""
+
+
+class ContributionError(PeerError):
+    """What a party opened in an audit of contributions does not lead to what it committed to, or was not opened.
+
+    Attributes:
+        reason: what an auditor's vote says on chain.
+    """
+
+    def __init__(self, culprit: str, reason: AuditReason, what: str) -> None:
+        super().__init__(culprit, what)
+        self.reason = reason
 
 
 class AskError(PeerError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, IntFlag
 from typing import NewType
 
 PartyId = NewType("PartyId", str)
@@ -38,6 +38,7 @@ class Kind(IntEnum):
     CONTRIBUTION = 8
     PREDICT_REQUEST = 9
     PREDICT_ANSWER = 10
+    AUDIT = 11
 
 
 class Phase(IntEnum):
@@ -82,6 +83,8 @@ class Reason(IntEnum):
     REPLAY = 34
     STATISTIC_OUTLIER = 48
     STATISTIC_FALSE = 49
+    CONTRIBUTION_FALSE = 50
+    AUDIT_SILENT = 51
     MISSING = 64
 
     @classmethod
@@ -94,8 +97,79 @@ class Reason(IntEnum):
         return unknown
 
 
-PROVEN = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY, Reason.STATISTIC_FALSE)
+PROVEN = (
+    Reason.EQUIVOCATION,
+    Reason.PAYLOAD_MISMATCH,
+    Reason.REPLAY,
+    Reason.STATISTIC_FALSE,
+    Reason.CONTRIBUTION_FALSE,
+)
 """Faults that somebody proved, or that receivers confirmed by their votes."""
+
+
+class AuditReason(IntEnum):
+    """What an auditor found in a contribution audit; the numbers of its vote in `ContributionAudit`."""
+
+    SOUND = 0
+    OPENING = 1
+    """What was opened does not lead to the root that was committed to."""
+    WEIGHTS = 2
+    """The disclosed leaf weights are not those of the training."""
+    SHAPES = 3
+    """The open model's trees are not those that the auditor knows of."""
+    BITS = 4
+    """The auditor's own bits are others than those it sent."""
+    LOSSES = 5
+    """An opened row's losses, computed anew, are others."""
+    SUMS = 6
+    """The loss tree's sums are not the posted ones."""
+    LABELS = 7
+    """A label is none, or not the one committed to."""
+    ABSENT = 8
+    """No opening came."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> AuditReason | None:
+        """One that a stranger made up, or a later version added: a number is its name."""
+        if not isinstance(value, int) or not 0 <= value <= 255:
+            return None
+        unknown = int.__new__(cls, value)
+        unknown._name_, unknown._value_ = f"REASON_{value}", value
+        return unknown
+
+
+class AuditOutcome(IntEnum):
+    """How a contribution audit ended; the same numbers as in `ContributionAudit`."""
+
+    NONE = 0
+    VERIFIED = 1
+    DISPUTED = 2
+    FALSE = 3
+    FAILED = 4
+    UNAUDITED = 5
+
+    @property
+    def text(self) -> str:
+        """In lower case; empty while the audit is not concluded."""
+        return self.name.lower() if self else ""
+
+
+class Withheld(IntFlag):
+    """Why a party's points of a settlement are withheld; the same bits as in `Settlement`."""
+
+    NONE = 0
+    FAULT = 1
+    """A fault of the party in this job, answered by a strike or suspension, stands."""
+    WEAK = 2
+    """It failed the test for free riders."""
+    SILENT = 4
+    """It let a step of the audit pass."""
+    OUTCOME = 8
+    """The audit's outcome is not `verified`, or the active party recorded another shard than it froze."""
+    SHARD = 16
+    """It recorded another shard than it froze."""
+    REJECTED = 32
+    """Stewards resolved a dispute against the settlement."""
 
 
 class Answer(IntEnum):

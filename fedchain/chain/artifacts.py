@@ -20,6 +20,8 @@ LEDGER = "UplinkLedger"
 ROUTER = "InferenceRouter"
 CONTRIBUTIONS = "ContributionLedger"
 PROOFS = "FaultProofs"
+AUDITS = "ContributionAudit"
+SETTLEMENTS = "Settlement"
 MODELS = "ModelRegistry"
 
 CONTRACT_NAMES = (

@@ -8,6 +8,7 @@ from typing import TypeVar
 from fedchain.chain.abi import function
 from fedchain.chain.artifacts import CONTRIBUTIONS, DIRECTORY, JOBS, LEDGER, REGISTRY, ROUTER
 from fedchain.chain.client import ChainClient
+from fedchain.chain.contribution_audits import Audits
 from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent, JobProposed, RequestOpened, UplinkJudged
 from fedchain.chain.faults import Faults
@@ -16,6 +17,7 @@ from fedchain.chain.inference import Inference
 from fedchain.chain.models import Models
 from fedchain.chain.reads import ConsortiumReads, envelope_values, job_id_bytes
 from fedchain.chain.sender import Sender
+from fedchain.chain.settlements import Settlements
 from fedchain.chain.stewarding import Stewarding, Vote
 from fedchain.chain.transaction import Call, Receipt
 from fedchain.chain.versions import Versions
@@ -44,6 +46,8 @@ class Consortium(ConsortiumReads):
         versions: the directory of versions.
         faults: the anomaly record, and proofs of faults.
         inference: the inference router: terms, quotas, receipts, strict requests.
+        audits: contribution audits.
+        settlements: of contributions.
 
     Raises:
         WrongChainError: the chain is not the recorded one.
@@ -61,6 +65,8 @@ class Consortium(ConsortiumReads):
         self.versions = Versions(self._read, self._write, self._addresses[DIRECTORY])
         self.inference = Inference(self._read, self._write, self._write_within, self.events, client.head)
         self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses)
+        self.audits = Audits(self._read, self._write, self._write_within, self.events)
+        self.settlements = Settlements(self._read, self._write, self._addresses)
 
     def sign_uplink(self, uplink_id: bytes) -> bytes:
         """Vouch for an uplink of one's own before its verdict; see `Account.sign_uplink`.

@@ -132,6 +132,28 @@ class Faults:
         """
         return Vote.of(self._write(ANOMALIES, "overturn", fault_id, reason), self._addresses[ANOMALIES])
 
+    def upheld_in(self, address: str, job_id: JobId) -> int:
+        """How many faults of a party in a job were answered by a strike or suspension, and stand."""
+        return int(self._read(ANOMALIES, "upheldIn", address, job_id_bytes(job_id))[0])
+
+    def flag(self, party: str, job_id: JobId, round: int, evidence: bytes, statistic_e6: int, score_e6: int) -> Receipt:
+        """Active party: flag the statistic of a histogram that it decrypted; recorded only, nobody votes on it.
+
+        Nobody else can recompute it, so that it accuses nobody: it tells stewards where to look. Public.
+
+        Args:
+            party: address of the passive party that sent the histogram.
+            job_id: in Training or Evaluating.
+            round: of the job, 1 to the one in force.
+            evidence: the slot's id, 32 bytes, not zero; flagged once.
+            statistic_e6: scale 1e6, uint64.
+            score_e6: how far out it lies, scale 1e6, uint64.
+
+        Raises:
+            TransactionError: `NotActiveParty(…)`, `FlagInvalid(…)`, `AlreadyFlagged(…)`, `WrongPhase(…)` …
+        """
+        return self._write(ANOMALIES, "flag", party, job_id_bytes(job_id), round, evidence, statistic_e6, score_e6)
+
     # -- votes on a flag ----------------------------------------------------------------------------------------------
 
     def ballot(self, fault_id: int) -> Ballot:

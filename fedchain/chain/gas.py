@@ -83,3 +83,9 @@ DEADLINE_GAS = 2_500_000
 They are not estimated: whether a deadline is over depends on the time of the block, and a node may estimate with the
 time of the block before.
 """
+
+AUDIT_GAS = 3_000_000
+"""An upper bound of `ContributionAudit`'s calls: the losses of eight parties, or as many faults that are reported.
+
+Those that depend on a deadline are not estimated either.
+"""

@@ -1,10 +1,7 @@
 """Leaf-mask Shapley: what each party's splits are worth on held-out rows, without retraining.
 
-For a coalition S, a tree's leaf l counts with the product over its members' leaf bits and, for the absent parties, of
-the share of training rows that their nodes on the path sent that way:
-f_S(x) = base + Σ_l w_l Π_{j∈S} b_jl Π_{j∉S} c_jl. Utility is minus the mean squared error of predictions: the Brier
-score for classes; for numbers and counts in units of the labels' variance, so that it is at home in integers whatever
-the labels' unit (1 plus utility is R²).
+Utility of a coalition is minus the mean of its losses (`losses`): minus the Brier score for classes; for numbers and
+counts in units of the labels' variance (1 plus utility is R²). The same integers serve jobs with and without an audit.
 This is an approximation of retraining without a party, and says so.
 """
 
@@ -18,13 +15,22 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from fedchain.model.leaf_mask import Bits, absent_factors, leaf_weights, tree_starts
-from fedchain.model.link import predictions
+from fedchain.contribution.losses import (
+    E6,
+    Losses,
+    loss_sums,
+    losses_of_margins,
+    margins_in_steps,
+    row_losses_e6,
+    unit_of,
+    utilities_e6,
+)
+from fedchain.model.leaf_mask import Bits
 from fedchain.model.shard import Shard
 
-E6 = 1_000_000
-MAX_ERROR = 1e9
-"""Larger errors than this, of models that have diverged, count as this: utilities fit into 64 bits, scaled by 1e6."""
+MAX_POINTS = 256
+"""Of the running shares."""
+_COALITION_POINTS = 2**13
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,14 @@ class Shares:
     Attributes:
         utilities_e6: utility of each coalition; index = bit mask over roster positions.
         shares_e6: exact Shapley values of these integers, rounded so that they sum to full minus empty.
+        sums: of each coalition's losses over all held-out rows: what is posted where the job has an audit.
+        rounds_e6: running shares after the rounds of `running_rounds`; the last are `shares_e6`.
     """
 
     utilities_e6: tuple[int, ...]
     shares_e6: tuple[int, ...]
+    sums: tuple[int, ...] = ()
+    rounds_e6: tuple[tuple[int, ...], ...] = ()
 
     @property
     def statistic_e6(self) -> int:
@@ -45,32 +55,55 @@ class Shares:
         return round(math.log1p(math.sqrt(sum(value * value for value in self.utilities_e6))) * E6)
 
 
-def leaf_mask_shapley(shard: Shard, bits_by_party: Sequence[Bits], labels: NDArray[np.float64]) -> Shares:
-    """Shares of all parties.
+def leaf_mask_shapley(
+    shard: Shard, bits_by_party: Sequence[Bits], labels: NDArray[np.float64], losses: Losses | None = None
+) -> Shares:
+    """Shares of all parties, at the end and along the rounds.
 
     Args:
         shard: the active party's (it has covers and weights).
         bits_by_party: shape (held-out rows, leaves of all trees) each, roster order.
         labels: shape (held-out rows,), as trained: classes are numbered from 0.
+        losses: what `row_losses_e6` gives for these with `unit_of`, where that is there already.
     """
-    parties = len(shard.roster)
-    absent = [absent_factors(shard, party) for party in range(parties)]
-    weights = leaf_weights(shard)
-    starts = tree_starts(shard)
-    truth = np.eye(len(shard.base_margins))[labels.astype(int)] if shard.objective == "multiclass" else labels
-    unit = 1.0 if shard.objective in ("binary", "multiclass") else float(labels.var()) or 1.0
-    utilities = []
-    for coalition in range(2**parties):
-        mask = np.broadcast_to(weights, (len(labels), len(weights))).copy()
-        for party in range(parties):
-            mask *= bits_by_party[party] if coalition >> party & 1 else absent[party]
-        margin = np.tile(np.asarray(shard.base_margins), (len(labels), 1))
-        for tree, start, stop in zip(shard.trees, starts[:-1], starts[1:], strict=True):
-            margin[:, tree.output] += mask[:, start:stop].sum(axis=1)
-        with np.errstate(over="ignore"):
-            error = (predictions(shard.objective, margin) - truth) ** 2
-        utilities.append(-round(min(float(error.sum() / len(labels)) / unit, MAX_ERROR) * E6))
-    return Shares(tuple(utilities), shapley_e6(utilities))
+    unit = unit_of(shard.objective, labels)
+    if losses is None:
+        losses = row_losses_e6(shard, bits_by_party, labels, unit)
+    sums = loss_sums(losses)
+    utilities = utilities_e6(sums, len(labels))
+    shares = shapley_e6(utilities)
+    running = running_shares(shard, bits_by_party, labels, unit)
+    return Shares(utilities, shares, sums, (*running[:-1], shares) if running else ())
+
+
+def running_rounds(rounds: int, parties: int) -> list[int]:
+    """After which rounds running shares are told: all, or so many evenly spaced ones as cost no more than the shares.
+
+    At most 256, and fewer where there are more than five parties (32 of eight); the last is `rounds`.
+    """
+    points = min(rounds, MAX_POINTS, max(1, _COALITION_POINTS >> parties))
+    return [-(-rounds * (place + 1) // points) for place in range(points)]
+
+
+def running_shares(
+    shard: Shard, bits_by_party: Sequence[Bits], labels: NDArray[np.float64], unit: float
+) -> list[tuple[int, ...]]:
+    """Shares of the model as it was after each of `running_rounds`: trees are added up, so it costs little.
+
+    Args:
+        shard, bits_by_party, labels, unit: as `row_losses_e6`.
+
+    Returns:
+        Shapley values x 1e6 in roster order, one tuple for each round told.
+    """
+    outputs, parties, trees = len(shard.base_margins), len(shard.roster), len(shard.trees)
+    ends = [min(outputs * one, trees) for one in running_rounds(-(-trees // outputs), parties)] if trees else []
+    sums = [[0] * 2**parties for _ in ends]
+    if ends:
+        for few, place, margins in margins_in_steps(shard, bits_by_party, ends):
+            added = loss_sums(losses_of_margins(shard, margins, labels[few], unit))
+            sums[place] = [one + other for one, other in zip(sums[place], added, strict=True)]
+    return [shapley_e6(utilities_e6(one, len(labels))) for one in sums]
 
 
 def shapley_e6(utilities: Sequence[int]) -> tuple[int, ...]:

@@ -211,7 +211,7 @@ class _Job:
             answerer = self._answerer(self.checkpoint.shard)
             start = PassiveStart(self.checkpoint.rounds, partial(send_leaf_bits, answerer))
         with zero_pools(self.keys.gradient_public, self.layout.total) if self.fill_pools else nullcontext(()) as zeros:
-            trees = yield from PassiveTrainer(
+            model = yield from PassiveTrainer(
                 self.me,
                 self.roster,
                 self.bins,
@@ -225,7 +225,7 @@ class _Job:
                 zeros=zeros,
                 start=start,
             ).train()
-        shard = self._shard(trees, ())
+        shard = self._shard(model.trees, ())
         answerer = self._answerer(shard)
         positions = yield from answerer.positions_of(active)
         yield Stage("contribution", 0, 2, f"{len(positions)} held-out rows")

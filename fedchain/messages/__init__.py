@@ -9,6 +9,7 @@ from fedchain.messages.alignment import (
     Matches,
     PublicKey,
 )
+from fedchain.messages.auditing import AuditOpening
 from fedchain.messages.base import Message, decode, encode, kind_of
 from fedchain.messages.envelope import Envelope
 from fedchain.messages.evaluation import Contribution, ShardDigest
@@ -24,6 +25,7 @@ from fedchain.messages.training import (
 
 __all__ = [
     "AskingSet",
+    "AuditOpening",
     "BlindedIds",
     "CachedChunk",
     "CachedSet",

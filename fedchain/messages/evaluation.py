@@ -9,6 +9,12 @@ import msgspec
 from fedchain.messages.base import Message
 from fedchain.types import Kind
 
+MAX_ROSTER = 8
+MAX_POINTS = 256
+Signed64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Part = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Parts = Annotated[tuple[Part, ...], msgspec.Meta(max_length=MAX_ROSTER)]
+
 
 class Contribution(Message, frozen=True):
     """Utilities of all coalitions and the shares that follow from them. Public to the consortium.
@@ -17,6 +23,13 @@ class Contribution(Message, frozen=True):
         rows: number of held-out rows behind the utilities.
         utilities_e6: utility x 1e6 (minus Brier) of each coalition; index = bit mask over roster positions.
         shares_e6: Shapley shares x 1e6 in roster order; they sum to utility of all minus utility of nobody.
+        rounds_e6: running shares, as `shares_e6`, after some rounds of the model, the last of them among these; at
+            most 256, evenly spaced (`running_rounds`).
+        gains_e6: each party's part of the gain of all splits in training, x 1e6, roster order. Nobody can check it, and
+            a party with many columns of noise gets a good part of it: to be shown beside shares, never paid by. Empty
+            where it is not known.
+        p_values_e6: of the free-rider test, x 1e6, roster order; 0 for the active party.
+        powers_e6: of the same test at the effect that was found, x 1e6, roster order; 0 for the active party.
     """
 
     kind: ClassVar[Kind] = Kind.CONTRIBUTION
@@ -24,6 +37,13 @@ class Contribution(Message, frozen=True):
     rows: Annotated[int, msgspec.Meta(ge=1)]
     utilities_e6: Annotated[tuple[int, ...], msgspec.Meta(min_length=4, max_length=256)]
     shares_e6: Annotated[tuple[int, ...], msgspec.Meta(min_length=2, max_length=8)]
+    rounds_e6: Annotated[
+        tuple[Annotated[tuple[Signed64, ...], msgspec.Meta(min_length=2, max_length=MAX_ROSTER)], ...],
+        msgspec.Meta(max_length=MAX_POINTS),
+    ] = ()
+    gains_e6: Parts = ()
+    p_values_e6: Parts = ()
+    powers_e6: Parts = ()
 
 
 class ShardDigest(Message, frozen=True):

@@ -11,9 +11,10 @@ It sees every group sum of the passive parties that take part (feature positions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,10 +51,13 @@ class ActiveModel:
     Attributes:
         base_margins: one per output.
         trees: of the rounds kept, output after output within a round; with weights and covers.
+        gains: of all splits of these rounds, by roster index; empty where an older fedchain trained some of them. To be
+            shown, not paid by: nobody can check them.
     """
 
     base_margins: tuple[float, ...]
     trees: tuple[Tree, ...]
+    gains: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,12 @@ class ActiveTrainer:
         margin = np.tile(base, (len(self.rows.labels), 1))
         earlier = 0 if self.start is None else self.start.rounds
         rounds: list[tuple[Tree, ...]] = []
+        gains: list[tuple[float, ...]] = []
         keep = 0
         kept = yield from recall(state.NAME)
         if kept is not None:
             before = state.unpack_active(kept, margin.nbytes)
-            rounds, keep = list(before.rounds), before.keep
+            rounds, gains, keep = list(before.rounds), list(before.gains), before.keep
             margin = np.frombuffer(before.margin, dtype="<f8").astype(np.float64).reshape(margin.shape)
             self._resume_stopping(before)
         number = len(rounds)
@@ -147,23 +152,30 @@ class ActiveTrainer:
             yield BeginRound(number)
             if number == 1 and self.start is not None:
                 margin = yield from self.start.margins()
-            trees, packed = yield from self._round(earlier + number, margin)
+            trees, packed, gained = yield from self._round(earlier + number, margin)
             rounds.append(tuple(trees))
+            gains.append(gained)
             keep = self._rounds_to_keep(number, margin)
             commitment, sealed = self.commit(packed, f"leaf_weights/{number}")
             closing = LeafWeights(commitment, sealed, keep > 0, keep)
             yield Send(closing, steps.leaf_weights(self.objective.columns, self.params.turns))
             yield CloseRound(number, keep > 0)
-            yield Checkpoint(state.NAME, self._state(rounds, margin, keep), number)
+            yield Checkpoint(state.NAME, self._state(rounds, gains, margin, keep), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
-        return ActiveModel(tuple(float(one) for one in base), tuple(tree for trees in rounds[:keep] for tree in trees))
+        trees = tuple(tree for trees in rounds[:keep] for tree in trees)
+        return ActiveModel(
+            tuple(float(one) for one in base), trees, _total(gains[:keep] if len(gains) == number else [])
+        )
 
-    def _state(self, rounds: list[tuple[Tree, ...]], margin: Floats, keep: int) -> bytes:
-        raw, judge = margin.astype("<f8").tobytes(), self.stopping
-        if judge is None:
-            return state.pack(state.ActiveState(tuple(rounds), raw, keep))
-        return state.pack(state.ActiveState(tuple(rounds), raw, keep, judge.seen, judge.best_tree, judge.best_value))
+    def _state(
+        self, rounds: list[tuple[Tree, ...]], gains: list[tuple[float, ...]], margin: Floats, keep: int
+    ) -> bytes:
+        now = state.ActiveState(tuple(rounds), margin.astype("<f8").tobytes(), keep, gains=tuple(gains))
+        judge = self.stopping
+        if judge is not None:
+            now = msgspec.structs.replace(now, seen=judge.seen, best_tree=judge.best_tree, best_value=judge.best_value)
+        return state.pack(now)
 
     def _resume_stopping(self, before: state.ActiveState) -> None:
         if self.stopping is not None:
@@ -187,8 +199,8 @@ class ActiveTrainer:
                 return self.stopping.best_tree
         return number if number == self.params.trees else 0
 
-    def _round(self, number: int, margin: Floats) -> Party[tuple[list[Tree], bytes]]:
-        """One round, by its number in the whole model."""
+    def _round(self, number: int, margin: Floats) -> Party[tuple[list[Tree], bytes, tuple[float, ...]]]:
+        """One round, by its number in the whole model: its trees, their packed weights, and gains by roster index."""
         plan = plan_tree(self.params, number, self.has_features)
         routed = self.rows.train | self.rows.validation
         values, sampled = self._gradients(number, margin)
@@ -203,6 +215,7 @@ class ActiveTrainer:
         if plan.passive:
             yield from self._send_gradients(plan, routed, sampled, values_q)
         trees, packed = [], b""
+        gains = [0.0] * len(self.roster)
         for output in range(outputs):
             opener = Opener(self.keys, (2 * output, 2 * output + 1), self.dlog, self.executor, self.watch)
             grower = Grower(
@@ -227,8 +240,10 @@ class ActiveTrainer:
             for leaf, weight in weights.items():
                 margin[grown.leaves[leaf], output] += weight
             trees.append(grown.tree(tuple(weights.values()), output))
+            for owner, gain in grown.gains.items():
+                gains[owner] += gain
             packed += np.asarray(list(weights.values()), dtype="<f8").tobytes()
-        return trees, packed
+        return trees, packed, tuple(gains)
 
     def _used_columns(self, number: int) -> Mask:
         share = self.params.column_sample
@@ -275,6 +290,11 @@ class ActiveTrainer:
             sums = values_q[members[sampled[members]]].sum(axis=0)
             weights[leaf] = leaf_weight((int(sums[0]), int(sums[1])), scales, rules, self.params.learning_rate)
         return weights
+
+
+def _total(rounds: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Gains of rounds, added up by roster index; empty for none."""
+    return tuple(float(sum(gains)) for gains in zip(*rounds, strict=True))
 
 
 def regularisation(params: BoostingParams, objective: Objective | None = None) -> Regularisation:

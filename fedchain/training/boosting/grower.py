@@ -36,12 +36,14 @@ class Grown:
         covers: sampled rows per node.
         leaves: routed rows per leaf.
         splits: the active party's own.
+        gains: of all splits, by the roster index of their owner.
     """
 
     owners: dict[int, int] = field(default_factory=dict)
     covers: dict[int, int] = field(default_factory=dict)
     leaves: dict[int, Rows] = field(default_factory=dict)
     splits: list[OwnSplit] = field(default_factory=list)
+    gains: dict[int, float] = field(default_factory=dict)
 
     def tree(self, weights: tuple[float, ...], output: int) -> Tree:
         """With weights per leaf, ascending by node id."""
@@ -237,6 +239,7 @@ class Grower:
             if one.split is None:
                 continue
             self._note(grown, node, one.owner, rows[node])
+            grown.gains[one.owner] = grown.gains.get(one.owner, 0.0) + one.gain
             if one.owner == 0:
                 grown.splits.append(OwnSplit(node, one.split.feature, one.split.bin, one.split.missing_left))
         return children_rows(rows, decisions, left)

@@ -48,6 +48,21 @@ COLUMNS = 2  # gradient and hessian of one output
 
 
 @dataclass(frozen=True)
+class PassiveModel:
+    """What a passive party ends training with.
+
+    Attributes:
+        trees: of this job's rounds that the model keeps, as far as this party knows them; those of a model that it
+            continues are not among them.
+        commitments: the active party's to the leaf weights of each of these rounds, 32 bytes; empty where an older
+            fedchain, which kept none, trained some of them.
+    """
+
+    trees: tuple[Tree, ...]
+    commitments: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
 class _Round:
     """What the round's first message brings: rows are places in `routed` from here on.
 
@@ -130,11 +145,8 @@ class PassiveTrainer:
         """This party's place on the roster."""
         return self.roster.index(self.me)
 
-    def train(self) -> Party[tuple[Tree, ...]]:
+    def train(self) -> Party[PassiveModel]:
         """All rounds, until the active party announces the last; then this party declares its own stop.
-
-        Returns:
-            The trees of this job's rounds that the model keeps; those of a model that it continues are not among them.
 
         Raises:
             ProtocolViolationError: a peer sent something out of shape; names it.
@@ -142,6 +154,7 @@ class PassiveTrainer:
         kept = yield from recall(state.NAME)
         before = state.PassiveState(0, (), 0) if kept is None else state.unpack_passive(kept)
         number, keep, trees = before.number, before.keep, list(before.trees)
+        commitments = list(before.commitments)
         secret = order_secret(self.bins, self.seed)
         if not keep and self.layout.total:  # tables of points, which the first sums need, while the others get ready
             for key in self.output_keys:
@@ -162,21 +175,26 @@ class PassiveTrainer:
                     trees.append((yield from self._tree(place, output, plan, begun, secret)))
             else:
                 trees += [Tree(TreeShape((0,), (-1,)), (), output=output) for output in range(self.outputs)]
-            keep = yield from self._closing(number)
+            closing = yield from self._closing(number)
+            keep = closing.keep
+            commitments.append(closing.commitment)
             yield CloseRound(number, keep > 0)
-            yield Checkpoint(state.NAME, state.pack(state.PassiveState(number, tuple(trees), keep)), number)
+            now = state.PassiveState(number, tuple(trees), keep, tuple(commitments))
+            yield Checkpoint(state.NAME, state.pack(now), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
-        return tuple(trees[: keep * self.outputs])
+        return PassiveModel(
+            tuple(trees[: keep * self.outputs]), tuple(commitments[:keep]) if len(commitments) == number else ()
+        )
 
-    def _closing(self, number: int) -> Party[int]:
-        """The end of a round; how many rounds the model keeps where it was the last, else 0."""
+    def _closing(self, number: int) -> Party[LeafWeights]:
+        """The end of a round; `keep` is how many rounds the model keeps where it was the last, else 0."""
         closing = yield from receive(LeafWeights, steps.leaf_weights(self.outputs, self.params.turns), self.active)
         if closing.keep and not closing.last:
             raise ProtocolViolationError(self.active, f"keeps {closing.keep} rounds before the last")
         if closing.last and not 1 <= closing.keep <= number:
             raise ProtocolViolationError(self.active, f"keeps {closing.keep} of {number} rounds")
-        return closing.keep
+        return closing
 
     def _used_positions(self, number: int) -> NDArray[np.bool_]:
         """Drawn in public, so of positions: which features take part stays with this party, as their order does."""

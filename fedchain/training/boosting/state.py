@@ -10,7 +10,9 @@ from fedchain.errors import TrainingError
 from fedchain.model.shard import Tree
 
 NAME = "training"
-VERSION = 1
+VERSION = 2
+READABLE = (1, VERSION)
+"""Version 1 has neither gains nor commitments."""
 _State = TypeVar("_State", "ActiveState", "PassiveState")
 
 
@@ -21,6 +23,7 @@ class ActiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rounds: trees of the rounds so far, with weights and covers.
         margin: float64 margins of all aligned rows, row by row, little-endian.
         keep: rounds that the model keeps once the last is over, else 0.
+        gains: gain of all splits of each round, by roster index; fewer where an older fedchain trained the first.
         seen, best_tree, best_value: of `EarlyStopping`, where it judges.
     """
 
@@ -30,6 +33,7 @@ class ActiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seen: int = 0
     best_tree: int = 0
     best_value: float | None = None
+    gains: tuple[tuple[float, ...], ...] = ()
     version: int = VERSION
 
 
@@ -40,11 +44,13 @@ class PassiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         number: rounds so far.
         trees: of these rounds, as far as this party knows them.
         keep: as in `ActiveState`.
+        commitments: to the leaf weights of each round, 32 bytes; fewer where an older fedchain trained the first.
     """
 
     number: int
     trees: tuple[Tree, ...]
     keep: int
+    commitments: tuple[bytes, ...] = ()
     version: int = VERSION
 
 
@@ -57,7 +63,7 @@ def unpack_active(raw: bytes, margin_bytes: int) -> ActiveState:
     """The active party's state.
 
     Raises:
-        TrainingError: not of this version, or of other rows.
+        TrainingError: of a version that is not read, or of other rows.
     """
     state = _decoded(raw, ActiveState)
     if len(state.margin) != margin_bytes:
@@ -69,7 +75,7 @@ def unpack_passive(raw: bytes) -> PassiveState:
     """A passive party's state.
 
     Raises:
-        TrainingError: not of this version.
+        TrainingError: of a version that is not read.
     """
     return _decoded(raw, PassiveState)
 
@@ -79,6 +85,8 @@ def _decoded(raw: bytes, kind: type[_State]) -> _State:
         state = msgspec.msgpack.decode(raw, type=kind)
     except (msgspec.DecodeError, ValueError) as error:
         raise TrainingError(f"the checkpoint of training cannot be read: {error}") from error
-    if state.version != VERSION:
-        raise TrainingError(f"the checkpoint of training has version {state.version}, this fedchain reads {VERSION}")
+    if state.version not in READABLE:
+        raise TrainingError(
+            f"the checkpoint of training has version {state.version}, this fedchain reads {READABLE[0]} to {VERSION}"
+        )
     return state

@@ -39,16 +39,27 @@ def test_an_active_party_finds_its_state_again(
     trees: tuple[Tree, ...], margins: list[float], keep: int, seen: int, best: float | None
 ) -> None:
     margin = b"".join(msgspec.msgpack.encode(one)[1:] for one in margins)
-    state = ActiveState(tuple((tree,) for tree in trees), margin, keep, seen, 2, best)
+    state = ActiveState(tuple((tree,) for tree in trees), margin, keep, seen, 2, best, ((0.5, 0.0, 1.5),) * len(trees))
     found = unpack_active(pack(state), len(margin))
     assert found == state
     assert pack(found) == pack(state)
 
 
-@given(trees=trees(), number=counts, keep=counts)
-def test_a_passive_party_finds_its_state_again(trees: tuple[Tree, ...], number: int, keep: int) -> None:
-    state = PassiveState(number, trees, keep)
+@given(trees=trees(), number=counts, keep=counts, commitments=st.lists(st.binary(min_size=32, max_size=32), max_size=3))
+def test_a_passive_party_finds_its_state_again(
+    trees: tuple[Tree, ...], number: int, keep: int, commitments: list[bytes]
+) -> None:
+    state = PassiveState(number, trees, keep, tuple(commitments))
     assert unpack_passive(pack(state)) == state
+
+
+def test_states_that_an_older_fedchain_kept_are_read_without_what_it_did_not_know() -> None:
+    """The fields that version 1 had, in bytes as it wrote them."""
+    active = {"rounds": [], "margin": bytes(16), "keep": 0, "seen": 3, "best_tree": 2, "best_value": 0.5, "version": 1}
+    found = unpack_active(msgspec.msgpack.encode(active), 16)
+    assert (found.seen, found.best_tree, found.best_value, found.gains) == (3, 2, 0.5, ())
+    passive = {"number": 4, "trees": [], "keep": 0, "version": 1}
+    assert unpack_passive(msgspec.msgpack.encode(passive)) == PassiveState(4, (), 0, version=1)
 
 
 def test_a_state_of_other_rows_is_refused() -> None:

@@ -1,0 +1,141 @@
+"""Contribution audits, typed: commitments, losses, seeds, votes, outcomes. The binding of `ContributionAudit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from eth_utils.crypto import keccak
+
+from fedchain.chain.abi import CODEC, checksum
+from fedchain.chain.artifacts import AUDITS
+from fedchain.chain.events import ChainEvent
+from fedchain.chain.gas import AUDIT_GAS
+from fedchain.chain.reads import job_id_bytes
+from fedchain.chain.stewarding import Read, Write
+from fedchain.chain.transaction import Receipt
+from fedchain.protocol.audits import AuditState, LabelTerms
+from fedchain.types import AuditOutcome, AuditReason, JobId
+
+WriteWithin = Callable[..., Receipt]
+Events = Callable[[int, int], list[ChainEvent]]
+
+
+class Audits:
+    """The contribution audits of a consortium; `Consortium.audits` is one.
+
+    Every method raises `ChainUnreachableError` when the chain's node does not answer; those that write wait until it is
+    mined, and raise `TransactionError` with the contract's typed error. Everything that is written is public.
+
+    Args:
+        read: calls a view: contract, function, arguments.
+        write: sends a transaction: the same.
+        write_within: sends a transaction that is not estimated: gas limit, contract, function, arguments. What depends
+            on a deadline is sent so: a node may estimate with the time of the block before.
+        events: the contracts' events in a closed range of blocks.
+    """
+
+    def __init__(self, read: Read, write: Write, write_within: WriteWithin, events: Events) -> None:
+        self._read = read
+        self._write = write
+        self._write_within = write_within
+        self._events = events
+
+    def commit_labels(self, job_id: JobId, terms: LabelTerms) -> Receipt:
+        """Active party: commit to the held-out labels and the audit's terms, once, in Training before round 1.
+
+        Raises:
+            TransactionError: `TermsInvalid()`, `AuditAlreadyBegun(…)`, `WrongPhase(…)`, `WrongRound(…)` …
+        """
+        values = (
+            terms.root, terms.rows, terms.opened_rows, terms.window_seconds, terms.dispute_seconds, terms.budget,
+        )  # fmt: skip
+        return self._write(AUDITS, "commitLabels", job_id_bytes(job_id), values)
+
+    def freeze(self, job_id: JobId, outputs: bytes, shard: bytes, seed_commitment: bytes) -> Receipt:
+        """Roster party: commit to its outputs on the held-out rows, its shard and its seed, once, in Evaluating.
+
+        Args:
+            job_id: the job.
+            outputs: root of its outputs, 32 bytes, not zero.
+            shard: the digest of its shard as it will be recorded, 32 bytes, not zero.
+            seed_commitment: see `seed_commitment`.
+
+        Raises:
+            TransactionError: `NoAudit(…)`, `AlreadyFrozen(…)`, `CommitmentInvalid()`, `WrongPhase(…)` …
+        """
+        return self._write(AUDITS, "freeze", job_id_bytes(job_id), outputs, shard, seed_commitment)
+
+    def post(self, job_id: JobId, losses_root: bytes, sums: Sequence[int], weak_mask: int) -> Receipt:
+        """Active party: post the loss tree's root and sums, once; the contract computes the shares from the sums.
+
+        Args:
+            job_id: in Evaluating, all parties have frozen.
+            losses_root: 32 bytes, not zero.
+            sums: of all held-out rows' losses per coalition, scale 1e6, 2^p of them, each 0..rows * 1e15.
+            weak_mask: bit i for the passive party at roster position i; bit 0 is not set.
+
+        Raises:
+            TransactionError: `NotFrozen(…)`, `AlreadyPosted(…)`, `LossesInvalid(…)`, `WeakMaskInvalid(…)` …
+        """
+        return self._write_within(AUDIT_GAS, AUDITS, "post", job_id_bytes(job_id), losses_root, list(sums), weak_mask)
+
+    def reveal(self, job_id: JobId, seed: bytes) -> Receipt:
+        """Roster party: reveal the seed that it committed to, once, after the losses are posted and within the window.
+
+        Raises:
+            TransactionError: `NotPosted(…)`, `SeedDiffers(…)`, `AlreadyRevealed(…)`, `DeadlineOver(…)` …
+        """
+        return self._write_within(AUDIT_GAS, AUDITS, "reveal", job_id_bytes(job_id), seed)
+
+    def vote(self, job_id: JobId, sound: bool, reason: AuditReason) -> Receipt:
+        """Passive party: say what it found, once, after the seed is known and before the audit is concluded.
+
+        Args:
+            job_id: the job.
+            sound: whether everything that was opened and posted fits together.
+            reason: SOUND if and only if `sound`.
+
+        Raises:
+            TransactionError: `SeedUnknown(…)`, `AlreadyVoted(…)`, `VoteInvalid(…)`, `NotAuditor(…)` …
+        """
+        return self._write_within(AUDIT_GAS, AUDITS, "vote", job_id_bytes(job_id), sound, int(reason))
+
+    def conclude(self, job_id: JobId) -> Receipt:
+        """Anyone: fix the outcome, once: all have voted, or a window is over; faults that follow are recorded.
+
+        Raises:
+            TransactionError: `NotConcludable(…)`: something is still waited for; `AlreadyConcluded(…)`.
+        """
+        return self._write_within(AUDIT_GAS, AUDITS, "conclude", job_id_bytes(job_id))
+
+    def state(self, job_id: JobId) -> AuditState | None:
+        """How far a job's audit is, None if it has none."""
+        raise NotImplementedError
+
+    def history(self, address: str) -> list[tuple[JobId, AuditOutcome]]:
+        """The concluded audits of all jobs in which a party was on the roster, in the order of their conclusion."""
+        raise NotImplementedError
+
+
+def seed_commitment(job_id: JobId, party: str, seed: bytes) -> bytes:
+    """What a party commits to before it reveals its seed, 32 bytes.
+
+    Args:
+        job_id: the job.
+        party: the party's address.
+        seed: 32 secret random bytes.
+    """
+    values = (job_id_bytes(job_id), checksum(party), seed)
+    return keccak(CODEC.encode(("bytes32", "address", "bytes32"), values))
+
+
+def combined_seed(job_id: JobId, losses_root: bytes, seeds: Sequence[bytes]) -> bytes:
+    """The seed that decides which rows are opened, 32 bytes, as `ContributionAudit` computes it.
+
+    Args:
+        job_id: the job.
+        losses_root: as posted, 32 bytes.
+        seeds: in roster order, 32 bytes; empty for who did not reveal one.
+    """
+    full = [seed or bytes(32) for seed in seeds]
+    return keccak(CODEC.encode(("bytes32", "bytes32", "bytes32[]"), (job_id_bytes(job_id), losses_root, full)))

@@ -1,0 +1,98 @@
+"""What an auditor recomputes of the opened rows, once all openings have led to their roots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.contribution.losses import Losses, row_losses_e6
+from fedchain.errors import ContributionError
+from fedchain.model.leaf_mask import Bits, bit_count, unpack_bits, whole_bits
+from fedchain.model.shard import Shard
+from fedchain.types import AuditReason
+
+TOLERANCE_E6 = 1
+"""Another machine's sums of floats may round the other way."""
+_RELATIVE = 1e-9
+"""Losses above 1e9 units of 1e-6 may differ in more than the last."""
+
+
+def opened_bits(model: Shard, party: int, leaves: Sequence[bytes]) -> Bits:
+    """A party's leaf bits of opened rows, spread over all leaves of all trees.
+
+    Args:
+        model: the open model.
+        party: place on the roster.
+        leaves: of each row as `check_rows` gives them.
+
+    Returns:
+        (rows, leaves of all trees) bool.
+
+    Raises:
+        ContributionError: not so many bits, or some beyond them; names the party, reason BITS.
+    """
+    count, name = bit_count(model, party), model.roster[party]
+    width = -(-count // 8)
+    if any(len(leaf) != width for leaf in leaves) or (count % 8 and any(leaf[-1] >> count % 8 for leaf in leaves)):
+        raise ContributionError(name, AuditReason.BITS, f"opened leaf bits that are not {count} per row")
+    return whole_bits(model, party, unpack_bits(b"".join(leaves), len(leaves), count, name))
+
+
+def recheck_rows(
+    model: Shard, bits_by_party: Sequence[Bits], labels: NDArray[np.float64], losses: Losses, unit: float
+) -> None:
+    """Compare opened losses with what the opened model, bits and labels give, up to one unit.
+
+    Bits of several parties that lead a row nowhere are the label holder's fault: it had them all, and refuses such.
+
+    Args:
+        model: as `check_open_model` gives it.
+        bits_by_party: (rows, leaves of all trees) bool each, roster order (`opened_bits`).
+        labels: (rows,) as opened.
+        losses: (rows, coalitions) int64 as opened.
+        unit: as opened.
+
+    Raises:
+        ContributionError: names the label holder; reason LABELS where labels or unit are none for the objective, SHAPES
+            where bits do not lead each row to one leaf of each tree, LOSSES where losses are others.
+    """
+    culprit = model.roster[0]
+    classes = model.objective in ("binary", "multiclass")
+    if not math.isfinite(unit) or unit <= 0 or (classes and unit != 1.0):
+        raise ContributionError(culprit, AuditReason.LABELS, f"divides losses by {unit}")
+    if not _valid_labels(model, labels):
+        raise ContributionError(culprit, AuditReason.LABELS, "opened labels that are none of the job's objective")
+    reached = np.ones(bits_by_party[0].shape, dtype=bool)
+    for bits in bits_by_party:
+        reached &= bits
+    start = 0
+    for number, tree in enumerate(model.trees, start=1):
+        stop = start + len(tree.weights)
+        if not (reached[:, start:stop].sum(axis=1) == 1).all():
+            raise ContributionError(
+                culprit, AuditReason.SHAPES, f"opened a tree {number} in which the parties' bits lead to no one leaf"
+            )
+        start = stop
+    found = row_losses_e6(model, bits_by_party, labels, unit)
+    wrong = np.abs(found - losses) > np.maximum(TOLERANCE_E6, (found * _RELATIVE).astype(np.int64))
+    if wrong.any():
+        row, coalition = (int(one) for one in np.argwhere(wrong)[0])
+        raise ContributionError(
+            culprit,
+            AuditReason.LOSSES,
+            f"{int(wrong.any(axis=1).sum())} of {len(labels)} opened rows have other losses than it committed to; "
+            f"the first, row {row + 1} of coalition {coalition}: "
+            f"{losses[row, coalition]}, {found[row, coalition]} found",
+        )
+
+
+def _valid_labels(model: Shard, labels: NDArray[np.float64]) -> bool:
+    if not np.isfinite(labels).all():
+        return False
+    if model.objective in ("binary", "multiclass"):
+        classes = 2 if model.objective == "binary" else len(model.base_margins)
+        return bool(np.isin(labels, np.arange(classes)).all())
+    return model.objective == "squared_error" or bool((labels >= 0).all())

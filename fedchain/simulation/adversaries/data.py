@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.data.table import Column, Table
+from fedchain.federation.spec import JobSpec
 from fedchain.simulation.adversaries.party import Adversary, Random
 
 NOISES = ("normal", "t3", "lognormal", "levels")
@@ -19,8 +20,8 @@ class NoiseFeatures(Adversary):
     Many columns are how a party with nothing gets a share of the split gain.
     """
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.noise = str(random.choice(NOISES))
         self.times = int(random.integers(1, 6))
         self.begins = 1
@@ -28,6 +29,7 @@ class NoiseFeatures(Adversary):
 
     def table(self, table: Table) -> Table:
         """Noise in place of each column."""
+        self.acted = True
         count = len(table.columns) * self.times
         columns = tuple(Column(f"x{number}", "numeric", self._noise(len(table.ids))) for number in range(count))
         return replace(table, columns=columns)
@@ -47,14 +49,15 @@ class ShuffledRows(Adversary):
 
     share = (1.0, 1.0)
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.shuffled = float(random.uniform(*self.share))
         self.begins = 1
         self.amplitude = {"share": self.shuffled}
 
     def table(self, table: Table) -> Table:
         """The same ids, with the rows of some of them permuted."""
+        self.acted = True
         rows = np.arange(len(table.ids))
         moved = self.random.permutation(rows)[: max(2, round(self.shuffled * len(rows)))]
         rows[np.sort(moved)] = moved

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fedchain.data.table import Table
+from fedchain.federation.spec import JobSpec
 from fedchain.messages import Envelope, Message
 from fedchain.protocol import Action, BeginRound, Gather, Party, Receive, Send
 from fedchain.simulation.channel import Slot
@@ -26,14 +27,16 @@ class Adversary:
         random: its own, seeded by the run.
         rounds: of the job.
         begins: the first round in which it is at fault, drawn from all rounds.
+        acted: whether it had an occasion to be at fault, and took it.
         amplitude: what was drawn, for reports.
     """
 
-    def __init__(self, random: Random, rounds: int) -> None:
+    def __init__(self, random: Random, spec: JobSpec) -> None:
         self.random = random
-        self.rounds = rounds
+        self.rounds = spec.max_rounds
         self.round = 0
-        self.begins = int(random.integers(1, rounds + 1))
+        self.begins = int(random.integers(1, spec.max_rounds + 1))
+        self.acted = False
         self.amplitude: dict[str, float | str] = {"begins": self.begins}
 
     @property
@@ -66,12 +69,11 @@ class Adversary:
         """A second envelope that it signs and shows to another party beside the one that is judged."""
         return None
 
-    def late_seconds(self, round: int, attempt: int, limit: int) -> float | None:
-        """How long after the beginning of a round (or attempt) its uplinks come; None: as an honest party's.
+    def late_seconds(self, round: int, limit: int) -> float | None:
+        """How long after the beginning of an attempt of a round its uplinks come; None: as an honest party's.
 
         Args:
             round: which.
-            attempt: of it.
             limit: seconds that the job gives a round.
         """
         return None

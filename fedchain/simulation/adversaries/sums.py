@@ -12,6 +12,7 @@ from fedchain.compute.executor import Executor
 from fedchain.crypto.ciphertexts import CipherRows, CipherSums
 from fedchain.crypto.elgamal import PublicKey, public_encrypt
 from fedchain.crypto.points import PointArray, concat
+from fedchain.federation.spec import JobSpec
 from fedchain.messages import Gradients, Histogram, Message, decode
 from fedchain.messages import PublicKey as PublicKeyMessage
 from fedchain.messages.training import FeatureGroups
@@ -35,6 +36,7 @@ class HistogramAdversary(Adversary):
     def sends(self, action: Send) -> Send:
         """Another histogram, once it is due."""
         if isinstance(action.message, Histogram) and action.message.sums and self.is_due:
+            self.acted = True
             return with_message(action, self.changed(action.message))
         return action
 
@@ -53,8 +55,8 @@ class _Multiplied(HistogramAdversary):
 
     factor = 1
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.amplitude["share"] = self.log_uniform(0.001, 1.0)
 
     def changed(self, message: Histogram) -> Histogram:
@@ -68,8 +70,8 @@ class _Multiplied(HistogramAdversary):
 class ScaledHistograms(_Multiplied):
     """Some sums, from a single one to all, times 2 to 1000."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.factor = round(self.log_uniform(2, 1000))
         self.amplitude["factor"] = self.factor
 
@@ -86,8 +88,8 @@ class MovedSums(HistogramAdversary):
     It can gain by it only where its split wins, and then the announced rows do not sum to what it sent.
     """
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.amount = round(self.log_uniform(1, 2**20))
         self.amplitude["amount"] = self.amount
         self._key: PublicKey | None = None
@@ -115,8 +117,8 @@ class MovedSums(HistogramAdversary):
 class DroppedRows(Adversary):
     """Leaves rows out of its sums: a single one, up to half of those that train."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.dropped = self.log_uniform(0.001, 0.5)
         self.amplitude["share"] = self.dropped
 
@@ -124,6 +126,7 @@ class DroppedRows(Adversary):
         """Gradients of fewer rows than came."""
         if not isinstance(message, Gradients) or not self.is_due or message.rows < 2:
             return message
+        self.acted = True
         drop = self.random.choice(message.rows, max(1, round(self.dropped * message.rows)), replace=False)
         keep = np.setdiff1d(np.arange(message.rows), drop)
         bits = np.unpackbits(np.frombuffer(message.row_bits, dtype=np.uint8), bitorder="little")
@@ -140,9 +143,9 @@ class DroppedRows(Adversary):
 class ReplayedRound(HistogramAdversary):
     """Sends its histograms of the round before again, in the same steps."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
-        self.begins = int(random.integers(2, rounds + 1))
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
+        self.begins = int(random.integers(2, spec.max_rounds + 1))
         self.amplitude = {"begins": self.begins}
         self._before: dict[int, Histogram] = {}
         self._latest: dict[int, Histogram] = {}
@@ -157,7 +160,7 @@ class ReplayedRound(HistogramAdversary):
             self._before, self._latest, self._latest_round = self._latest, {}, self.round
         earlier = self._before.get(action.step)
         if self.is_due and earlier is not None and earlier.sums:
-            message = earlier
+            message, self.acted = earlier, True
         self._latest[action.step] = message
         return with_message(action, message)
 
@@ -165,8 +168,8 @@ class ReplayedRound(HistogramAdversary):
 class CopiedHistograms(HistogramAdversary):
     """Sends what another passive party has sent in the same step."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self._seen: dict[tuple[int, int], Histogram] = {}
 
     def sees(self, slot: Slot, payload: bytes) -> None:
@@ -178,6 +181,7 @@ class CopiedHistograms(HistogramAdversary):
         """Another's histogram, where there is one."""
         copied = self._seen.get((self.round, action.step))
         if isinstance(action.message, Histogram) and self.is_due and copied is not None and copied.sums:
+            self.acted = True
             return with_message(action, copied)
         return action
 
@@ -188,8 +192,8 @@ class LazyConstantAnswers(HistogramAdversary):
     Every total holds, no split of its ever wins: all its rows are alike.
     """
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.begins = 1
         self.amplitude = {"begins": 1}
 
@@ -217,17 +221,17 @@ class LazyConstantAnswers(HistogramAdversary):
 class LaterLazyAnswers(LazyConstantAnswers):
     """The same from a round on that is drawn: the trees before have real splits of its."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
-        self.begins = int(random.integers(2, rounds + 1))
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
+        self.begins = int(random.integers(2, spec.max_rounds + 1))
         self.amplitude = {"begins": self.begins}
 
 
 class GarbagePoints(HistogramAdversary):
     """Some points, from one to all, are random bytes, on no curve, at infinity, other points, or others' places."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.garbage = str(random.choice(("bytes", "off_curve", "infinity", "points", "swapped")))
         self.amplitude |= {"garbage": self.garbage, "share": self.log_uniform(0.001, 1.0)}
 

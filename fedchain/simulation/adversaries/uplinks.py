@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from fedchain.federation.spec import JobSpec
 from fedchain.messages import Envelope
 from fedchain.simulation.adversaries.party import Adversary, Random
 from fedchain.types import Kind
@@ -15,15 +16,11 @@ TRAINING = (Kind.HISTOGRAM, Kind.PARTITION)
 class EnvelopeAdversary(Adversary):
     """Changes one envelope, of the first round that it is due in."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
-        self._done = False
-
     def declares(self, envelope: Envelope) -> Envelope:
         """Another envelope, once."""
-        if self._done or envelope.kind not in TRAINING or envelope.round != self.begins:
+        if self.acted or envelope.kind not in TRAINING or envelope.round < self.begins:
             return envelope
-        self._done = True
+        self.acted = True
         return self.changed(envelope)
 
     def changed(self, envelope: Envelope) -> Envelope:
@@ -55,11 +52,13 @@ class WrongKind(EnvelopeAdversary):
 class WrongSize(EnvelopeAdversary):
     """An uplink of more bytes than the job allows, by one up to all that can be said, or of none."""
 
-    max_payload_bytes = 0
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
+        self._most = spec.policy.max_payload_bytes
 
     def changed(self, envelope: Envelope) -> Envelope:
         """Another size."""
-        size = 0 if self.random.random() < 0.25 else self.max_payload_bytes + round(self.log_uniform(1, 2**40))
+        size = 0 if self.random.random() < 0.25 else self._most + round(self.log_uniform(1, 2**40))
         self.amplitude["size"] = size
         return replace(envelope, size=size)
 
@@ -75,8 +74,8 @@ class WrongAttempt(EnvelopeAdversary):
 class TakenSlot(EnvelopeAdversary):
     """Sends a second payload into a slot of its that is taken: the ledger has both."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.again: Envelope | None = None
 
     def changed(self, envelope: Envelope) -> Envelope:
@@ -91,17 +90,16 @@ class Equivocation(Adversary):
     They differ in one bit, or altogether; or in size alone beside the digest.
     """
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.how = str(random.choice(("bit", "digest", "size")))
         self.amplitude["differs"] = self.how
-        self._done = False
 
     def shows(self, envelope: Envelope) -> Envelope | None:
         """The second envelope, once."""
-        if self._done or envelope.kind not in TRAINING or envelope.round < self.begins:
+        if self.acted or envelope.kind not in TRAINING or envelope.round < self.begins:
             return None
-        self._done = True
+        self.acted = True
         if self.how == "bit":
             bit = int(self.random.integers(0, 256))
             number = int.from_bytes(envelope.digest, "big") ^ (1 << bit)
@@ -113,16 +111,17 @@ class Equivocation(Adversary):
 class LateAnswers(Adversary):
     """Its uplinks come after the round's deadline: by a second up to an hour, in one round up to all from it on."""
 
-    def __init__(self, random: Random, rounds: int) -> None:
-        super().__init__(random, rounds)
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
         self.late = max(1, round(self.log_uniform(1, 3600)))
         self.times = round(self.log_uniform(1, 3))
         self.amplitude |= {"late_seconds": self.late, "times": self.times}
         self._left = self.times
 
-    def late_seconds(self, round: int, attempt: int, limit: int) -> float | None:
+    def late_seconds(self, round: int, limit: int) -> float | None:
         """Beyond the limit, so many times."""
         if round < self.begins or not self._left:
             return None
         self._left -= 1
+        self.acted = True
         return limit + self.late

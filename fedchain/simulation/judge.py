@@ -22,7 +22,7 @@ from fedchain.messages import Envelope
 from fedchain.protocol import Action, BeginRound, DeclareAligned, DeclareStop, Flag, RecordContribution
 from fedchain.simulation.adversaries.party import Adversary
 from fedchain.simulation.channel import Slot
-from fedchain.types import JobId, Kind, PartyId, Phase, Reason
+from fedchain.types import JobId, Kind, PartyId, Phase, Reason, Status
 
 MAX_ATTEMPTS = 3
 """Of a round; then the job is over."""
@@ -190,18 +190,25 @@ class ChainJudge:
         if not pending:
             return
         try:
-            for tried in range(MAX_ATTEMPTS):
-                late = self._commit(pending)
-                if not late:
-                    return
-                if tried + 1 < MAX_ATTEMPTS:
-                    self._members[self._active].retry_round(self.job_id, self._round)
-                    self._attempt, self._begun = self._attempt + 1, self._chain.now()
-            raise DeadlineError(f"round {self._round} was too late {MAX_ATTEMPTS} times", who=late)
+            self._try(pending)
         finally:
             self._prove()
+        for name in self._adversaries:
+            if self._chain.steward.participant(_address(self._members[name])).status is not Status.ACCREDITED:
+                raise UplinkRejectedError(name, f"all after round {self._round}", Reason.SENDER_SUSPENDED.name)
 
     # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _try(self, pending: list[tuple[PartyId, Envelope]]) -> None:
+        late: tuple[str, ...] = ()
+        for tried in range(MAX_ATTEMPTS):
+            if tried:
+                self._members[self._active].retry_round(self.job_id, self._round)
+                self._attempt, self._begun = self._attempt + 1, self._chain.now()
+            late = self._commit(pending)
+            if not late:
+                return
+        raise DeadlineError(f"round {self._round} was too late {MAX_ATTEMPTS} times", who=late)
 
     def _commit(self, pending: list[tuple[PartyId, Envelope]]) -> tuple[str, ...]:
         """One attempt; returns who was late. Who has nothing to send attends when it would have."""

@@ -22,7 +22,7 @@ from fedchain.model.leaf_mask import whole_bits
 from fedchain.simulation.adversaries.party import Adversary, observed
 from fedchain.simulation.channel import Channel
 from fedchain.simulation.judge import ChainJudge, Delays
-from fedchain.types import Answer, PartyId, Reason, Status
+from fedchain.types import Answer, PartyId, Status
 
 @dataclass(frozen=True)
 class Court:
@@ -99,6 +99,7 @@ class Findings:
     """What was found.
 
     Attributes:
+        culprit: who is at fault; empty: nobody.
         acted: whether the adversary had an occasion to be at fault, and took it.
         rounds: of training that were begun.
         ended: `completed`, or the name of the error that ended the job.
@@ -110,6 +111,7 @@ class Findings:
         powers: of that test, likewise.
     """
 
+    culprit: str = ""
     acted: bool = False
     rounds: int = 0
     ended: str = "completed"
@@ -124,12 +126,6 @@ class Findings:
     def to_json(self) -> str:
         """One line."""
         return json.dumps(asdict(self), separators=(",", ":"))
-
-    def is_accused(self, party: str) -> bool:
-        """Whether a fault on the record, or the error that ended the job, names a party."""
-        return party in self.named or any(
-            one == party and reason != Reason.STATISTIC_OUTLIER.name for one, reason, _, _ in self.faults
-        )
 
 
 def run_trial(court: Court, trial: Trial) -> Findings:
@@ -171,6 +167,7 @@ def run_trial(court: Court, trial: Trial) -> Findings:
     if outcomes:
         _test(findings, trial, tables, outcomes)
     if trial.adversary is not None:
+        findings.culprit = trial.culprit or ""
         findings.acted, findings.amplitude = trial.adversary.acted, dict(trial.adversary.amplitude)
     return findings
 

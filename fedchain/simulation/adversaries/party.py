@@ -44,6 +44,10 @@ class Adversary:
         """Whether it is at fault in the round in force: training, from the first such round on."""
         return self.begins <= self.round <= self.rounds
 
+    def place(self, passive: int) -> int:
+        """Which of so many passive parties it is."""
+        return int(self.random.integers(passive))
+
     # -- what it may do -----------------------------------------------------------------------------------------------
 
     def table(self, table: Table) -> Table:

@@ -172,6 +172,10 @@ class CopiedHistograms(HistogramAdversary):
         super().__init__(random, spec)
         self._seen: dict[tuple[int, int], Histogram] = {}
 
+    def place(self, passive: int) -> int:
+        """The last, who is asked after the others."""
+        return passive - 1
+
     def sees(self, slot: Slot, payload: bytes) -> None:
         """Payloads on the chain are public."""
         if slot.kind is Kind.HISTOGRAM:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedchain.data.ids import normalize_id
 from fedchain.messages import (
     AskingSet,
+    AuditOpening,
     BlindedIds,
     CachedChunk,
     CachedSet,
@@ -192,7 +193,10 @@ def messages() -> Strategy[Message]:
             small.filter(bool),
             st.lists(e6, min_size=4, max_size=256).map(tuple),
             st.lists(e6, min_size=2, max_size=8).map(tuple),
+            st.lists(st.lists(e6, min_size=2, max_size=8).map(tuple), max_size=4).map(tuple),
+            *(st.lists(st.integers(0, 10**6), max_size=8).map(tuple) for _ in range(3)),
         ),
+        st.builds(AuditOpening, blob.filter(bool)),
         st.builds(PredictRequest, rows, blob),
         st.builds(PredictAnswer, rows, blob),
     )

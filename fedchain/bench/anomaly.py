@@ -70,7 +70,9 @@ class AnomalyBench:
             raise ConfigError(f"bench anomaly: alpha is {self.alpha}; give a number between 0 and 1")
         unknown = [name for name in self.only if name not in (*FAULTS, HONEST, AUDITS)]
         if unknown:
-            raise ConfigError(f"bench anomaly: no fault '{unknown[0]}'; there are {', '.join((*FAULTS, HONEST, AUDITS))}")
+            raise ConfigError(
+                f"bench anomaly: no fault '{unknown[0]}'; there are {', '.join((*FAULTS, HONEST, AUDITS))}"
+            )
 
     def tasks(self) -> Iterator[tuple[str, int]]:
         """What is to be run: kind and number, kinds in turn, so that a part of a run says something of each."""

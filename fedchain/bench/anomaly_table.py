@@ -76,8 +76,6 @@ def wrongly_accused(one: Findings) -> set[str]:
     """
     named = set(one.named) - {one.culprit} if one.culprit not in one.named else set()
     recorded = {
-        party
-        for party, reason, _, _ in one.faults
-        if party != one.culprit and reason not in (*MISSED, *_NAMES_NOBODY)
+        party for party, reason, _, _ in one.faults if party != one.culprit and reason not in (*MISSED, *_NAMES_NOBODY)
     }
     return named | recorded

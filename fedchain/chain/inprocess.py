@@ -91,5 +91,3 @@ class InProcessConsortium:
 
     def _as(self, account: Account) -> Consortium:
         return Consortium(self.client, self.deployment, Sender(self.client, account))
-
-

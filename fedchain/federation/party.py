@@ -1,13 +1,14 @@
 """The whole of one party's part in a job, from its table to its shard, as one generator.
 
-Keys → alignment → training → evaluation on the held-out rows → contribution → shard digest. The same code runs in a
-simulation and in a node; the finished model depends on the tables, the spec, its seeds and the checkpoint alone.
+Keys → alignment → training → evaluation on the held-out rows → contribution, and its audit where the job has one →
+shard digest. The same code runs in a simulation and in a node; the finished model depends on the tables, the spec, its
+seeds and the checkpoint alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,15 +20,19 @@ from fedchain.alignment.psi import Admit, Aligned
 from fedchain.alignment.shelf import CachedSets
 from fedchain.anomaly.histograms import HistogramWatch
 from fedchain.compute.executor import Executor
-from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
+from fedchain.contribution.leaf_mask import Shares
+from fedchain.contribution.open_model import weights_commitment
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
-from fedchain.errors import DataError
+from fedchain.errors import DataError, ProtocolViolationError
 from fedchain.federation.aligning import aligned_rows
+from fedchain.federation.auditing import ActiveAudit, Answered, Outputs, PassiveAudit, remember_secrets
 from fedchain.federation.checkpoint import Checkpoint as WarmStart
 from fedchain.federation.checkpoint import checkpoint_of, require_announced
+from fedchain.federation.evaluating import evaluate
+from fedchain.federation.kept import KeptAudit
 from fedchain.federation.keys import JobKeys, exchange_keys
 from fedchain.federation.pools import mask_pool, zero_pools
 from fedchain.federation.session import Keys, Session, session_of
@@ -64,6 +69,8 @@ class JobOutcome:
         model_digest: hex digest of the whole model, the same at every party; empty until all shard digests are known.
         aligned_rows: rows that all parties share.
         shares: at the active party, the contribution run; else None.
+        contribution: what the active party published of it.
+        audit: what is kept of its audit, where the job has one.
         holdout_scores: at the active party, predictions of the held-out rows; else None.
     """
 
@@ -72,6 +79,8 @@ class JobOutcome:
     model_digest: str
     aligned_rows: int
     shares: Shares | None = None
+    contribution: Contribution | None = None
+    audit: KeptAudit | None = None
     holdout_scores: Scores | None = field(default=None, repr=False)
 
 
@@ -168,6 +177,13 @@ class _Job:
         stratified = spec.algorithm.objective in ("binary", "multiclass")
         split = three_way(labels, spec.holdout.fraction, spec.stopping.validates, spec.holdout.seed, stratified)
         rows = round(int(split.train.sum()) * spec.algorithm.row_sample)
+        holdout = np.flatnonzero(split.holdout).astype(np.int64)
+        audit, salt_of = None, _fresh_salt
+        if spec.contribution.audit:
+            secrets = yield from remember_secrets()
+            audit = ActiveAudit(spec.contribution, self.roster, sealing, secrets, holdout, labels[holdout])
+            salt_of = secrets.of
+            yield from audit.commit_labels()
         with mask_pool(pair, rows) if self.fill_pools else nullcontext() as masks:
             model = yield from ActiveTrainer(
                 self.me,
@@ -183,26 +199,34 @@ class _Job:
                 pair,
                 dlog,
                 sealing_of(sealing),
-                self._commit,
+                partial(self._commit, salt_of),
                 self.executor,
                 masks=masks,
                 start=start,
                 watch=HistogramWatch(),
             ).train()
         shard = self._shard(model.trees, model.base_margins)
-        holdout = np.flatnonzero(split.holdout).astype(np.int64)
         answerer = self._answerer(shard)
         yield Stage("contribution", 0, 2, f"{len(holdout)} held-out rows")
         yield from answerer.ask(holdout)
-        bits = yield from answerer.collect(holdout, EVALUATION)
+        packed = yield from answerer.collect_packed(holdout, EVALUATION)
+        bits = answerer.unpacked(packed, len(holdout))
         scores = predictions(shard.objective, margins(shard, bits, ", ".join(self.roster[1:])))
-        shares = leaf_mask_shapley(shard, bits, labels[holdout])
-        message = Contribution(len(holdout), shares.utilities_e6, shares.shares_e6)
-        yield Send(message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
+        found = evaluate(spec.contribution, shard, bits, labels[holdout], model.gains, sealing.salt)
+        shares = found.shares
+        yield Send(found.message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
+        kept = None
+        if audit is not None:
+            rounds = len(model.trees) // spec.algorithm.outputs
+            outputs = Outputs(shard, packed, found.losses, found.unit, found.weak(spec.contribution.alpha), rounds)
+            kept = yield from audit.run(outputs)
         session = session_of(sealing, self.aligned, tuple(int(one) for one in holdout))
-        return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids), shares, scores)))
+        outcome = JobOutcome(
+            shard, session, "", len(self.aligned.ids), shares, found.message, audit=kept, holdout_scores=scores
+        )
+        return (yield from self._close(outcome))
 
     def run_passive(self) -> Party[JobOutcome]:
         sealing, active = self.keys.sealing, self.roster[0]
@@ -210,6 +234,11 @@ class _Job:
         if self.checkpoint is not None:
             answerer = self._answerer(self.checkpoint.shard)
             start = PassiveStart(self.checkpoint.rounds, partial(send_leaf_bits, answerer))
+        audit = None
+        if self.spec.contribution.audit:
+            secrets = yield from remember_secrets()
+            audit = PassiveAudit(self.spec.contribution, self.roster, sealing, secrets, len(self.aligned.ids))
+            yield from audit.await_labels()
         with zero_pools(self.keys.gradient_public, self.layout.total) if self.fill_pools else nullcontext(()) as zeros:
             model = yield from PassiveTrainer(
                 self.me,
@@ -229,11 +258,15 @@ class _Job:
         answerer = self._answerer(shard)
         positions = yield from answerer.positions_of(active)
         yield Stage("contribution", 0, 2, f"{len(positions)} held-out rows")
-        yield from answerer.answer(positions, EVALUATION)
-        yield from receive(Contribution, CONTRIBUTION_STEP, active)
+        packed = yield from answerer.answer(positions, EVALUATION)
+        contribution = yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
+        kept = None
+        if audit is not None:
+            kept = yield from audit.run(Answered(shard, positions, packed, model.commitments, contribution))
         session = session_of(sealing, self.aligned)
-        return (yield from self._close(JobOutcome(shard, session, "", len(self.aligned.ids))))
+        outcome = JobOutcome(shard, session, "", len(self.aligned.ids), contribution=contribution, audit=kept)
+        return (yield from self._close(outcome))
 
     def _close(self, outcome: JobOutcome) -> Party[JobOutcome]:
         shard = outcome.shard
@@ -242,6 +275,10 @@ class _Job:
         yield Send(ShardDigest(shard.digest()), SHARD_STEP)
         others = yield from gather(ShardDigest, SHARD_STEP, tuple(one for one in self.roster if one != self.me))
         digests = [shard.digest() if party == self.me else others[party].digest for party in self.roster]
+        if outcome.audit is not None:
+            for party, digest, frozen in zip(self.roster, digests, outcome.audit.shards, strict=True):
+                if digest != frozen:
+                    raise ProtocolViolationError(party, "put up the digest of another shard than it had frozen")
         yield Stage("shard", 1, 1)
         return replace(outcome, model_digest=model_digest(digests))
 
@@ -260,10 +297,16 @@ class _Job:
     def _answerer(self, shard: Shard) -> Answerer:
         return make_answerer(shard, self.keys.sealing, self.bins, self.mapper)
 
-    def _commit(self, plaintext: bytes, context: str) -> tuple[bytes, bytes]:
-        salt = os.urandom(32)
+    def _commit(self, salt_of: Callable[[str], bytes], plaintext: bytes, context: str) -> tuple[bytes, bytes]:
+        """Commitment to a round's leaf weights, and they themselves sealed; with a salt that an audit can show."""
+        salt = salt_of(context)
         sealed = self.keys.sealing.seal_to(self.me, salt + plaintext, context)
-        return hashlib.sha256(b"fedchain-commitment-1" + salt + plaintext).digest(), sealed
+        return weights_commitment(salt, plaintext), sealed
+
+
+def _fresh_salt(context: str) -> bytes:
+    """Of a commitment that nobody will ask to have opened."""
+    return os.urandom(32)
 
 
 def objective_of_params(params: BoostingParams) -> Objective:

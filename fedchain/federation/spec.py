@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from fedchain.data.idrules import MAX_PARTS
 from fedchain.data.label import LabelType
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.alignspec import Alignment
+from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.idspec import PartName
 from fedchain.federation.inferspec import InferenceSpec
+from fedchain.federation.policyspec import PolicySpec
 from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
@@ -137,60 +147,6 @@ class WarmStart(_Section):
         return model
 
 
-_LONGEST_SECONDS = 366 * 86_400
-_WAITS_PER_PHASE = 4
-_WAITS_PER_ROUND = 12
-_SHORTEST_DEFAULT_SECONDS = 60
-
-
-class PolicySpec(_Section):
-    """`[policy]`: what the contract enforces, how messages travel, and how long parties wait for each other.
-
-    Attributes:
-        max_payload_bytes: of one uplink.
-        max_statistic_e6: largest declared statistic.
-        deadline_seconds: of each wait.
-        consumption: `strict`: a party acts on an uplink once its verdict is accepted; `pipelined`: in training it acts
-            on the signed uplink as it comes directly from its sender, and a round counts once all of it is accepted.
-        at_soft_deadline: what a party does once another takes longer than it usually does: `warn` or `nothing`.
-        at_hard_deadline: once it takes three times as long: `wait` until `deadline_seconds`, or `abort` the job.
-        phase_seconds: how long each phase but training may take on the chain; None: four times `deadline_seconds`.
-        round_seconds: how long an attempt of a round may take; None: twelve times `deadline_seconds`. Later uplinks are
-            rejected.
-        max_uplinks_per_round: of one party, in one round and attempt.
-        ends_on_suspension: whether the job ends as soon as a party of it is suspended or banned.
-    """
-
-    max_payload_bytes: Annotated[int, Field(strict=True, ge=1024, le=2**31 - 1)] = 256 * 1024 * 1024
-    max_statistic_e6: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 50_000_000
-    deadline_seconds: Annotated[float, Field(strict=True, gt=0, le=86_400 * 7)] = 600.0
-    consumption: Literal["strict", "pipelined"] = "strict"
-    at_soft_deadline: Literal["warn", "nothing"] = "warn"
-    at_hard_deadline: Literal["wait", "abort"] = "wait"
-    phase_seconds: Annotated[int | None, Field(strict=True, ge=1, le=_LONGEST_SECONDS)] = None
-    round_seconds: Annotated[int | None, Field(strict=True, ge=1, le=_LONGEST_SECONDS)] = None
-    max_uplinks_per_round: Annotated[int, Field(strict=True, ge=1, le=65_535)] = 10_000
-    ends_on_suspension: Annotated[bool, Field(strict=True)] = False
-
-    @property
-    def phase_limit(self) -> int:
-        """Seconds that the contract gives each phase but training."""
-        return self.phase_seconds or self._waits(_WAITS_PER_PHASE)
-
-    @property
-    def round_limit(self) -> int:
-        """Seconds that the contract gives an attempt of a round."""
-        return self.round_seconds or self._waits(_WAITS_PER_ROUND)
-
-    def _waits(self, count: int) -> int:
-        return max(_SHORTEST_DEFAULT_SECONDS, math.ceil(count * self.deadline_seconds))
-
-    @property
-    def pipelined(self) -> bool:
-        """Whether `consumption` is `pipelined`."""
-        return self.consumption == "pipelined"
-
-
 class JobSpec(_Section):
     """A job, as written by whoever proposes it and accepted by every party on the roster."""
 
@@ -204,6 +160,7 @@ class JobSpec(_Section):
     warm_start: WarmStart = WarmStart()
     policy: PolicySpec = PolicySpec()
     inference: InferenceSpec = InferenceSpec()
+    contribution: ContributionSpec = ContributionSpec()
     parties: Annotated[tuple[PartySpec, ...], Field(min_length=2, max_length=8)]
 
     @field_validator("name")
@@ -245,6 +202,14 @@ class JobSpec(_Section):
                 f"alignment.cached goes with two parties, the job has {len(names)}; remove it, and all align in a ring"
             )
 
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A job that leaves out `[contribution]` has the bytes that it had before there was such a section."""
+        dumped: dict[str, Any] = handler(self)
+        if self.contribution == ContributionSpec():
+            dumped.pop("contribution", None)
+        return dumped
+
     @property
     def label_type(self) -> LabelType:
         """How the label column is read."""
@@ -265,6 +230,11 @@ class JobSpec(_Section):
     def max_rounds(self) -> int:
         """Rounds that the job may open on chain: one per tree."""
         return self.algorithm.trees
+
+    @property
+    def phase_limit(self) -> int:
+        """Seconds that the contract gives each phase but training: an audit's windows lie in the last."""
+        return self.policy.phase_limit + self.contribution.phase_seconds
 
     def party(self, name: str) -> PartySpec:
         """The party of this name.

@@ -10,7 +10,7 @@ that are compatible with the party's own path); the scores to the requester.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,28 +81,48 @@ class Answerer:
             raise ProtocolViolationError(requester, "request has positions out of order or beyond the aligned rows")
         return positions
 
-    def answer(self, positions: Positions, purpose: str) -> Party[None]:
-        """Passive party: send own leaf bits, sealed to the active party."""
-        sealed = self.seal_to(self.active, pack_bits(self.bits(positions)), f"{purpose}/bits")
-        yield Send(PredictAnswer(len(positions), sealed), ANSWER, self.active)
+    def answer(self, positions: Positions, purpose: str) -> Party[bytes]:
+        """Passive party: send own leaf bits, sealed to the active party; returns them as packed."""
+        packed = pack_bits(self.bits(positions))
+        yield Send(
+            PredictAnswer(len(positions), self.seal_to(self.active, packed, f"{purpose}/bits")), ANSWER, self.active
+        )
+        return packed
 
     def collect(self, positions: Positions, purpose: str) -> Party[list[Bits]]:
-        """Active party: the bits of every party, roster order.
+        """Active party: the bits of every party over all leaves, roster order.
 
         Raises:
             ProtocolViolationError: an answer out of shape; names its sender.
         """
+        packed = yield from self.collect_packed(positions, purpose)
+        return self.unpacked(packed, len(positions))
+
+    def collect_packed(self, positions: Positions, purpose: str) -> Party[list[bytes]]:
+        """Active party: the bits of every party as it packs them, roster order.
+
+        Raises:
+            ProtocolViolationError: an answer that does not open, or of another number of rows; names its sender.
+        """
         passive = self.roster[1:]
         answers = yield from gather(PredictAnswer, ANSWER, passive, to_me=True)
-        collected = [whole_bits(self.shard, 0, self.bits(positions))]
+        packed = [pack_bits(self.bits(positions))]
         for party in passive:
             if answers[party].rows != len(positions):
                 raise ProtocolViolationError(party, "answered another number of rows than was asked")
-            packed = self.open_from(party, answers[party].sealed, f"{purpose}/bits")
-            index = self.roster.index(party)
-            bits = unpack_bits(packed, len(positions), bit_count(self.shard, index), party)
-            collected.append(whole_bits(self.shard, index, bits))
-        return collected
+            packed.append(self.open_from(party, answers[party].sealed, f"{purpose}/bits"))
+        return packed
+
+    def unpacked(self, packed: Sequence[bytes], rows: int) -> list[Bits]:
+        """Active party: the bits of every party over all leaves, from what `collect_packed` gives.
+
+        Raises:
+            ProtocolViolationError: of another length; names the party.
+        """
+        return [
+            whole_bits(self.shard, index, unpack_bits(packed[index], rows, bit_count(self.shard, index), party))
+            for index, party in enumerate(self.roster)
+        ]
 
     def predict(self, requester: PartyId, positions: Positions | None, request_id: int) -> Party[Scores | None]:
         """One whole request; predictions in the order of positions at the requester, else None.

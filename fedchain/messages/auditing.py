@@ -30,11 +30,10 @@ Hashes = Annotated[bytes, msgspec.Meta(max_length=_MAX_PATH)]
 
 
 class AuditOpening(Message, frozen=True):
-    """What one party opens, sealed to the roster; to others it reveals its size alone.
+    """What the label holder opens, sealed to the roster; to others it reveals its size alone.
 
     Attributes:
-        sealed: an `ActiveOpening` or a `PassiveOpening`. A passive party's first one, before it freezes its outputs,
-            seals a `BitsSecret` to the active party.
+        sealed: an `ActiveOpening`.
     """
 
     kind: ClassVar[Kind] = Kind.AUDIT
@@ -83,7 +82,8 @@ class ActiveOpening(Wire, frozen=True):
         unit: what squared errors are divided by: 1.0 for classes, else the variance of the held-out labels.
         salt: of the commitment to model and unit.
         weight_salts: 32 bytes per round that the job added and the model keeps: of the `LeafWeights` commitments.
-        bits: own leaf bits of the opened rows.
+        bits_root: of the tree of its own leaf bits; committed to together with the model.
+        bits: leaf bits of the opened rows of every party, roster order, each with the path to that party's own root.
         labels: of the opened rows.
         losses: of the opened rows.
     """
@@ -92,29 +92,7 @@ class ActiveOpening(Wire, frozen=True):
     unit: float
     salt: Bytes32
     weight_salts: Annotated[bytes, msgspec.Meta(max_length=SALT_BYTES * _MAX_ROUNDS)]
-    bits: OpenedRows
+    bits_root: Bytes32
+    bits: Annotated[tuple[OpenedRows, ...], msgspec.Meta(min_length=2, max_length=8)]
     labels: OpenedRows
     losses: OpenedLosses
-
-
-class PassiveOpening(Wire, frozen=True):
-    """What a passive party opens. Reveals to the roster its decisions on the opened rows.
-
-    Attributes:
-        bits: its leaf bits of the opened rows.
-    """
-
-    bits: OpenedRows
-
-
-class BitsSecret(Wire, frozen=True):
-    """A passive party to the active party: what the salts of its tree of leaf bits are made of.
-
-    With it the active party, which has these bits, checks that they are what the passive party freezes: or it could
-    later be made out to have computed losses from other bits.
-
-    Attributes:
-        secret: 32 bytes.
-    """
-
-    secret: Bytes32

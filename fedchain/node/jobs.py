@@ -62,7 +62,7 @@ def policy_of(spec: JobSpec) -> JobPolicy:
         max_rounds=spec.max_rounds,
         max_statistic_e6=policy.max_statistic_e6,
         pipelined=policy.pipelined,
-        phase_seconds=policy.phase_limit,
+        phase_seconds=spec.phase_limit,
         round_seconds=policy.round_limit,
         max_uplinks_per_round=policy.max_uplinks_per_round,
         ends_on_suspension=policy.ends_on_suspension,

@@ -15,6 +15,13 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 | DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
 | RecordContribution | writes the shares to the contribution ledger                         | None                    |
 | Flag               | has the anomaly record flag a statistic; the party goes on in any case | None                  |
+| CommitLabels       | active party, before round 1: commits the held-out labels for audit  | None                    |
+| Freeze             | commits this party's outputs, shard and seed                         | None                    |
+| PostLosses         | active party: puts the sums of all losses on record                  | None                    |
+| RevealSeed         | shows the seed that `Freeze` committed to                            | None                    |
+| Vote               | passive party: says whether the audit found the record sound         | None                    |
+| AwaitAudit         | waits until the audit has come so far, or its time for that is over  | `AuditState`            |
+| Conclude           | ends the audit, unless somebody else has; waits until it has ended   | `AuditState`            |
 | Keep               | stores the outcome where a crash does not reach it                   | None                    |
 | Remember           | keeps bytes that are made once, a secret for example                 | the bytes               |
 | Checkpoint         | keeps the state from which a restarted party goes on                 | None                    |
@@ -34,9 +41,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union
 
 from fedchain.messages.base import Message
+from fedchain.protocol.audits import AuditState, LabelTerms
 from fedchain.types import PartyId
 
 M = TypeVar("M", bound=Message)
@@ -103,13 +111,15 @@ class Send:
 class Receive:
     """Wait for `sender`'s accepted message of type `message_type` in this step.
 
-    `to_me` says whether it is addressed to this party alone (True) or to the whole roster (False).
+    `to_me` says whether it is addressed to this party alone (True) or to the whole roster (False). Where it `may_fail`,
+    the answer is None for a message that does not come in time, or is malformed, or not what its sender committed to.
     """
 
     message_type: type[Message]
     step: int
     sender: PartyId
     to_me: bool = False
+    may_fail: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,79 @@ class RecordContribution:
     shares_e6: tuple[int, ...]
     utility_full_e6: int
     utility_empty_e6: int
+
+
+AuditStage = Literal["labels", "frozen", "posted", "seeded", "voted"]
+"""How far an audit of contributions has come: labels committed; everybody has frozen; losses posted; seed known;
+every passive party has voted."""
+
+
+@dataclass(frozen=True)
+class CommitLabels:
+    """Active party: commit to the held-out labels, and to what an audit opens, before the first round begins."""
+
+    terms: LabelTerms
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Commit to this party's outputs on the held-out rows, to its shard, and to its part of the seed; waits for nobody.
+
+    Attributes:
+        outputs: 32 bytes; what they commit to is told in `fedchain.federation.auditing`.
+        shard: digest of the shard, 32 bytes.
+        seed: 32 bytes; only a digest of it, the job and the party is told to others.
+    """
+
+    outputs: bytes
+    shard: bytes
+    seed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PostLosses:
+    """Active party: put the losses on record, from which the contract computes the shares. All have frozen by then.
+
+    Attributes:
+        root: of the loss tree, 32 bytes.
+        sums: sum of the losses of all held-out rows per coalition; index = bit mask over roster positions.
+        weak: bit mask over roster positions: who failed the free-rider test.
+    """
+
+    root: bytes
+    sums: tuple[int, ...]
+    weak: int
+
+
+@dataclass(frozen=True)
+class RevealSeed:
+    """Show this party's part of the seed; only after the losses are posted."""
+
+    seed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """Passive party: whether what was opened is sound, and the number of the reason (`AuditReason`), 0 where it is."""
+
+    sound: bool
+    reason: int
+
+
+@dataclass(frozen=True)
+class AwaitAudit:
+    """Wait until the audit has come so far; answered with its state.
+
+    Nothing replaces labels and frozen outputs: where they do not come, the job ends. Losses, seed and votes have their
+    window: once that is over, the answer is the state without them.
+    """
+
+    stage: AuditStage
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """End the audit: by then all have voted, or the time is over. Answered with the state, which has its outcome."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +304,13 @@ Action = Union[
     DeclareStop,
     RecordContribution,
     Flag,
+    CommitLabels,
+    Freeze,
+    PostLosses,
+    RevealSeed,
+    Vote,
+    AwaitAudit,
+    Conclude,
     Keep,
     Remember,
     Checkpoint,
@@ -236,6 +326,13 @@ def receive(message_type: type[M], step: int, sender: PartyId, *, to_me: bool = 
     """Typed form of `Receive`: ``message = yield from receive(...)``."""
     message = yield Receive(message_type, step, sender, to_me)
     assert isinstance(message, message_type)
+    return message
+
+
+def receive_or_none(message_type: type[M], step: int, sender: PartyId) -> Party[M | None]:
+    """As `receive`; None where it does not come in time or cannot be read."""
+    message = yield Receive(message_type, step, sender, may_fail=True)
+    assert message is None or isinstance(message, message_type)
     return message
 
 
@@ -259,4 +356,18 @@ def recall(name: str) -> Party[bytes | None]:
     """Typed form of `Recall`: ``state = yield from recall(...)``."""
     state = yield Recall(name)
     assert state is None or isinstance(state, bytes)
+    return state
+
+
+def await_audit(stage: AuditStage) -> Party[AuditState]:
+    """Typed form of `AwaitAudit`: ``state = yield from await_audit(...)``."""
+    state = yield AwaitAudit(stage)
+    assert isinstance(state, AuditState)
+    return state
+
+
+def conclude() -> Party[AuditState]:
+    """Typed form of `Conclude`: ``state = yield from conclude()``."""
+    state = yield Conclude()
+    assert isinstance(state, AuditState)
     return state

@@ -1,7 +1,8 @@
 """An in-memory channel: drives all parties' generators in one process, without a chain.
 
-Payloads are encoded and decoded as on the wire, slots hold one digest each, and declarations are barriers, so the
-numerical core meets the rules of the contracts. It is the honest no-chain baseline.
+Payloads are encoded and decoded as on the wire, slots hold one digest each, declarations are barriers, and audits of
+contributions have their contract's rules, so the numerical core meets those of the chain. It is the honest no-chain
+baseline.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from fedchain.errors import (
     MessageError,
     ProtocolViolationError,
     TrainingError,
+    TransactionError,
     UplinkRejectedError,
 )
 from fedchain.messages import Message, decode, encode
 from fedchain.protocol import (
     Action,
+    AwaitAudit,
     BeginRound,
     Checkpoint,
+    CommitLabels,
     DeclareAligned,
     DeclareStop,
     Flag,
@@ -36,6 +40,7 @@ from fedchain.protocol import (
     Send,
     Stage,
 )
+from fedchain.simulation.audits import AUDIT_ACTIONS, AuditRecord
 from fedchain.types import Kind, PartyId
 
 T = TypeVar("T")
@@ -120,6 +125,7 @@ class Channel:
         self._opened = 0
         self.contribution: RecordContribution | None = None
         self.flags: list[tuple[int, Flag]] = []
+        self.audit = AuditRecord(())
 
     def run(self, parties: Mapping[PartyId, Party[T]]) -> dict[PartyId, T]:
         """Drive all parties to their end; whatever ends the run, no party is left half-way (pools, threads).
@@ -131,6 +137,7 @@ class Channel:
         """
         running = [_Running(name, generator) for name, generator in parties.items()]
         self._count, self._active = len(running), running[0].name
+        self.audit = AuditRecord([party.name for party in running])
         try:
             self._drive(running)
         finally:
@@ -150,9 +157,17 @@ class Channel:
                         break
                     self._advance(party, answer)
                     moved = True
-            if not moved:
+            if not moved and not self._give_up_one(running) and not self.audit.let_time_pass():
                 waits = "; ".join(f"'{p.name}' waits for {p.waiting}" for p in running if not p.done)
                 raise DeadlineError(f"no party can go on: {waits}")
+
+    def _give_up_one(self, running: Sequence[_Running]) -> bool:
+        """A party that waits for what may fail to come goes on without; False where none does."""
+        for party in running:
+            if isinstance(party.waiting, Receive) and party.waiting.may_fail and not party.done:
+                self._advance(party, None)
+                return True
+        return False
 
     def _advance(self, party: _Running, answer: Any) -> None:
         try:
@@ -183,7 +198,7 @@ class Channel:
             self._send(party, action)
         elif isinstance(action, Receive):
             slot = self._slot(party, action, action.sender)
-            return (True, self._open(slot, action.message_type)) if self._settled(slot) else (False, None)
+            return (True, self._received(slot, action)) if self._settled(slot) else (False, None)
         elif isinstance(action, Gather):
             slots = {sender: self._slot(party, action, sender) for sender in action.senders}
             if not all(self._settled(slot) for slot in slots.values()):
@@ -205,6 +220,10 @@ class Channel:
             if party.name != self._active:
                 raise TrainingError(f"'{party.name}' flags a statistic: only the active party can")
             self.flags.append((party.round, action))
+        elif isinstance(action, AUDIT_ACTIONS):
+            if len(self._stopped) < self._count and not isinstance(action, (CommitLabels, AwaitAudit)):
+                raise TransactionError("ContributionAudit", "WrongPhase")
+            return self.audit.carry_out(party.name, action, has_begun=self._opened > 0, restarted=party.restarted)
         elif isinstance(action, Remember):
             if action.name not in party.remembered:
                 party.remembered[action.name] = action.make()
@@ -238,6 +257,14 @@ class Channel:
 
     def _settled(self, slot: Slot) -> bool:
         return slot in self._accepted or slot in self._rejected
+
+    def _received(self, slot: Slot, action: Receive) -> Message | None:
+        try:
+            return self._open(slot, action.message_type)
+        except (UplinkRejectedError, ProtocolViolationError):
+            if not action.may_fail:
+                raise
+            return None
 
     def _open(self, slot: Slot, message_type: type[Message]) -> Message:
         if slot in self._rejected:

@@ -282,9 +282,7 @@ class ChainJudge:
         culprit = self._members[name]
         signature = culprit.sign_uplink(culprit.uplink_id(_address(culprit), second))
         prover = self._other_than(_address(culprit))
-        self._proofs.append(
-            lambda: prover.faults.prove_equivocation(_address(culprit), first, b"", second, signature)
-        )
+        self._proofs.append(lambda: prover.faults.prove_equivocation(_address(culprit), first, b"", second, signature))
 
     def _prove(self) -> None:
         proofs, self._proofs = self._proofs, []

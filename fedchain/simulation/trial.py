@@ -24,6 +24,7 @@ from fedchain.simulation.channel import Channel
 from fedchain.simulation.judge import ChainJudge, Delays
 from fedchain.types import Answer, PartyId, Status
 
+
 @dataclass(frozen=True)
 class Court:
     """What trials share: a chain with the contracts, and members who serve in one trial after the other.
@@ -159,9 +160,7 @@ def run_trial(court: Court, trial: Trial) -> Findings:
             raise
         judge.abandon(findings.ended)
     findings.rounds = judge.rounds
-    findings.faults = [
-        (one.party, one.reason.name, Answer(one.fault.answer).name, one.round) for one in judge.faults()
-    ]
+    findings.faults = [(one.party, one.reason.name, Answer(one.fault.answer).name, one.round) for one in judge.faults()]
     findings.flags = [(flag.party, round) for round, flag in channel.flags]
     findings.suspended = [name for name, member in members.items() if court.standing(member) is not Status.ACCREDITED]
     if outcomes:
@@ -207,5 +206,3 @@ def parse(line: str) -> Findings:
     found["faults"] = [tuple(one) for one in found["faults"]]
     found["flags"] = [tuple(one) for one in found["flags"]]
     return Findings(**found)
-
-

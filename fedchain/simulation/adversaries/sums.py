@@ -296,5 +296,3 @@ def _added(points: PointArray) -> PointArray:
     for place in range(1, len(points)):
         total = total.add(points[place : place + 1], _ALONE)
     return total
-
-

@@ -163,10 +163,9 @@ class ActiveTrainer:
             yield Checkpoint(state.NAME, self._state(rounds, gains, margin, keep), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
-        trees = tuple(tree for trees in rounds[:keep] for tree in trees)
-        return ActiveModel(
-            tuple(float(one) for one in base), trees, _total(gains[:keep] if len(gains) == number else [])
-        )
+        kept_trees = tuple(tree for one in rounds[:keep] for tree in one)
+        known = gains[:keep] if len(gains) == number else []
+        return ActiveModel(tuple(float(one) for one in base), kept_trees, _total(known))
 
     def _state(
         self, rounds: list[tuple[Tree, ...]], gains: list[tuple[float, ...]], margin: Floats, keep: int

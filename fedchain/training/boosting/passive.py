@@ -153,8 +153,7 @@ class PassiveTrainer:
         """
         kept = yield from recall(state.NAME)
         before = state.PassiveState(0, (), 0) if kept is None else state.unpack_passive(kept)
-        number, keep, trees = before.number, before.keep, list(before.trees)
-        commitments = list(before.commitments)
+        number, keep, trees, commitments = before.number, before.keep, list(before.trees), list(before.commitments)
         secret = order_secret(self.bins, self.seed)
         if not keep and self.layout.total:  # tables of points, which the first sums need, while the others get ready
             for key in self.output_keys:
@@ -183,12 +182,11 @@ class PassiveTrainer:
             yield Checkpoint(state.NAME, state.pack(now), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
-        return PassiveModel(
-            tuple(trees[: keep * self.outputs]), tuple(commitments[:keep]) if len(commitments) == number else ()
-        )
+        known = commitments[:keep] if len(commitments) == number else []
+        return PassiveModel(tuple(trees[: keep * self.outputs]), tuple(known))
 
     def _closing(self, number: int) -> Party[LeafWeights]:
-        """The end of a round; `keep` is how many rounds the model keeps where it was the last, else 0."""
+        """The end of a round: commitment to its leaf weights, and how many rounds the model keeps if it is the last."""
         closing = yield from receive(LeafWeights, steps.leaf_weights(self.outputs, self.params.turns), self.active)
         if closing.keep and not closing.last:
             raise ProtocolViolationError(self.active, f"keeps {closing.keep} rounds before the last")

@@ -12,7 +12,7 @@ from fedchain.model.shard import Tree
 NAME = "training"
 VERSION = 2
 READABLE = (1, VERSION)
-"""Version 1 has neither gains nor commitments."""
+"""Version 1 had no gains and no commitments of leaf weights: a job that was begun under it is not audited."""
 _State = TypeVar("_State", "ActiveState", "PassiveState")
 
 
@@ -87,6 +87,6 @@ def _decoded(raw: bytes, kind: type[_State]) -> _State:
         raise TrainingError(f"the checkpoint of training cannot be read: {error}") from error
     if state.version not in READABLE:
         raise TrainingError(
-            f"the checkpoint of training has version {state.version}, this fedchain reads {READABLE[0]} to {VERSION}"
+            f"the checkpoint of training has version {state.version}, this fedchain reads up to {VERSION}"
         )
     return state

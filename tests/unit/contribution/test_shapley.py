@@ -113,9 +113,13 @@ def test_utilities_of_every_coalition_by_hand() -> None:
         [0.1 + 0.4 - 0.6 * 2.0, 0.1 + 0.4 + 0.6 * 0.5],
         [0.1 + 1.0, 0.1 + 0.5],
     ]
-    expected = [-round(float(np.mean((1 / (1 + np.exp(-np.array(m))) - labels) ** 2)) * 1e6) for m in margins_of]
+    squares = [(1 / (1 + np.exp(-np.array(m))) - labels) ** 2 for m in margins_of]
+    sums = [sum(round(one * 1e6) for one in errors) for errors in squares]
+    expected = [-((one + 1) // 2) for one in sums]  # half a unit goes away from zero
     shares = leaf_mask_shapley(shard, bits, labels)
     assert list(shares.utilities_e6) == expected
+    assert list(shares.sums) == sums
+    assert shares.rounds_e6 == (shares.shares_e6,)
     assert shares.shares_e6 == shapley_e6(expected)
 
 

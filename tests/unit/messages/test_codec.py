@@ -13,6 +13,7 @@ import fedchain.messages as exported
 from fedchain.errors import MessageError
 from fedchain.messages import (
     AskingSet,
+    AuditOpening,
     BlindedIds,
     CachedChunk,
     CachedSet,
@@ -40,6 +41,7 @@ from tests.strategies import messages
 
 TYPES: list[type[Message]] = [
     AskingSet,
+    AuditOpening,
     BlindedIds,
     CachedChunk,
     CachedSet,

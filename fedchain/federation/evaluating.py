@@ -1,0 +1,92 @@
+"""What the active party makes of the held-out rows: shares, running shares, the free-rider test, and their message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.contribution.free_rider import Weakness, free_rider_test
+from fedchain.contribution.leaf_mask import E6, Shares, leaf_mask_shapley
+from fedchain.contribution.losses import Losses, row_losses_e6, unit_of
+from fedchain.federation.contribspec import ContributionSpec
+from fedchain.messages import Contribution
+from fedchain.model.leaf_mask import Bits
+from fedchain.model.shard import Shard
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A contribution run over the held-out rows.
+
+    Attributes:
+        shares: of all parties.
+        losses: (held-out rows, coalitions) int64.
+        unit: of the losses.
+        tests: of the free-rider test, roster order; the active party is not tested.
+        gains_e6: each party's part of the gain of all splits, x 1e6; empty where it is not known.
+        rows: held-out rows.
+    """
+
+    shares: Shares
+    losses: Losses
+    unit: float
+    tests: tuple[Weakness, ...]
+    gains_e6: tuple[int, ...]
+    rows: int
+
+    def weak(self, alpha: float) -> int:
+        """Bit mask over roster positions: whose p-value lies above `alpha`. It is what is published that counts."""
+        return sum(1 << place for place, value in enumerate(self.p_values_e6) if place and value > alpha * E6)
+
+    @property
+    def p_values_e6(self) -> tuple[int, ...]:
+        """Roster order, x 1e6; 0 for the active party, which is not tested."""
+        return tuple(round(test.p_value * E6) for test in self.tests)
+
+    @property
+    def message(self) -> Contribution:
+        """What is published."""
+        return Contribution(
+            rows=self.rows,
+            utilities_e6=self.shares.utilities_e6,
+            shares_e6=self.shares.shares_e6,
+            rounds_e6=self.shares.rounds_e6,
+            gains_e6=self.gains_e6,
+            p_values_e6=self.p_values_e6,
+            powers_e6=tuple(round(test.power * E6) for test in self.tests),
+        )
+
+
+def evaluate(
+    spec: ContributionSpec,
+    shard: Shard,
+    bits: Sequence[Bits],
+    labels: NDArray[np.float64],
+    gains: Sequence[float],
+    salt: bytes,
+) -> Evaluation:
+    """Measure contributions.
+
+    Args:
+        spec: of the free-rider test.
+        shard: the active party's.
+        bits: (held-out rows, leaves of all trees) each, roster order.
+        labels: of these rows.
+        gains: of all splits of each party in training, roster order; empty where they are not known.
+        salt: of the job: the permutations are drawn from it, which nobody chose alone.
+    """
+    unit = unit_of(shard.objective, labels)
+    losses = row_losses_e6(shard, bits, labels, unit)
+    shares = leaf_mask_shapley(shard, bits, labels, losses)
+    seed = int.from_bytes(salt[:8], "big")
+    tests = free_rider_test(shard, bits, labels, permutations=spec.permutations, seed=seed, alpha=spec.alpha)
+    return Evaluation(shares, losses, unit, tests, parts_e6(gains), len(labels))
+
+
+def parts_e6(gains: Sequence[float]) -> tuple[int, ...]:
+    """Each one's part of the sum, x 1e6, rounded; all 0 where there is no gain."""
+    whole = sum(gains)
+    return tuple(round(one / whole * E6) if whole > 0 else 0 for one in gains)

@@ -1,0 +1,109 @@
+"""What an auditor of contributions checks, once the label holder has opened the drawn rows.
+
+The opened rows are the same for everybody who knows the audit's seed. The auditor knows beforehand: what the label
+holder committed to (labels, model, leaf bits, leaf weights of each round, losses), what the contract computed the
+shares from (sums of losses), its own part of the model, and its own leaf bits of these rows. What it does not know and
+so takes as stated: covers, leaf weights of a continued model, and whether the labels are true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedchain.contribution.commitments import check_rows, read_labels
+from fedchain.contribution.loss_tree import check_losses
+from fedchain.contribution.open_model import active_outputs, check_open_model, check_weights
+from fedchain.contribution.recheck import opened_bits, recheck_rows
+from fedchain.contribution.sampling import sample_rows
+from fedchain.errors import ContributionError, MessageError
+from fedchain.messages import decode
+from fedchain.messages.auditing import ActiveOpening
+from fedchain.model.leaf_mask import Bits
+from fedchain.model.shard import Shard
+from fedchain.protocol import AuditState
+from fedchain.types import AuditReason
+
+Positions = NDArray[np.int64]
+
+
+def opened_rows(state: AuditState) -> Positions:
+    """Which held-out rows an audit opens, ascending; from the seed of all parties."""
+    return sample_rows(state.seed, state.terms.rows, state.terms.opened_rows)
+
+
+@dataclass(frozen=True)
+class Auditor:
+    """What a passive party holds an opening against.
+
+    Attributes:
+        shard: its own.
+        state: of the audit, the seed known.
+        positions: aligned positions of the opened rows, as the label holder asked for them in the evaluation.
+        own_bits: own leaf bits of these rows, each as `pack_bits` gives it.
+        commitments: of the leaf weights of the rounds of this job that the model keeps; None where they were not kept.
+    """
+
+    shard: Shard
+    state: AuditState
+    positions: Positions
+    own_bits: tuple[bytes, ...]
+    commitments: tuple[bytes, ...] | None
+
+    @property
+    def culprit(self) -> str:
+        """Who opens: the label holder."""
+        return self.shard.roster[0]
+
+    def check(self, raw: bytes) -> None:
+        """Check what the label holder opened.
+
+        Args:
+            raw: an `ActiveOpening`, unsealed.
+
+        Raises:
+            ContributionError: something of it does not hold; names the label holder, and says what.
+        """
+        try:
+            opening = decode(raw, ActiveOpening)
+        except MessageError as error:
+            raise ContributionError(self.culprit, AuditReason.OPENING, f"opening: {error}") from error
+        rows = opened_rows(self.state)
+        model = check_open_model(opening.model, self.shard, self.culprit)
+        stated = active_outputs(opening.model, opening.unit, opening.salt, opening.bits_root)
+        if stated != self.state.outputs[0]:
+            raise self._refusal(AuditReason.OPENING, "opened another model, unit or tree of leaf bits than it froze")
+        bits = self._bits(opening, model, rows)
+        leaves = check_rows(self.state.terms.root, self.state.terms.rows, rows, opening.labels, self.culprit)
+        labels = read_labels(leaves, self.positions, self.culprit)
+        self._check_weights(opening, model)
+        terms, root, sums = self.state.terms, self.state.losses_root, self.state.loss_sums
+        losses = check_losses(root, sums, terms.rows, rows, opening.losses, self.culprit)
+        recheck_rows(model, bits, labels, losses, opening.unit)
+
+    def _bits(self, opening: ActiveOpening, model: Shard, rows: Positions) -> list[Bits]:
+        """Leaf bits of every party on the opened rows, (opened rows, leaves of all trees) each."""
+        roster, me = self.shard.roster, self.shard.index
+        if len(opening.bits) != len(roster):
+            raise self._refusal(
+                AuditReason.OPENING, f"opened leaf bits of {len(opening.bits)} of {len(roster)} parties"
+            )
+        spread = []
+        for place, opened in enumerate(opening.bits):
+            root = self.state.outputs[place] if place else opening.bits_root
+            leaves = check_rows(root, self.state.terms.rows, rows, opened, self.culprit)
+            if place == me and self.own_bits and tuple(leaves) != self.own_bits:
+                raise self._refusal(AuditReason.BITS, "opened other leaf bits of this party than it had answered")
+            spread.append(opened_bits(model, place, leaves))
+        return spread
+
+    def _check_weights(self, opening: ActiveOpening, model: Shard) -> None:
+        if self.commitments is not None:
+            rounds = len(model.trees) // len(model.base_margins)
+            earlier = max(0, rounds - len(self.commitments))
+            check_weights(model, earlier, self.commitments, opening.weight_salts, self.culprit)
+
+    def _refusal(self, reason: AuditReason, what: str) -> ContributionError:
+        return ContributionError(self.culprit, reason, what)

@@ -25,8 +25,8 @@ SOURCES = ROOT / "contracts" / "src"
 ARTIFACTS = ROOT / "fedchain" / "chain" / "artifacts"
 WRAPPER = Path(__file__).resolve().with_name("solc-wrapper.js")
 CONTRACTS = (
-    "AnomalyPolicy", "AnomalyRecord", "ContributionLedger", "Directory", "FaultProofs", "InferenceRouter", "JobManager",
-    "ModelRegistry", "ParticipantRegistry", "Stewards", "UplinkLedger",
+    "AnomalyPolicy", "AnomalyRecord", "ContributionAudit", "ContributionLedger", "Directory", "FaultProofs",
+    "InferenceRouter", "JobManager", "ModelRegistry", "ParticipantRegistry", "Settlement", "Stewards", "UplinkLedger",
 )  # fmt: skip
 EVM_VERSION = "shanghai"
 OPTIMIZER_RUNS = 200

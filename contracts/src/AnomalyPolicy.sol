@@ -8,7 +8,7 @@ import {IAnomalyPolicy} from "./interfaces/IAnomalyPolicy.sol";
 /// @notice See {IAnomalyPolicy}. Medians are exact: an even number of values has the mean of the two in the middle, so
 /// the values are kept doubled and the MAD fourfold until the one division at the end.
 contract AnomalyPolicy is IAnomalyPolicy {
-    uint16 private constant VERSION = 1;
+    uint16 private constant VERSION = 2;
     uint256 private constant WINDOW = 32;
     uint256 private constant MIN_VALUES = 8;
     uint64 private constant MAX_SCORE_E6 = 5_000_000;
@@ -39,13 +39,14 @@ contract AnomalyPolicy is IAnomalyPolicy {
 
     /// @inheritdoc IAnomalyPolicy
     function answerTo(uint8 reason, bool repeated) external pure returns (uint8 answer) {
-        if (reason == Faults.DEADLINE_MISSED || reason == Faults.MISSING) {
+        if (reason == Faults.DEADLINE_MISSED || reason == Faults.AUDIT_SILENT || reason == Faults.MISSING) {
             return repeated ? Faults.STRIKE : Faults.RECORDED;
         }
         if (reason == 0 || reason == Faults.SENDER_SUSPENDED) return Faults.RECORDED;
         if (reason <= Faults.LAST_STRUCTURAL) return Faults.STRIKE;
         if (reason == Faults.EQUIVOCATION) return Faults.SUSPENSION;
-        bool proven = reason == Faults.PAYLOAD_MISMATCH || reason == Faults.REPLAY || reason == Faults.STATISTIC_FALSE;
+        bool proven = reason == Faults.PAYLOAD_MISMATCH || reason == Faults.REPLAY || reason == Faults.STATISTIC_FALSE
+            || reason == Faults.CONTRIBUTION_FALSE;
         return proven ? Faults.STRIKE : Faults.RECORDED;
     }
 

@@ -2,6 +2,7 @@
 pragma solidity 0.8.30;
 
 import {Faults} from "./Faults.sol";
+import {Kinds} from "./Kinds.sol";
 import {IAnomalyPolicy} from "./interfaces/IAnomalyPolicy.sol";
 import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IJobManager} from "./interfaces/IJobManager.sol";
@@ -46,13 +47,18 @@ contract AnomalyRecord is IAnomalyRecord {
     address public ledger;
     /// @notice Reports proven faults.
     address public proofs;
+    /// @notice Reports what contribution audits found.
+    address public audits;
 
     /// @inheritdoc IAnomalyRecord
     uint256 public faultCount;
     mapping(uint256 faultId => Fault) private _faults;
     mapping(address party => Tally) private _tallies;
     mapping(address party => mapping(bytes32 jobId => mapping(uint8 reason => uint256))) private _upheld;
+    /// @inheritdoc IAnomalyRecord
+    mapping(address party => mapping(bytes32 jobId => uint256)) public upheldIn;
     mapping(bytes32 jobId => mapping(uint8 kind => Window)) private _windows;
+    mapping(bytes32 flag => bool) private _flagged;
     mapping(uint256 faultId => Ballot) private _ballots;
     mapping(uint256 faultId => mapping(address party => bytes32)) private _commitments;
 
@@ -65,14 +71,15 @@ contract AnomalyRecord is IAnomalyRecord {
     }
 
     /// @inheritdoc IAnomalyRecord
-    function setReporters(address jobs_, address ledger_, address proofs_) external {
+    function setReporters(address jobs_, address ledger_, address proofs_, address audits_) external {
         if (msg.sender != deployer) revert NotDeployer(msg.sender);
-        bool missing = jobs_ == address(0) || ledger_ == address(0) || proofs_ == address(0);
+        bool missing = jobs_ == address(0) || ledger_ == address(0) || proofs_ == address(0) || audits_ == address(0);
         if (address(jobs) != address(0) || missing) revert ReportersAlreadySet(address(jobs));
         jobs = IJobManager(jobs_);
         ledger = ledger_;
         proofs = proofs_;
-        emit ReportersSet(jobs_, ledger_, proofs_);
+        audits = audits_;
+        emit ReportersSet(jobs_, ledger_, proofs_, audits_);
     }
 
     /// @inheritdoc IAnomalyRecord
@@ -80,9 +87,8 @@ contract AnomalyRecord is IAnomalyRecord {
         external
         returns (uint256 faultId)
     {
-        if (msg.sender != ledger && msg.sender != address(jobs) && msg.sender != proofs) {
-            revert NotReporter(msg.sender);
-        }
+        bool mayReport = msg.sender == ledger || msg.sender == address(jobs) || msg.sender == proofs;
+        if (!mayReport && msg.sender != audits) revert NotReporter(msg.sender);
         return _record(party, jobId, round, reason, evidence);
     }
 
@@ -99,6 +105,29 @@ contract AnomalyRecord is IAnomalyRecord {
         uint256 faultId = _record(party, jobId, round, Faults.STATISTIC_OUTLIER, uplinkId);
         _ballots[faultId].opened = uint64(block.timestamp);
         emit StatisticFlagged(faultId, kind, statisticE6, scoreE6, uint64(block.timestamp) + VOTE_SECONDS);
+    }
+
+    /// @inheritdoc IAnomalyRecord
+    function flag(address party, bytes32 jobId, uint32 round, bytes32 evidence, uint64 statisticE6, uint64 scoreE6)
+        external
+        returns (uint256 faultId)
+    {
+        address caller = _requireAccredited();
+        IJobManager.JobContext memory job = jobs.contextOf(jobId, caller, party);
+        if (job.phase == IJobManager.Phase.None) revert IJobManager.UnknownJob(jobId);
+        if (job.senderIndex == type(uint8).max) revert IJobManager.NotOnRoster(jobId, caller);
+        if (job.senderIndex != 0) revert IJobManager.NotActiveParty(jobId, caller);
+        if (job.phase != IJobManager.Phase.Training && job.phase != IJobManager.Phase.Evaluating) {
+            revert IJobManager.WrongPhase(IJobManager.Phase.Training, job.phase);
+        }
+        if (round == 0 || round > job.round) revert IJobManager.WrongRound(job.round, round);
+        if (job.recipientIndex == type(uint8).max) revert IJobManager.NotOnRoster(jobId, party);
+        if (job.recipientIndex == 0 || evidence == 0) revert FlagInvalid(jobId, party);
+        bytes32 key = keccak256(abi.encode(jobId, party, evidence));
+        if (_flagged[key]) revert AlreadyFlagged(jobId, party, evidence);
+        _flagged[key] = true;
+        faultId = _record(party, jobId, round, Faults.STATISTIC_OUTLIER, evidence);
+        emit StatisticFlagged(faultId, Kinds.HISTOGRAM, statisticE6, scoreE6, 0);
     }
 
     /// @inheritdoc IAnomalyRecord
@@ -155,6 +184,7 @@ contract AnomalyRecord is IAnomalyRecord {
         if (fault.answer != Faults.RECORDED) {
             Tally storage counts = _tallies[party];
             --counts.upheld;
+            --upheldIn[party][fault.jobId];
             ++counts.overturned;
             if (fault.answer == Faults.STRIKE) registry.forgive(party);
         }
@@ -219,6 +249,7 @@ contract AnomalyRecord is IAnomalyRecord {
         emit FaultRecorded(faultId, party, jobId, round, reason, answer, evidence);
         if (answer == Faults.RECORDED) return faultId;
         ++_tallies[party].upheld;
+        ++upheldIn[party][jobId];
         if (answer == Faults.STRIKE) {
             registry.strike(party, jobId, round, reason);
         } else {

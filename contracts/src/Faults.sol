@@ -17,6 +17,10 @@ library Faults {
     uint8 internal constant STATISTIC_OUTLIER = 48;
     /// @dev Receivers recomputed the statistic and found it false.
     uint8 internal constant STATISTIC_FALSE = 49;
+    /// @dev Auditors recomputed what a label holder posted about contributions and found it false.
+    uint8 internal constant CONTRIBUTION_FALSE = 50;
+    /// @dev A step of a contribution audit that its party let pass.
+    uint8 internal constant AUDIT_SILENT = 51;
     /// @dev Absent at a deadline.
     uint8 internal constant MISSING = 64;
 

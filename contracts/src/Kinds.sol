@@ -17,17 +17,18 @@ library Kinds {
     uint8 internal constant CONTRIBUTION = 8;
     uint8 internal constant PREDICT_REQUEST = 9;
     uint8 internal constant PREDICT_ANSWER = 10;
+    uint8 internal constant AUDIT = 11;
 
     /// @notice Whether `kind` is one of the above.
     function isKnown(uint8 kind) internal pure returns (bool) {
-        return kind <= PREDICT_ANSWER;
+        return kind <= AUDIT;
     }
 
     /// @notice Whether a known `kind` belongs to `phase`, whoever sends it.
     function belongsTo(uint8 kind, IJobManager.Phase phase) internal pure returns (bool) {
         if (phase == IJobManager.Phase.Aligning) return kind <= BLINDED_IDS;
         if (phase == IJobManager.Phase.Training) return kind >= GRADIENTS && kind <= LEAF_WEIGHTS;
-        if (phase == IJobManager.Phase.Evaluating) return kind >= SHARD_DIGEST && kind <= PREDICT_ANSWER;
+        if (phase == IJobManager.Phase.Evaluating) return kind >= SHARD_DIGEST && kind <= AUDIT;
         if (phase == IJobManager.Phase.Completed) return kind == PREDICT_REQUEST || kind == PREDICT_ANSWER;
         return false;
     }

@@ -11,8 +11,20 @@ from fedchain.chain.account import (
     new_keystore,
     recover_signer,
 )
+from fedchain.chain.audit_events import (
+    AuditConcluded,
+    AuditVoted,
+    JobSettled,
+    LabelsCommitted,
+    LossesPosted,
+    OutputsFrozen,
+    SeedRevealed,
+    SettlementDisputed,
+    SettlementResolved,
+)
 from fedchain.chain.client import ChainClient
 from fedchain.chain.contracts import MAX_LEAVES, Consortium
+from fedchain.chain.contribution_audits import Audits, combined_seed, seed_commitment
 from fedchain.chain.deadline_events import JobExpired, PartyAttended, PartyMissing, ReportRefused, RoundClosed
 from fedchain.chain.deploying import deploy
 from fedchain.chain.deployment import DeployedContract, Deployment
@@ -77,6 +89,7 @@ from fedchain.chain.inference_events import ReceiptsAnchored, RequestAsked, Requ
 from fedchain.chain.models import Models, ModelState, ModelVersion
 from fedchain.chain.outbox import MemoryOutbox, Outbox
 from fedchain.chain.sender import Sender
+from fedchain.chain.settlements import MAX_SETTLEMENT_REASON_BYTES, Settlements, SettlementView, Totals
 from fedchain.chain.standing_events import (
     ChangeApplied,
     ChangeCancelled,
@@ -117,10 +130,14 @@ __all__ = [
     "MAX_REQUESTS",
     "MAX_RESERVED",
     "MAX_SEALED_BYTES",
+    "MAX_SETTLEMENT_REASON_BYTES",
     "Account",
     "AlignmentDeclared",
     "Anchor",
     "Asked",
+    "AuditConcluded",
+    "AuditVoted",
+    "Audits",
     "Ballot",
     "BatchLeaf",
     "Call",
@@ -149,8 +166,11 @@ __all__ = [
     "JobExpired",
     "JobPolicy",
     "JobProposed",
+    "JobSettled",
     "JobView",
     "KeyRotated",
+    "LabelsCommitted",
+    "LossesPosted",
     "MemoryOutbox",
     "ModelActivated",
     "ModelApproved",
@@ -162,6 +182,7 @@ __all__ = [
     "Models",
     "MotionCarried",
     "Outbox",
+    "OutputsFrozen",
     "Participant",
     "ParticipantAccredited",
     "ParticipantBanned",
@@ -186,8 +207,13 @@ __all__ = [
     "Reserved",
     "RoundBegan",
     "RoundClosed",
+    "SeedRevealed",
     "Sender",
     "ServiceChanged",
+    "SettlementDisputed",
+    "SettlementResolved",
+    "SettlementView",
+    "Settlements",
     "ShardRecorded",
     "Signed",
     "StandingVoted",
@@ -199,6 +225,7 @@ __all__ = [
     "StrikeRecorded",
     "Terms",
     "TermsSet",
+    "Totals",
     "Upgrade",
     "UplinkJudged",
     "Usage",
@@ -210,6 +237,7 @@ __all__ = [
     "VoteRevealed",
     "VotesTallied",
     "check_contracts",
+    "combined_seed",
     "deploy",
     "dev_accounts",
     "keystore_address",
@@ -218,6 +246,7 @@ __all__ = [
     "recover_signer",
     "replay_evidence",
     "require_sound",
+    "seed_commitment",
     "start_dev_chain",
     "upgrade",
     "vote_commitment",

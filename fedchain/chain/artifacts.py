@@ -26,8 +26,12 @@ MODELS = "ModelRegistry"
 
 CONTRACT_NAMES = (
     STEWARDS, REGISTRY, DIRECTORY, ANOMALY_POLICY, ANOMALIES, JOBS, LEDGER, ROUTER, CONTRIBUTIONS, PROOFS, MODELS,
+    AUDITS, SETTLEMENTS,
 )  # fmt: skip
 """In the order of deployment."""
+
+LATER = (AUDITS, SETTLEMENTS)
+"""Those that consortia of earlier versions do not have, so that their deployment files name none."""
 
 LASTING = (STEWARDS, REGISTRY, DIRECTORY)
 """Those that a new version of the others keeps: members, their standing and the history of versions live on."""

@@ -99,7 +99,6 @@ class JobSettled(ChainEvent):
     """
 
     job_id: JobId
-    by: str
     points: tuple[int, ...]
     withheld: tuple[Withheld, ...]
     final_at: int

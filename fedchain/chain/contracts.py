@@ -267,7 +267,7 @@ class Consortium(ConsortiumReads):
 
     def _call(self, contract: str, name: str, *arguments: object) -> Call:
         data = function(contract, name).encode(*arguments)
-        return Call(f"{contract}.{name}", self._addresses[contract], data)
+        return Call(f"{contract}.{name}", self._address(contract), data)
 
     def _send(self, call: Call, gas: int | None) -> Receipt:
         if self.sender is None:

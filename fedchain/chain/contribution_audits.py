@@ -8,11 +8,14 @@ from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import CODEC, checksum
 from fedchain.chain.artifacts import AUDITS
+from fedchain.chain.audit_events import LossesPosted
+from fedchain.chain.decoder import job_id_of
 from fedchain.chain.events import ChainEvent
 from fedchain.chain.gas import AUDIT_GAS
 from fedchain.chain.reads import job_id_bytes
 from fedchain.chain.stewarding import Read, Write
 from fedchain.chain.transaction import Receipt
+from fedchain.errors import ChainError, TransactionError
 from fedchain.protocol.audits import AuditState, LabelTerms
 from fedchain.types import AuditOutcome, AuditReason, JobId
 
@@ -109,12 +112,58 @@ class Audits:
         return self._write_within(AUDIT_GAS, AUDITS, "conclude", job_id_bytes(job_id))
 
     def state(self, job_id: JobId) -> AuditState | None:
-        """How far a job's audit is, None if it has none."""
-        raise NotImplementedError
+        """How far a job's audit is, None if it has none.
+
+        Raises:
+            ChainError: the block in which the losses were posted does not have them.
+        """
+        try:
+            (found,) = self._read(AUDITS, "auditOf", job_id_bytes(job_id))
+        except TransactionError as error:
+            if error.reason.startswith("NoAudit("):
+                return None
+            raise
+        terms, outcome = found["terms"], AuditOutcome(found["outcome"])
+        return AuditState(
+            terms=LabelTerms(
+                root=terms["root"],
+                rows=terms["rows"],
+                opened_rows=terms["openedRows"],
+                window_seconds=terms["windowSeconds"],
+                dispute_seconds=terms["disputeSeconds"],
+                budget=terms["budget"],
+            ),
+            outputs=_given(found["outputs"]),
+            shards=_given(found["shards"]),
+            losses_root=_given([found["lossesRoot"]])[0],
+            loss_sums=self._posted(job_id, found["postedBlock"]).sums if found["postedBlock"] else (),
+            shares840=found["shares840"],
+            weak=found["weakMask"],
+            seed=_given([found["seed"]])[0],
+            silent=found["silent"] if outcome else (),
+            votes=found["votes"],
+            reasons=found["reasons"],
+            outcome=outcome.text,
+            deadline=found["deadline"],
+            seeds=_given(found["seeds"]),
+            commitments=_given(found["commitments"]),
+        )
 
     def history(self, address: str) -> list[tuple[JobId, AuditOutcome]]:
         """The concluded audits of all jobs in which a party was on the roster, in the order of their conclusion."""
-        raise NotImplementedError
+        job_ids = map(job_id_of, self._read(AUDITS, "auditsOf", address)[0])
+        return [(one, AuditOutcome(self._read(AUDITS, "outcomeOf", job_id_bytes(one))[0])) for one in job_ids]
+
+    def _posted(self, job_id: JobId, block: int) -> LossesPosted:
+        for event in self._events(block, block):
+            if isinstance(event, LossesPosted) and event.job_id == job_id:
+                return event
+        raise ChainError(f"block {block} holds no losses of job {job_id}; deployment and chain do not fit together")
+
+
+def _given(words: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Words of 32 bytes, b"" where they are zero: nothing was given."""
+    return tuple(word if any(word) else b"" for word in words)
 
 
 def seed_commitment(job_id: JobId, party: str, seed: bytes) -> bytes:

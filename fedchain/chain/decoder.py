@@ -10,6 +10,7 @@ from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import Values, type_strings
 from fedchain.chain.artifacts import load_artifact
+from fedchain.chain.audit_events import AUDIT_EVENTS, SettlementDisputed, SettlementResolved
 from fedchain.chain.deadline_events import DEADLINE_EVENTS
 from fedchain.chain.events import (
     AlignmentDeclared,
@@ -44,7 +45,7 @@ from fedchain.chain.standing_events import STANDING_EVENTS, ParticipantBanned, S
 from fedchain.chain.versions import name_text
 from fedchain.chain.views import JobPolicy, RequestStatus, kind_of_number
 from fedchain.errors import ChainError
-from fedchain.types import Answer, JobId, Phase, Reason, Status
+from fedchain.types import Answer, AuditOutcome, AuditReason, JobId, Phase, Reason, Status, Withheld
 
 
 def job_id_of(value: bytes) -> JobId:
@@ -100,14 +101,27 @@ _RENAMED: dict[str, tuple[str, _Convert]] = {
     "windowSeconds": ("window_seconds", int),
     "answerSeconds": ("answer_seconds", int),
     "body": ("sealed", bytes),
+    "openedRows": ("opened_rows", int),
+    "disputeSeconds": ("dispute_seconds", int),
+    "seedCommitment": ("seed_commitment", bytes),
+    "lossesRoot": ("losses_root", bytes),
+    "utilitiesE6": ("utilities_e6", tuple),
+    "weakMask": ("weak_mask", int),
+    "auditReason": ("audit_reason", AuditReason),
+    "auditOutcome": ("audit_outcome", AuditOutcome),
+    "withheld": ("withheld", lambda masks: tuple(map(Withheld, masks))),
+    "finalAt": ("final_at", int),
 }
-_TEXT_REASONS = (JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted, FaultOverturned)
+_TEXT_REASONS = (
+    JobAborted, ParticipantSuspended, ParticipantBanned, StandingVoted, FaultOverturned, SettlementDisputed,
+    SettlementResolved,
+)  # fmt: skip
 _CLASSES: tuple[type[ChainEvent], ...] = (
     ParticipantRegistered, ServiceChanged, ParticipantAccredited, ParticipantSuspended, ParticipantReinstated,
     StrikeRecorded, JobProposed, JobAccepted, PhaseChanged, RoundBegan, AlignmentDeclared, StopDeclared, ShardRecorded,
     JobAborted, UplinkJudged, ContributionRecorded, RequestOpened, RequestClosed, ModelProposed,
     ModelApproved, ModelFrozen, ModelActivated, ModelRolledBack,
-    *STANDING_EVENTS, *FAULT_EVENTS, *DEADLINE_EVENTS, *INFERENCE_EVENTS,
+    *STANDING_EVENTS, *FAULT_EVENTS, *DEADLINE_EVENTS, *INFERENCE_EVENTS, *AUDIT_EVENTS,
 )  # fmt: skip
 _BY_NAME = {cls.__name__: cls for cls in _CLASSES}
 

@@ -10,7 +10,17 @@ from eth_utils.address import is_address
 
 from fedchain.chain.abi import checksum, constructor_data, function
 from fedchain.chain.account import Account
-from fedchain.chain.artifacts import ANOMALIES, CONTRACT_NAMES, DIRECTORY, JOBS, LEDGER, PROOFS, REGISTRY, ROUTER
+from fedchain.chain.artifacts import (
+    ANOMALIES,
+    AUDITS,
+    CONTRACT_NAMES,
+    DIRECTORY,
+    JOBS,
+    LEDGER,
+    PROOFS,
+    REGISTRY,
+    ROUTER,
+)
 from fedchain.chain.client import ChainClient
 from fedchain.chain.deploylog import DeployLog, checked_threshold, progress_path
 from fedchain.chain.deployment import DeployedContract, Deployment
@@ -159,7 +169,7 @@ class Steps:
     def wire(self) -> None:
         """What every version's contracts need of each other."""
         to = self.addresses
-        self.call(ANOMALIES, "setReporters", to[JOBS], to[LEDGER], to[PROOFS])
+        self.call(ANOMALIES, "setReporters", to[JOBS], to[LEDGER], to[PROOFS], to[AUDITS])
         self.call(JOBS, "setLedger", to[LEDGER])
         self.call(LEDGER, "setRouter", to[ROUTER])
 

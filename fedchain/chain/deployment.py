@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedchain.chain.artifacts import CONTRACT_NAMES
+from fedchain.chain.artifacts import CONTRACT_NAMES, LATER
 from fedchain.chain.client import ChainClient
 from fedchain.chain.files import write_atomically
 from fedchain.errors import ConfigError, ContractMissingError, WrongChainError
@@ -46,7 +46,7 @@ class Deployment(BaseModel):
         stewards: addresses that voted on members and changes at the deployment; `Stewards` knows today's.
         threshold: how many of them carried a motion.
         delay_seconds: between a change of the directory and its effect.
-        contracts: by name, all of `CONTRACT_NAMES`.
+        contracts: by name, all of `CONTRACT_NAMES`; of an earlier version of fedchain, all but those in `LATER`.
         transactions: what was done, in order, to transaction hash.
     """
 
@@ -64,7 +64,7 @@ class Deployment(BaseModel):
 
     @model_validator(mode="after")
     def _has_all_contracts(self) -> Deployment:
-        if set(self.contracts) != set(CONTRACT_NAMES):
+        if set(self.contracts) not in (set(CONTRACT_NAMES), set(CONTRACT_NAMES) - set(LATER)):
             raise ValueError(f"contracts must be exactly {', '.join(CONTRACT_NAMES)}")
         return self
 
@@ -75,7 +75,7 @@ class Deployment(BaseModel):
     @property
     def addresses(self) -> dict[str, str]:
         """Contract name to address, in the order of deployment."""
-        return {name: self.contracts[name].address for name in CONTRACT_NAMES}
+        return {name: self.contracts[name].address for name in CONTRACT_NAMES if name in self.contracts}
 
     @classmethod
     def load(cls, path: Path) -> Deployment:

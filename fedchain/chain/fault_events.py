@@ -35,7 +35,10 @@ class FaultOverturned(ChainEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class StatisticFlagged(ChainEvent):
-    """Why a statistic was flagged, scale 1e6; votes are committed until then, in seconds of the chain's clock."""
+    """Why a statistic was flagged, scale 1e6; votes are committed until then, in seconds of the chain's clock.
+
+    For a histogram, which the active party alone can decrypt, that is 0: nobody votes.
+    """
 
     fault_id: int
     kind: Kind

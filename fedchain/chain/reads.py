@@ -249,10 +249,18 @@ class ConsortiumReads:
             found.extend(self._decoder.decode(self.client.logs(addresses, start, end)))
         return found
 
+    def _address(self, contract: str) -> str:
+        try:
+            return self._addresses[contract]
+        except KeyError:
+            raise ConfigError(
+                f"this consortium's contracts are of a version that has no {contract}; `fedchain upgrade` adds it"
+            ) from None
+
     def _read(self, contract: str, name: str, *arguments: object) -> tuple[Any, ...]:
         method = function(contract, name)
         query: dict[str, object] = {
-            "to": self._addresses[contract],
+            "to": self._address(contract),
             "data": "0x" + method.encode(*arguments).hex(),
         }
         try:

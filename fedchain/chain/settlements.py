@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fedchain.chain.abi import address_or_none
+from fedchain.chain.artifacts import AUDITS, SETTLEMENTS
+from fedchain.chain.decoder import job_id_of
+from fedchain.chain.reads import job_id_bytes
 from fedchain.chain.stewarding import Read, Vote, Write
 from fedchain.chain.transaction import Receipt
 from fedchain.types import JobId, Withheld
 
 MAX_SETTLEMENT_REASON_BYTES = 256
 """As in `Settlement`."""
+
+_RESOLVED = (None, True, False)
+"""By number of `Settlement.Resolution`."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Settlements:
         Raises:
             TransactionError: `WrongPhase(…)`, `AuditNotConcluded(…)`, `NothingToSettle(…)`, `AlreadySettled(…)` …
         """
-        raise NotImplementedError
+        return self._write(SETTLEMENTS, "settle", job_id_bytes(job_id))
 
     def dispute(self, job_id: JobId, reason: str) -> Receipt:
         """Roster party: object to a settlement; it then waits for the stewards.
@@ -93,7 +100,7 @@ class Settlements:
         Raises:
             TransactionError: `NotSettled(…)`, `AlreadyDisputed(…)`, `DeadlineOver(…)`, `ReasonInvalid(…)` …
         """
-        raise NotImplementedError
+        return self._write(SETTLEMENTS, "dispute", job_id_bytes(job_id), reason)
 
     def resolve(self, job_id: JobId, stands: bool, reason: str) -> Vote:
         """Steward: vote on a disputed settlement, for this very reason.
@@ -103,16 +110,30 @@ class Settlements:
             stands: whether it counts; else nobody gets points of it.
             reason: 1..`MAX_SETTLEMENT_REASON_BYTES` bytes, public; only votes for the same reason count together.
         """
-        raise NotImplementedError
+        receipt = self._write(SETTLEMENTS, "resolve", job_id_bytes(job_id), stands, reason)
+        return Vote.of(receipt, self._addresses[SETTLEMENTS])
 
     def settlement(self, job_id: JobId) -> SettlementView | None:
         """A job's settlement, None if it has none."""
-        raise NotImplementedError
+        (found,) = self._read(SETTLEMENTS, "settlementOf", job_id_bytes(job_id))
+        if not found["settledAt"]:
+            return None
+        return SettlementView(
+            roster=found["roster"],
+            points=found["points"],
+            withheld=tuple(map(Withheld, found["withheld"])),
+            settled_at=found["settledAt"],
+            final_at=found["finalAt"],
+            disputed_by=address_or_none(found["disputedBy"]) or "",
+            resolved=_RESOLVED[found["resolution"]],
+            is_final=found["isFinal"],
+        )
 
     def totals(self, address: str) -> Totals:
         """A party's points over all jobs."""
-        raise NotImplementedError
+        return Totals(*self._read(SETTLEMENTS, "totalsOf", address))
 
     def history(self, address: str) -> list[JobId]:
-        """The jobs whose settlements a party is part of, in the order in which they were settled."""
-        raise NotImplementedError
+        """The jobs whose settlements a party is part of, in the order in which their audits were concluded."""
+        job_ids = map(job_id_of, self._read(AUDITS, "auditsOf", address)[0])
+        return [one for one in job_ids if self.settlement(one) is not None]

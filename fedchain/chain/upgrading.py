@@ -124,6 +124,8 @@ def _candidate(
 
 def is_current(client: ChainClient, recorded: Deployment) -> bool:
     """Whether the versioned contracts of a deployment are those that this package deploys."""
+    if set(VERSIONED) - set(recorded.contracts):
+        return False
     checks = check_contracts(client, recorded)
     return all(one.found == one.expected for one in checks if one.name in VERSIONED)
 

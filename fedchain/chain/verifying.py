@@ -17,7 +17,7 @@ from fedchain.chain.abi import constructor_data, function
 from fedchain.chain.artifacts import (
     ANOMALIES,
     ANOMALY_POLICY,
-    CONTRACT_NAMES,
+    AUDITS,
     CONTRIBUTIONS,
     DIRECTORY,
     JOBS,
@@ -26,6 +26,7 @@ from fedchain.chain.artifacts import (
     PROOFS,
     REGISTRY,
     ROUTER,
+    SETTLEMENTS,
     STEWARDS,
 )
 from fedchain.chain.client import ChainClient
@@ -65,9 +66,11 @@ _TAKES: dict[str, tuple[str, ...]] = {
     CONTRIBUTIONS: (REGISTRY, JOBS, LEDGER),
     PROOFS: (REGISTRY, LEDGER, ANOMALIES),
     MODELS: (REGISTRY, JOBS),
+    AUDITS: (REGISTRY, JOBS, ANOMALIES, ANOMALY_POLICY),
+    SETTLEMENTS: (STEWARDS, REGISTRY, JOBS, AUDITS, ANOMALIES),
 }
 _WIRED: dict[str, tuple[tuple[str, str], ...]] = {
-    ANOMALIES: (("jobs", JOBS), ("ledger", LEDGER), ("proofs", PROOFS)),
+    ANOMALIES: (("jobs", JOBS), ("ledger", LEDGER), ("proofs", PROOFS), ("audits", AUDITS)),
     JOBS: (("ledger", LEDGER),),
     LEDGER: (("router", ROUTER),),
 }
@@ -112,7 +115,7 @@ def check_contracts(client: ChainClient, deployment: Deployment) -> list[Contrac
         ChainUnreachableError: the node does not answer.
     """
     deployment.check_chain(client)
-    return [_check(client, deployment, name) for name in CONTRACT_NAMES]
+    return [_check(client, deployment, name) for name in deployment.addresses]
 
 
 def require_sound(checks: list[ContractCheck]) -> None:
@@ -175,7 +178,7 @@ def _wiring(client: ChainClient, deployment: Deployment, name: str) -> str:
     if name == REGISTRY and _is_in_force(client, deployment) and not read("isGate", addresses[ANOMALIES]):
         return f"the recorded {ANOMALIES} {addresses[ANOMALIES]} is no gate there: strikes cannot be recorded"
     if name == DIRECTORY and _is_in_force(client, deployment):
-        for other in CONTRACT_NAMES:
+        for other in addresses:
             value = str(read("addressAt", name_bytes(other), deployment.version))
             if value.lower() != addresses[other].lower():
                 return f"its version {deployment.version} has the {other} {value}, not the recorded {addresses[other]}"

@@ -8,7 +8,7 @@ from enum import IntEnum
 from fedchain.messages.envelope import Envelope
 from fedchain.types import JobId, Kind, Phase, Reason, Status
 
-ANOMALY_POLICY_VERSION = 1
+ANOMALY_POLICY_VERSION = 2
 """Of the anomaly policy that this software knows; a job manager takes jobs of its own version alone."""
 
 

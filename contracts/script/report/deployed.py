@@ -29,8 +29,13 @@ NAMES = (
     "ContributionLedger",
     "FaultProofs",
     "ModelRegistry",
+    "ContributionAudit",
+    "Settlement",
 )
 """In the order of deployment."""
+
+REPORTERS = ("JobManager", "UplinkLedger", "FaultProofs", "ContributionAudit")
+"""Who tells the anomaly record of faults, in the order of `setReporters`."""
 
 DELAY_SECONDS = 3600
 """What a change of the directory waits."""
@@ -115,7 +120,7 @@ class Deployed:
         labels = [name.encode().ljust(32, b"\0") for name in NAMES]
         for name, method, arguments in (
             ("ParticipantRegistry", "setGate", (of["AnomalyRecord"],)),
-            ("AnomalyRecord", "setReporters", (of["JobManager"], of["UplinkLedger"], of["FaultProofs"])),
+            ("AnomalyRecord", "setReporters", tuple(of[one] for one in REPORTERS)),
             ("JobManager", "setLedger", (of["UplinkLedger"],)),
             ("UplinkLedger", "setRouter", (of["InferenceRouter"],)),
             ("Directory", "setFirst", (labels, list(of.values()))),

@@ -3,8 +3,8 @@ pragma solidity 0.8.30;
 
 /// @title What counts as an anomaly, and which answer it gets. Pure: the same version always says the same.
 /// @notice Reasons of faults: 1..31 structural, as {IUplinkLedger-Reason}; 32 equivocation, 33 payload mismatch,
-/// 34 replay, each provable; 48 an outlying statistic, 49 a statistic that its receivers found false; 64 missing at a
-/// deadline. Scores are fixed point, scaled by 1e6.
+/// 34 replay, each provable; 48 an outlying statistic, 49 a statistic that its receivers found false; 50 contributions that
+/// auditors found false, 51 a step of an audit let pass; 64 missing at a deadline. Scores are fixed point, scaled by 1e6.
 interface IAnomalyPolicy {
     /// @notice At most `max` values are weighed.
     error WindowTooLarge(uint256 count, uint256 max);

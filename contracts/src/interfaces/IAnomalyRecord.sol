@@ -61,7 +61,8 @@ interface IAnomalyRecord {
     );
     /// @notice Stewards overturned a fault.
     event FaultOverturned(uint256 indexed faultId, string reason);
-    /// @notice Why a statistic was flagged, both scaled by 1e6, and until when votes on it are committed, in seconds.
+    /// @notice Why a statistic was flagged, both scaled by 1e6, and until when votes on it are committed, in seconds; 0 where
+    /// nobody votes.
     event StatisticFlagged(uint256 indexed faultId, uint8 kind, uint64 statisticE6, uint64 scoreE6, uint64 commitUntil);
     /// @notice `party` committed to a vote.
     event VoteCommitted(uint256 indexed faultId, address indexed party);
@@ -70,13 +71,13 @@ interface IAnomalyRecord {
     /// @notice The votes were tallied; `confirmed`: a fault of its own follows, statistic false.
     event VotesTallied(uint256 indexed faultId, uint32 confirming, uint32 voting, bool confirmed);
     /// @notice Those who report were wired.
-    event ReportersSet(address indexed jobs, address indexed ledger, address indexed proofs);
+    event ReportersSet(address indexed jobs, address indexed ledger, address indexed proofs, address audits);
 
     /// @notice Only the deployer may wire.
     error NotDeployer(address caller);
     /// @notice The reporters are set once, and none to zero.
     error ReportersAlreadySet(address jobs);
-    /// @notice Only the job manager, the ledger and the proofs report.
+    /// @notice Only the job manager, the ledger, the proofs and the audits report.
     error NotReporter(address caller);
     /// @notice There is no such fault.
     error UnknownFault(uint256 faultId);
@@ -92,6 +93,10 @@ interface IAnomalyRecord {
     error CommitmentInvalid(uint256 faultId);
     /// @notice The vote is not what was committed to; zero is expected of whoever committed to nothing, or has revealed.
     error CommitmentDiffers(uint256 faultId, bytes32 expected, bytes32 found);
+    /// @notice The statistic was flagged before.
+    error AlreadyFlagged(bytes32 jobId, address party, bytes32 evidence);
+    /// @notice A flag is about a passive party, and its evidence is not zero.
+    error FlagInvalid(bytes32 jobId, address party);
     /// @notice A reason has 1..`max` bytes.
     error ReasonInvalid(uint256 length, uint256 max);
 
@@ -99,7 +104,8 @@ interface IAnomalyRecord {
     /// @param jobs the job manager; it tells who is on a job's roster, too.
     /// @param ledger the uplink ledger, which alone observes.
     /// @param proofs the fault proofs.
-    function setReporters(address jobs, address ledger, address proofs) external;
+    /// @param audits the contribution audits.
+    function setReporters(address jobs, address ledger, address proofs, address audits) external;
 
     /// @notice Records a fault and answers it as the policy says; a party that is not Accredited gets no further answer.
     /// Never reverts for a caller that may report.
@@ -125,6 +131,21 @@ interface IAnomalyRecord {
     /// Requirements: the ledger calls. Emits {FaultRecorded} and {StatisticFlagged} if flagged.
     function observe(address party, bytes32 jobId, uint32 round, uint8 kind, bytes32 uplinkId, uint64 statisticE6)
         external;
+
+    /// @notice The active party flags the statistic of a histogram that it alone decrypted: recorded only, and nobody votes,
+    /// since nobody else can recompute it. It accuses nobody, and tells stewards where to look.
+    /// @param party the passive party that sent the histogram.
+    /// @param jobId the job.
+    /// @param round the histogram's, 1 to the one in force.
+    /// @param evidence the slot of the uplink, not zero.
+    /// @param statisticE6 of the histogram, scaled by 1e6.
+    /// @param scoreE6 how far out it lies, scaled by 1e6.
+    /// @return faultId its number.
+    /// Requirements: the caller is the job's active party and Accredited, phase Training or Evaluating, once for each party and
+    /// evidence. Emits {FaultRecorded} and {StatisticFlagged}.
+    function flag(address party, bytes32 jobId, uint32 round, bytes32 evidence, uint64 statisticE6, uint64 scoreE6)
+        external
+        returns (uint256 faultId);
 
     /// @notice Commits the caller to a vote on a flagged statistic. Others see that it votes, not what.
     /// @param faultId the flag.
@@ -163,6 +184,9 @@ interface IAnomalyRecord {
 
     /// @notice How many faults of `party` were answered by a strike or suspension, and stand or were overturned.
     function faultsOf(address party) external view returns (uint256 upheld, uint256 overturned);
+
+    /// @notice How many faults of `party` in a job were answered by a strike or suspension, and stand.
+    function upheldIn(address party, bytes32 jobId) external view returns (uint256 count);
 
     /// @notice The last statistics of a job and kind, oldest first, at most 32, scaled by 1e6.
     function statisticsOf(bytes32 jobId, uint8 kind) external view returns (uint64[] memory valuesE6);

@@ -1,8 +1,8 @@
 """Jobs and tables that anomalies are looked for in: drawn anew for each run, as unlike as honest jobs are.
 
 Columns are normal, Student's t with 2 to 5 degrees of freedom, log-normal, levels, or mostly zero; some have gaps.
-Labels are skewed (3 to 50 % positive), or numbers with heavy-tailed noise. Parties are stronger and weaker. Answers take
-as long as they take: every party has its own median, a heavy tail, and now and then an outage.
+Labels are skewed (3 to 50 % positive), or numbers with heavy-tailed noise. Parties are stronger and weaker. Answers
+take as long as they take: every party has its own median, a heavy tail, and now and then an outage.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from fedchain.protocol.actions import (
     CloseRound,
     DeclareAligned,
     DeclareStop,
+    Flag,
     Gather,
     Keep,
     Party,
@@ -147,6 +148,8 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
         channel.declare_stop(action.round)
     elif isinstance(action, RecordContribution):
         channel.record_contribution(action.shares_e6, action.utility_full_e6, action.utility_empty_e6)
+    elif isinstance(action, Flag):
+        channel.flag(action)
     else:
         raise TypeError(f"a party yielded {type(action).__name__}, which is no action")
     return None

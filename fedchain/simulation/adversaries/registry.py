@@ -57,7 +57,7 @@ _SHARE = "of the sums, from 1 in 1000 (at least one) to all, log-uniform"
 FAULTS: dict[str, FaultKind] = {
     kind.name: kind
     for kind in (
-        FaultKind("equivocation", Equivocation, "provable", ("chain",), "digests differ in one bit, wholly, or in size"),
+        FaultKind("equivocation", Equivocation, "provable", ("chain",), "digests differ in a bit, wholly, or in size"),
         FaultKind("replayed_round", ReplayedRound, "provable", ("chain",), f"all of the round before, {_FROM}"),
         FaultKind(
             "late_answers", LateAnswers, "structural", ("chain",),
@@ -68,7 +68,7 @@ FAULTS: dict[str, FaultKind] = {
         FaultKind("wrong_kind", WrongKind, "structural", ("chain",), "another role's or phase's, one uplink"),
         FaultKind("wrong_size", WrongSize, "structural", ("chain",), "0, or 1 to 2^40 bytes too many, one uplink"),
         FaultKind("taken_slot", TakenSlot, "structural", ("chain",), "one slot, a second digest"),
-        FaultKind("scaled_histograms", ScaledHistograms, "histogram", ("check",), f"times 2 to 1000; {_SHARE}; {_FROM}"),
+        FaultKind("scaled_histograms", ScaledHistograms, "histogram", ("check",), f"times 2–1000; {_SHARE}; {_FROM}"),
         FaultKind("sign_flipped_histograms", SignFlippedHistograms, "histogram", ("check",), f"{_SHARE}; {_FROM}"),
         FaultKind(
             "dropped_rows", DroppedRows, "histogram", ("check",),

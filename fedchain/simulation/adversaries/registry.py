@@ -28,8 +28,9 @@ from fedchain.simulation.adversaries.uplinks import (
     WrongSize,
 )
 
-Found = Literal["chain", "check", "test"]
-"""`chain`: a fault on the record names the party; `check`: an error of the active party's does; `test`: it is weak."""
+Found = Literal["chain", "check", "test", "flag"]
+"""`chain`: a fault on the record names the party; `check`: an error of the active party's does; `test`: it is weak by the
+free-rider test; `flag`: a histogram of its is flagged."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ FAULTS: dict[str, FaultKind] = {
             f"1 to 2^20 units between two groups of each feature, log-uniform; {_FROM}",
         ),
         FaultKind(
-            "later_lazy_answers", LaterLazyAnswers, "partial", ("test", "chain"), f"one group per feature, {_FROM}"
+            "later_lazy_answers", LaterLazyAnswers, "partial", ("test", "flag"), f"one group per feature, {_FROM}"
         ),
     )
 }  # fmt: skip

@@ -52,7 +52,7 @@ class AnomalyBench:
     honest_runs: int = 200
     fault_runs: int = 40
     free_rider_runs: int = 200
-    audits: int = 400
+    audits: int = 300
     seed: int = DEFAULT_SEED
     alpha: float = 0.05
     permutations: int = 99

@@ -98,5 +98,13 @@ def made_up(random: np.random.Generator) -> Audited:
         trees.append(Tree(shape, (), tuple(int(one) for one in covers), tuple(float(one) for one in weights)))
     labels = (random.random(ROWS) < 1 / (1 + np.exp(-3 * margin))).astype(np.float64)
     names = ("active", "passive_1", "passive_2")
-    shard = Shard(names[0], names, "standard", "binary", (0.0,), "{}", tuple(trees))
+    shard = Shard(
+        party=names[0],
+        roster=names,
+        mode="standard",
+        objective="binary",
+        base_margins=(0.0,),
+        binning={},
+        trees=tuple(trees),
+    )
     return Audited.of(shard, [np.concatenate(own, axis=1) for own in bits], labels)

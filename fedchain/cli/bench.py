@@ -345,7 +345,7 @@ def anomaly(
     ] = 200,
     audits: Annotated[
         int, typer.Option("--audits", metavar="N", help="Audits of contributions with tampered rows.")
-    ] = 400,
+    ] = 300,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of all that is drawn; 1 is the one that was tuned with.")
     ] = None,

@@ -51,7 +51,7 @@ def test_a_fault_is_found_and_nobody_else_is_accused(court: Court, name: str) ->
 
 @pytest.mark.parametrize("name", ["noise_features", "lazy_constant_answers"])
 def test_a_free_rider_goes_unnoticed_but_for_the_free_rider_test(court: Court, name: str) -> None:
-    drawn, kind = small(2), FAULTS[name]
+    drawn, kind = small(4), FAULTS[name]
     culprit = drawn.passive[0]
     found = tried(court, drawn, kind.adversary(np.random.default_rng(4), drawn.spec), culprit)
     assert (found.ended, found.faults, found.named) == ("completed", [], [])

@@ -29,8 +29,8 @@ from fedchain.simulation.adversaries.uplinks import (
 )
 
 Found = Literal["chain", "check", "test", "flag"]
-"""`chain`: a fault on the record names the party; `check`: an error of the active party does; `test`: the free-rider test
-finds it weak; `flag`: a histogram of its is flagged."""
+"""`chain`: a fault on the record names the party; `check`: an error of the active party does; `test`: the free-rider
+test finds it weak; `flag`: a histogram of its is flagged."""
 
 
 @dataclass(frozen=True)

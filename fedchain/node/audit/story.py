@@ -23,7 +23,7 @@ from fedchain.errors import ChainError, ChainUnreachableError, ConfigError
 from fedchain.types import JobId, Kind
 
 _FIRST_RANGE = 1000
-_KEPT = (Kind.PUBLIC_KEY, Kind.SHARD_DIGEST, Kind.CONTRIBUTION)
+_KEPT = (Kind.PUBLIC_KEY, Kind.SHARD_DIGEST, Kind.CONTRIBUTION, Kind.LEAF_WEIGHTS, Kind.AUDIT)
 _STANDINGS = (ParticipantSuspended, ParticipantReinstated, ParticipantBanned)
 _OF_FAULTS = (FaultOverturned, StatisticFlagged, VoteCommitted, VoteRevealed, VotesTallied)
 """Events that name a fault, and not its job."""
@@ -37,7 +37,7 @@ class Uplink:
         event: as on the chain, without its payload.
         digest: of the payload that the chain holds, 32 bytes; None where it holds none.
         size: of that payload.
-        payload: kept for keys, shard digests and contributions, else empty.
+        payload: kept for keys, leaf weights, shard digests, contributions and their audit, else empty.
     """
 
     event: UplinkJudged

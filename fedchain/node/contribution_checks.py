@@ -1,15 +1,16 @@
 """Recomputes a job's contributions as far as whoever runs it may see.
 
-With the chain alone: shares from utilities, utilities from the posted sums, terms, seed, frozen shards, outcome, points.
+With the chain alone: shares from utilities, these from the posted sums, terms, seed, frozen shards, outcome, points.
 With a node's state folder: all that its party has checked when it voted, and the opening against the chain's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from fedchain.chain import Consortium, combined_seed, seed_commitment
+from fedchain.chain import Consortium, SettlementView, combined_seed, seed_commitment
 from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.losses import E6, utilities_e6
 from fedchain.contribution.points import divide
@@ -52,6 +53,15 @@ class Verification:
     def holds(self) -> bool:
         """Whether nothing contradicts anything."""
         return not self.checks.mismatches
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "holds": self.holds,
+            "checks": {name: asdict(tally) for name, tally in self.checks.tallies.items()},
+            "mismatches": [asdict(one) for one in self.checks.mismatches],
+            "not_checked": list(self.beyond),
+        }
 
 
 def verify_contributions(consortium: Consortium, found: Contributions, folder: Path | None = None) -> Verification:
@@ -126,8 +136,9 @@ class _Checker:
             checks.equal(VOTES, audit.outcome, outcome_of(audit), "outcome that follows from the votes")
         else:
             self.beyond.append("outcome of the audit: it is under way")
-        if self._found.settlement is not None:
-            self._check_points(audit)
+        settlement = self._consortium.settlements.settlement(self._found.job_id)
+        if settlement is not None:
+            self._check_points(audit, settlement)
 
     def _check_losses(self, audit: AuditState) -> None:
         checks, rows = self.checks, audit.terms.rows
@@ -155,9 +166,8 @@ class _Checker:
             combined = combined_seed(job_id, audit.losses_root, audit.seeds)
             self.checks.equal(SEED, audit.seed, combined, "the seed that draws the rows")
 
-    def _check_points(self, audit: AuditState) -> None:
-        settlement, checks = self._found.settlement, self.checks
-        assert settlement is not None
+    def _check_points(self, audit: AuditState, settlement: SettlementView) -> None:
+        checks = self.checks
         expected = divide(audit.shares840, audit.terms.budget) if audit.shares840 else (0,) * len(self._roster)
         checks.equal(POINTS, settlement.points, expected, "points by the audited shares")
         known = Withheld.WEAK | Withheld.SILENT | Withheld.OUTCOME

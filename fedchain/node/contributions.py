@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fedchain.chain import Consortium, ContributionRecord, JobProposed, JobView, SettlementView, UplinkJudged
-from fedchain.chain.artifacts import AUDITS
+from fedchain.chain import Consortium, ContributionRecord, JobProposed, JobView, UplinkJudged
 from fedchain.contribution.gain import gain_shares
 from fedchain.errors import ConfigError, MessageError
 from fedchain.messages import Contribution, decode
+from fedchain.node.settlements import JobSettlement, read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, JobId, Kind, Reason
 
@@ -29,7 +29,7 @@ class Contributions:
         block: in which they were recorded.
         message: what the active party published with them; None where the chain does not hold it.
         audit: of the job; None where it has none.
-        settlement: likewise.
+        settlement: of an audited job with a budget.
     """
 
     job_id: JobId
@@ -39,7 +39,7 @@ class Contributions:
     block: int
     message: Contribution | None = None
     audit: AuditState | None = None
-    settlement: SettlementView | None = None
+    settlement: JobSettlement | None = None
 
     @property
     def parts(self) -> dict[str, float]:
@@ -101,12 +101,7 @@ class Contributions:
         if self.audit is not None:
             document["audit"] = _audit_document(self, self.audit)
         if self.settlement is not None:
-            document["settlement"] = {
-                "points": self.by_name(self.settlement.points),
-                "withheld": {name: _flags(why) for name, why in self.by_name(self.settlement.withheld).items()},
-                "final_at": self.settlement.final_at,
-                "is_final": self.settlement.is_final,
-            }
+            document["settlement"] = self.settlement.as_dict()
         return document
 
 
@@ -125,10 +120,6 @@ def _audit_document(found: Contributions, audit: AuditState) -> dict[str, Any]:
     }
 
 
-def _flags(withheld: Any) -> list[str]:
-    return [flag.name.lower() for flag in type(withheld) if flag and flag in withheld]
-
-
 def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
     """Read them back from the chain.
 
@@ -143,7 +134,8 @@ def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
             "the active party records it when it evaluates the finished model"
         )
     names = [consortium.participant(address).name for address in record.roster]
-    is_audited = AUDITS in consortium.deployment.addresses
+    by_address = dict(zip(record.roster, names, strict=True))
+    audit = read_audit(consortium, view.job_id)
     return Contributions(
         view.job_id,
         dict(zip(names, record.shares_e6, strict=True)),
@@ -151,8 +143,8 @@ def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
         record.empty,
         record.block_number,
         _published(consortium, view.job_id, record),
-        consortium.audits.state(view.job_id) if is_audited else None,
-        consortium.settlements.settlement(view.job_id) if is_audited else None,
+        audit,
+        None if audit is None else read_settlement(consortium, view.job_id, by_address.__getitem__, state=audit),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from fedchain.cli.history import show_history
-from fedchain.cli.shares import show_contributions, show_verification
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
@@ -19,6 +18,7 @@ from fedchain.cli.options import (
     opened,
 )
 from fedchain.cli.output import print_json
+from fedchain.cli.shares import show_contributions, show_verification
 from fedchain.errors import AuditError, ConfigError
 
 

@@ -45,6 +45,8 @@ def report(names: tuple[str, ...] = NAMES, rounds: int = 3, text: str = "why", *
         Span("acceptance", 0, 0, BEGUN, BEGUN + 9, 0, 0, 0),
         Span("alignment", 0, 0, BEGUN + 9, BEGUN + 99, 9, 0, 9),
     ]
+    votes = (AuditVote(names[1], "false", "losses"),)
+    lines = tuple(PointsLine(name, 100 // len(names), "") for name in names)
     spans += [Span("round", one, 0, BEGUN + 99 + one, BEGUN + 100 + one, 6, 0, 500) for one in range(1, rounds + 1)]
     values: dict[str, Any] = {
         "job_id": JobId("0x" + "5c" * 32),
@@ -63,11 +65,10 @@ def report(names: tuple[str, ...] = NAMES, rounds: int = 3, text: str = "why", *
         ),
         "contribution": contribution(names, rounds),
         "audit": AuditFacts(
-            "disputed", "concluded", 6000, 299, (1,) * len(names), (AuditVote(names[1], "false", "losses"),), (), (), "ab" * 32
+            "disputed", "concluded", 6000, 299, (1,) * len(names), votes, (), (), "ab" * 32
         ),
         "settlement": JobSettlement(
-            "disputed", 100, tuple(PointsLine(name, 100 // len(names), "") for name in names), BEGUN, BEGUN + 9, names[-1],
-            text, "",
+            "disputed", 100, lines, BEGUN, BEGUN + 9, names[-1], text, ""
         ),
         "spans": tuple(spans),
         "anomalies": (

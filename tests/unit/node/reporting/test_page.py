@@ -44,6 +44,7 @@ def test_what_people_wrote_is_text_and_nothing_else() -> None:
     assert nasty.found["style"] == plain.found["style"] == 1
     assert nasty.words.count("<script>alert(1)</script>") >= 3  # why it ended, the dispute, what was overturned
     assert "{{ 7 * 7 }}" in nasty.words
+    assert "\u0000" not in nasty.words
 
 
 def test_names_that_matplotlib_could_take_for_mathematics_are_text() -> None:

@@ -64,7 +64,7 @@ def test_a_unit_that_is_none_is_refused(unit: float) -> None:
 
 @pytest.mark.parametrize(("objective", "refused"), [("poisson", -1.0), ("tweedie", -0.1), ("squared_error", np.nan)])
 def test_labels_of_counts_and_numbers_are_checked_by_their_objective(objective: str, refused: float) -> None:
-    model = msgspec.structs.replace(OPEN, objective=objective)  # type: ignore[arg-type]
+    model = msgspec.structs.replace(OPEN, objective=objective)
     labels = MADE.labels + 0.25
     losses = row_losses_e6(model, MADE.bits, labels, 3.5)
     recheck_rows(model, MADE.bits, labels, losses, 3.5)

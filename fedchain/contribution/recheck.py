@@ -16,6 +16,9 @@ from fedchain.types import AuditReason
 
 TOLERANCE_E6 = 1
 """Another machine's sums of floats may round the other way."""
+_MAX_UNIT_RATIO = 1e4
+"""Of the unit and the variance of opened labels, either way: beyond, losses are all 0, or all cut off."""
+_ENOUGH_LABELS = 30
 _RELATIVE = 1e-9
 """Losses above 1e9 units of 1e-6 may differ in more than the last."""
 
@@ -56,8 +59,9 @@ def recheck_rows(
         unit: as opened.
 
     Raises:
-        ContributionError: names the label holder; reason LABELS where labels or unit are none for the objective, SHAPES
-            where bits do not lead each row to one leaf of each tree, LOSSES where losses are others.
+        ContributionError: names the label holder; reason LABELS where labels or unit are none for the objective, or the
+            unit is far from the labels' variance (short of that, another unit scales all shares alike), SHAPES where
+            bits do not lead each row to one leaf of each tree, LOSSES where losses are others.
     """
     culprit = model.roster[0]
     classes = model.objective in ("binary", "multiclass")
@@ -65,6 +69,12 @@ def recheck_rows(
         raise ContributionError(culprit, AuditReason.LABELS, f"divides losses by {unit}")
     if not _valid_labels(model, labels):
         raise ContributionError(culprit, AuditReason.LABELS, "opened labels that are none of the job's objective")
+    if not classes and len(labels) >= _ENOUGH_LABELS:
+        spread = float(labels.var())
+        if spread > 0 and not 1 / _MAX_UNIT_RATIO <= unit / spread <= _MAX_UNIT_RATIO:
+            raise ContributionError(
+                culprit, AuditReason.LABELS, f"divides losses by {unit:g}; opened labels have the variance {spread:g}"
+            )
     reached = np.ones(bits_by_party[0].shape, dtype=bool)
     for bits in bits_by_party:
         reached &= bits

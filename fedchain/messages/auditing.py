@@ -15,7 +15,7 @@ from fedchain.types import Kind
 
 MAX_OPENED = 10_000
 """Rows that an audit opens."""
-MAX_LEAF_BYTES = 2**16
+MAX_LEAF_BYTES = 2**20
 """What a tree of rows commits to in one row."""
 SALT_BYTES = 32
 LOSS_BYTES = 8

@@ -64,13 +64,28 @@ def test_a_unit_that_is_none_is_refused(unit: float) -> None:
 
 @pytest.mark.parametrize(("objective", "refused"), [("poisson", -1.0), ("tweedie", -0.1), ("squared_error", np.nan)])
 def test_labels_of_counts_and_numbers_are_checked_by_their_objective(objective: str, refused: float) -> None:
-    model = msgspec.structs.replace(OPEN, objective=objective)  # type: ignore[arg-type]
+    model = msgspec.structs.replace(OPEN, objective=objective)
     labels = MADE.labels + 0.25
     losses = row_losses_e6(model, MADE.bits, labels, 3.5)
     recheck_rows(model, MADE.bits, labels, losses, 3.5)
     labels[0] = refused
     with pytest.raises(ContributionError, match="labels"):
         recheck_rows(model, MADE.bits, labels, losses, 3.5)
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1e-5, False), (1e-3, True), (1e3, True), (1e5, False)])
+def test_a_unit_that_makes_all_losses_nothing_or_too_large_is_refused(factor: float, passes: bool) -> None:
+    made = made_up_model(2, rows=40, trees=2, depth=2, seed=6)
+    model = msgspec.structs.replace(open_model(made.shards[0]), objective="squared_error")
+    labels = np.linspace(-3, 3, 40)
+    unit = float(labels.var()) * factor
+    losses = row_losses_e6(model, made.bits, labels, unit)
+    if passes:
+        recheck_rows(model, made.bits, labels, losses, unit)
+        return
+    with pytest.raises(ContributionError, match="variance") as caught:
+        recheck_rows(model, made.bits, labels, losses, unit)
+    assert caught.value.reason is AuditReason.LABELS
 
 
 def test_large_losses_may_differ_by_what_floats_lose() -> None:

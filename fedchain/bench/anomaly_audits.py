@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedchain.model.shard import Shard, Tree, TreeShape
 from fedchain.simulation.adversaries.label_holder import Audited, is_caught, tampered
@@ -66,7 +67,7 @@ class Audits:
         return rates
 
 
-def _sums(losses: np.ndarray) -> list[int]:
+def _sums(losses: NDArray[np.int64]) -> list[int]:
     return [int(one) for one in losses.sum(axis=0)]
 
 
@@ -74,7 +75,8 @@ def made_up(random: np.random.Generator) -> Audited:
     """A model of 50 trees of depth 3 over three parties, with the bits and labels of 6,000 held-out rows."""
     nodes = 2 ** (DEPTH + 1) - 1
     inner = 2**DEPTH - 1
-    trees, bits = [], [[] for _ in range(PARTIES)]
+    trees: list[Tree] = []
+    bits: list[list[NDArray[np.bool_]]] = [[] for _ in range(PARTIES)]
     margin = np.zeros(ROWS)
     for _ in range(TREES):
         owners = [int(one) for one in random.integers(0, PARTIES, inner)] + [-1] * (nodes - inner)

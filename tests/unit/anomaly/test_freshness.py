@@ -13,7 +13,7 @@ A, B = PartyId("a"), PartyId("b")
 
 
 def words(seed: int, count: int = 100) -> list[int]:
-    return np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64).tolist()
+    return [int(one) for one in np.random.default_rng(seed).integers(0, 2**64, count, dtype=np.uint64)]
 
 
 def test_fresh_ones_pass_in_any_number_of_rounds() -> None:

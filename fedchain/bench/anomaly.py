@@ -30,7 +30,10 @@ TUNING_SEED = 1
 
 DEFAULT_SEED = 20_261_128
 MAX_REDRAWS = 20
-_TREES = (8, 16)
+_TREES = (5, 9)
+_LONG_TREES = (16, 30)
+"""Of faults that begin late, and that a comparison with what was before is to find."""
+
 _TRIALS_PER_CHAIN = 60
 """A chain in memory grows."""
 
@@ -50,8 +53,8 @@ class AnomalyBench:
     """
 
     honest_runs: int = 200
-    fault_runs: int = 40
-    free_rider_runs: int = 200
+    fault_runs: int = 30
+    free_rider_runs: int = 120
     audits: int = 300
     seed: int = DEFAULT_SEED
     alpha: float = 0.05
@@ -255,7 +258,7 @@ def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findin
             return run_trial(
                 court, Trial(drawn.spec, drawn.tables, delays=drawn.delays, permutations=bench.permutations, seed=seed)
             )
-        drawn = draw(random, trees=_TREES, strong=True)
+        drawn = draw(random, trees=_LONG_TREES if "flag" in FAULTS[name].found else _TREES, strong=True)
         adversary = FAULTS[name].adversary(random, drawn.spec)
         culprit = drawn.passive[adversary.place(len(drawn.passive))]
         trial = Trial(drawn.spec, drawn.tables, culprit, adversary, drawn.delays, bench.permutations, seed)

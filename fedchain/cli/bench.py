@@ -339,10 +339,10 @@ def inference(
 @app.command()
 def anomaly(
     honest_runs: Annotated[int, typer.Option("--honest-runs", metavar="N", help="Jobs of honest parties.")] = 200,
-    fault_runs: Annotated[int, typer.Option("--fault-runs", metavar="N", help="Jobs with each fault.")] = 40,
+    fault_runs: Annotated[int, typer.Option("--fault-runs", metavar="N", help="Jobs with each fault.")] = 30,
     free_rider_runs: Annotated[
         int, typer.Option("--free-rider-runs", metavar="N", help="Jobs with each kind of free rider.")
-    ] = 200,
+    ] = 120,
     audits: Annotated[
         int, typer.Option("--audits", metavar="N", help="Audits of contributions with tampered rows.")
     ] = 300,

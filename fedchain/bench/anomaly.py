@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from fedchain.bench.anomaly_audits import Audits
 from fedchain.bench.anomaly_jobs import RANGES, draw
 from fedchain.bench.anomaly_table import table
 from fedchain.bench.report import BenchReport
-from fedchain.compute.executor import available_cores
+from fedchain.chain import CHAIN_KINDS
+from fedchain.compute.executor import Executor, available_cores
+from fedchain.crypto.dlog import DlogTable
 from fedchain.errors import ConfigError
 from fedchain.simulation.adversaries.registry import FAULTS
 from fedchain.simulation.trial import Court, Findings, Trial, parse, run_trial
@@ -49,16 +52,18 @@ class AnomalyBench:
         audits: of contributions, for each number of opened rows.
         seed: of all that is drawn; not `TUNING_SEED`.
         alpha, permutations: of the free-rider test.
+        chain: kind of chain; the verdicts are the same.
         only: names of the faults to run (`honest` and `audits` too); empty: all.
     """
 
     honest_runs: int = 200
-    fault_runs: int = 30
-    free_rider_runs: int = 120
+    fault_runs: int = 20
+    free_rider_runs: int = 100
     audits: int = 300
     seed: int = DEFAULT_SEED
     alpha: float = 0.05
     permutations: int = 99
+    chain: str = "embedded"
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -71,6 +76,8 @@ class AnomalyBench:
             raise ConfigError("bench anomaly: give 1 run or more of each kind, and 50 permutations or more")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"bench anomaly: alpha is {self.alpha}; give a number between 0 and 1")
+        if self.chain not in CHAIN_KINDS:
+            raise ConfigError(f"--chain {self.chain}: choose one of {', '.join(CHAIN_KINDS)}")
         unknown = [name for name in self.only if name not in (*FAULTS, HONEST, AUDITS)]
         if unknown:
             raise ConfigError(
@@ -166,6 +173,7 @@ def run(
         **{name: getattr(bench, name) for name in ("honest_runs", "fault_runs", "free_rider_runs", "audits", "seed")},
         "alpha": bench.alpha,
         "permutations": bench.permutations,
+        "chain": bench.chain,
         "tuning_seed": TUNING_SEED,
         "runs_done": done_runs,
         "runs_wanted": total,
@@ -228,8 +236,11 @@ class _Kept:
 
 
 @lru_cache(maxsize=1)
-def _court(number: int) -> Court:
-    return Court.open()
+def _court(number: int, chain: str) -> Court:
+    kind = next(kind for kind in CHAIN_KINDS if kind == chain)
+    court = Court.open(dlog=DlogTable.load_or_build(executor=Executor(1)), kind=kind)
+    atexit.register(court.chain.close)
+    return court
 
 
 _trials = 0
@@ -241,7 +252,9 @@ def _run_task(bench: AnomalyBench, name: str, number: int) -> str:
     if name == AUDITS:
         return json.dumps(Audits(bench.audits, bench.seed).rates())
     _trials += 1
-    return one_run(_court(_trials // _TRIALS_PER_CHAIN), bench, name, number).to_json()
+    return one_run(
+        _court(_trials // _TRIALS_PER_CHAIN if bench.chain == "embedded" else 0, bench.chain), bench, name, number
+    ).to_json()
 
 
 def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findings:

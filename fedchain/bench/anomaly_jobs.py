@@ -33,7 +33,7 @@ RANGES: dict[str, str] = {
     "party_strength": "0.3 to 3 in standard deviations of the label's noise, log-uniform",
     "labels": "3 to 50 % positive, at least 20 of them; one job in five: numbers with t(3) noise",
     "gaps": "5 % of the cells of every fourth column",
-    "trees": "12 to 32 (5 to 9 with a fault, 16 to 30 with one that begins late)",
+    "trees": "12 to 24 (5 to 9 with a fault, 16 to 30 with one that begins late)",
     "growth": "depth 2 to 3, 4 to 12 bins, learning rate 0.1 to 0.4",
     "modes": "standard, layered, mix; row sampling in a quarter, GOSS in a quarter, column sampling in a third",
     "answer_seconds": "log-normal: median 2 to 60, sigma 0.5 to 1.2, by party; 0.2 % of them 60 to 3600 more",
@@ -58,7 +58,7 @@ class Drawn:
     passive: tuple[PartyId, ...]
 
 
-def draw(random: Random, *, trees: tuple[int, int] = (12, 32), strong: bool = False) -> Drawn:
+def draw(random: Random, *, trees: tuple[int, int] = (12, 24), strong: bool = False) -> Drawn:
     """A job with its tables.
 
     Args:

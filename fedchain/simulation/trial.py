@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedchain.chain import Consortium
+from fedchain.chain.devchain import ChainKind
 from fedchain.chain.inprocess import InProcessConsortium
 from fedchain.compute.executor import Executor
 from fedchain.contribution.free_rider import free_rider_test
@@ -42,10 +43,12 @@ class Court:
     enrolled: list[int] = field(default_factory=lambda: [0])
 
     @classmethod
-    def open(cls, executor: Executor | None = None, dlog: DlogTable | None = None) -> Court:
-        """A new chain."""
+    def open(
+        cls, executor: Executor | None = None, dlog: DlogTable | None = None, kind: ChainKind = "embedded"
+    ) -> Court:
+        """A new chain, of a kind."""
         executor = executor or Executor(1)
-        return cls(InProcessConsortium(), executor, dlog or DlogTable.build(1 << 15, executor=executor))
+        return cls(InProcessConsortium(kind), executor, dlog or DlogTable.build(1 << 15, executor=executor))
 
     def seat(self, names: tuple[PartyId, ...], culprit: PartyId | None) -> dict[PartyId, Consortium]:
         """Members for a roster: honest ones serve again, whoever is to be found out is new each time."""

@@ -59,8 +59,8 @@ contract AnomalyPolicyTest is TestBase {
         return a > b ? a - b : b - a;
     }
 
-    function test_version_isOne_andWindowIsThirtyTwo() public view {
-        assertEq(policy.version(), 1, "version");
+    function test_version_isTwo_andWindowIsThirtyTwo() public view {
+        assertEq(policy.version(), 2, "version");
         assertEq(policy.window(), 32, "window");
     }
 
@@ -140,6 +140,8 @@ contract AnomalyPolicyTest is TestBase {
         assertEq(policy.answerTo(15, true), 1, "deadline, repeated");
         assertEq(policy.answerTo(64, false), 0, "missing");
         assertEq(policy.answerTo(64, true), 1, "missing, repeated");
+        assertEq(policy.answerTo(51, false), 0, "silent in an audit");
+        assertEq(policy.answerTo(51, true), 1, "silent in an audit, repeated");
     }
 
     function test_answerTo_suspendsForEquivocationAlone() public view {
@@ -153,8 +155,8 @@ contract AnomalyPolicyTest is TestBase {
 
     function test_answerTo_strikesForProofsAndConfirmedVotes_andOnlyRecordsTheRest() public view {
         for (uint256 reason = 33; reason < 256; ++reason) {
-            if (reason == 64) continue;
-            uint8 expected = reason == 33 || reason == 34 || reason == 49 ? 1 : 0;
+            if (reason == 51 || reason == 64) continue;
+            uint8 expected = reason == 33 || reason == 34 || reason == 49 || reason == 50 ? 1 : 0;
             assertEq(policy.answerTo(uint8(reason), false), expected, "first");
             assertEq(policy.answerTo(uint8(reason), true), expected, "repeated");
         }

@@ -22,30 +22,31 @@ contract AnomalyRecordTest is Gated {
     function test_setReporters_wiresAll_once() public {
         AnomalyRecord unwired = _unwired();
         vm.expectEmit(true, true, true, true, address(unwired));
-        emit IAnomalyRecord.ReportersSet(address(jobs), address(ledger), address(proofs));
-        unwired.setReporters(address(jobs), address(ledger), address(proofs));
+        emit IAnomalyRecord.ReportersSet(address(jobs), address(ledger), address(proofs), AUDITS);
+        unwired.setReporters(address(jobs), address(ledger), address(proofs), AUDITS);
         assertEq(address(unwired.jobs()), address(jobs), "jobs");
         assertEq(unwired.ledger(), address(ledger), "ledger");
         assertEq(unwired.proofs(), address(proofs), "proofs");
+        assertEq(unwired.audits(), AUDITS, "audits");
         assertEq(unwired.deployer(), address(this), "deployer");
         vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.ReportersAlreadySet.selector, address(jobs)));
-        unwired.setReporters(address(1), address(2), address(3));
+        unwired.setReporters(address(1), address(2), address(3), address(4));
     }
 
     function test_setReporters_reverts_whenCallerIsNotTheDeployer() public {
         AnomalyRecord unwired = _unwired();
         vm.prank(alice);
         vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.NotDeployer.selector, alice));
-        unwired.setReporters(address(jobs), address(ledger), address(proofs));
+        unwired.setReporters(address(jobs), address(ledger), address(proofs), AUDITS);
     }
 
     function test_setReporters_reverts_whenOneIsZero() public {
         AnomalyRecord unwired = _unwired();
-        for (uint256 i = 0; i < 3; ++i) {
+        for (uint256 i = 0; i < 4; ++i) {
+            address[4] memory reporters = [address(1), address(2), address(3), address(4)];
+            reporters[i] = address(0);
             vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.ReportersAlreadySet.selector, address(0)));
-            unwired.setReporters(
-                i == 0 ? address(0) : address(1), i == 1 ? address(0) : address(2), i == 2 ? address(0) : address(3)
-            );
+            unwired.setReporters(reporters[0], reporters[1], reporters[2], reporters[3]);
         }
     }
 

@@ -205,7 +205,7 @@ contract BadInputCallersTest is BadInput {
             _refused(
                 caller,
                 address(anomalies),
-                abi.encodeCall(IAnomalyRecord.setReporters, (caller, caller, caller)),
+                abi.encodeCall(IAnomalyRecord.setReporters, (caller, caller, caller, caller)),
                 denied
             );
             _refused(caller, address(jobs), abi.encodeCall(IJobManager.setLedger, (caller)), denied);
@@ -223,7 +223,7 @@ contract BadInputCallersTest is BadInput {
         _refused(
             me,
             address(anomalies),
-            abi.encodeCall(IAnomalyRecord.setReporters, (me, me, me)),
+            abi.encodeCall(IAnomalyRecord.setReporters, (me, me, me, me)),
             abi.encodeWithSelector(IAnomalyRecord.ReportersAlreadySet.selector, address(jobs))
         );
         _refused(

@@ -81,11 +81,11 @@ contract DeadlinesTest is Deployed {
 
     function test_propose_reverts_whenThePolicyNamesAnotherVersion() public {
         IJobManager.Policy memory policy = _policy();
-        policy.version = 2;
-        vm.expectRevert(abi.encodeWithSelector(IJobManager.PolicyVersionInvalid.selector, 1, 2));
+        policy.version = 1;
+        vm.expectRevert(abi.encodeWithSelector(IJobManager.PolicyVersionInvalid.selector, 2, 1));
         _proposeWith(policy);
         policy.version = 0;
-        vm.expectRevert(abi.encodeWithSelector(IJobManager.PolicyVersionInvalid.selector, 1, 0));
+        vm.expectRevert(abi.encodeWithSelector(IJobManager.PolicyVersionInvalid.selector, 2, 0));
         _proposeWith(policy);
     }
 

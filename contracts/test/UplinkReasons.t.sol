@@ -130,7 +130,7 @@ contract UplinkReasonsTest is Deployed {
 
     function test_submit_rejectsKindNotAllowed_whenKindIsUnknown() public {
         IUplinkLedger.Envelope memory wrong = sound;
-        wrong.kind = 11;
+        wrong.kind = 12;
         _assertRejectedThenSound(wrong, PAYLOAD, IUplinkLedger.Reason.KindNotAllowed);
     }
 

@@ -54,12 +54,13 @@ class Files:
 Source = Files | Synthetic
 
 
-def job(source: Source, algorithm: Mapping[str, Any], holdout_seed: int) -> JobSpec:
+def job(source: Source, algorithm: Mapping[str, Any], holdout_seed: int, positive: str | None = None) -> JobSpec:
     """A job over a source's parties: `active`, `passive_1`, …
 
     Args:
         algorithm: the `[algorithm]` table.
         holdout_seed: of the 20 % of rows that never train.
+        positive: the label that counts as 1, where labels are words.
 
     Raises:
         ConfigError: a setting is out of range, or there is no passive party.
@@ -67,12 +68,13 @@ def job(source: Source, algorithm: Mapping[str, Any], holdout_seed: int) -> JobS
     if not source.passive_parties:
         raise ConfigError("bench: name at least one passive party, by --passive FILE or --passive-features N")
     own, label = (source.id, source.label) if isinstance(source, Files) else ("id", "y")
+    words = {} if positive is None else {"positive": positive}
     document = {
         "name": "bench",
         "algorithm": dict(algorithm),
         "holdout": {"seed": holdout_seed},
         "parties": [
-            {"name": "active", "role": "active", "id": own, "label": label},
+            {"name": "active", "role": "active", "id": own, "label": label, **words},
             *({"name": f"passive_{i + 1}", "role": "passive", "id": own} for i in range(source.passive_parties)),
         ],
     }

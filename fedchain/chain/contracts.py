@@ -64,7 +64,7 @@ class Consortium(ConsortiumReads):
         self.stewards = Stewarding(self._read, self._write, self._addresses)
         self.versions = Versions(self._read, self._write, self._addresses[DIRECTORY])
         self.inference = Inference(self._read, self._write, self._write_within, self.events, client.head)
-        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses)
+        self.faults = Faults(self._read, self._write, deployment.chain_id, self._addresses, self._write_within)
         self.audits = Audits(self._read, self._write, self._write_within, self.events)
         self.settlements = Settlements(self._read, self._write, self._addresses)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eth_utils.crypto import keccak
@@ -10,6 +10,7 @@ from eth_utils.crypto import keccak
 from fedchain.chain.abi import CODEC, checksum
 from fedchain.chain.artifacts import ANOMALIES, LEDGER, PROOFS
 from fedchain.chain.decoder import job_id_of
+from fedchain.chain.gas import VOTE_GAS
 from fedchain.chain.reads import envelope_values, job_id_bytes
 from fedchain.chain.stewarding import Read, Vote, Write
 from fedchain.chain.transaction import Receipt
@@ -18,6 +19,9 @@ from fedchain.types import Answer, JobId, Kind, Reason, VotePhase
 
 MAX_OVERTURN_REASON_BYTES = 256
 """As in `AnomalyRecord`."""
+
+VOTE_SECONDS = 3600
+"""How long votes are committed, and then as long revealed; as in `AnomalyRecord`."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Ballot:
         committed: how many committed to a vote.
         voting: how many revealed theirs.
         confirming: how many of those found the statistic false.
-        phase: of the votes now.
+        phase: of the votes as of the newest block.
     """
 
     opened: int
@@ -61,6 +65,18 @@ class Ballot:
     voting: int
     confirming: int
     phase: VotePhase
+
+    def phase_at(self, seconds: int) -> VotePhase:
+        """The phase in a block of that time, if nobody counts before: a chain where nothing happens has an old block.
+
+        Args:
+            seconds: of the chain's clock.
+        """
+        if not self.opened or self.phase is VotePhase.TALLIED:
+            return self.phase
+        if seconds < self.opened + VOTE_SECONDS:
+            return VotePhase.COMMITTING
+        return VotePhase.REVEALING if seconds < self.opened + 2 * VOTE_SECONDS else VotePhase.TALLYING
 
 
 class Faults:
@@ -71,6 +87,8 @@ class Faults:
         write: sends a transaction: the same; gives its receipt.
         chain_id: of the chain.
         addresses: of the contracts there, by name.
+        write_within: sends a transaction that is not estimated: gas limit, contract, function, arguments. What depends
+            on a deadline is sent so: a node may estimate with the time of the block before.
 
     Every read asks the newest block. Every write waits until it is mined and raises `TransactionError` with the
     contract's typed error when it reverts, `ChainUnreachableError` when the node does not answer, `ConfigError` without
@@ -83,9 +101,11 @@ class Faults:
         write: Write,
         chain_id: int,
         addresses: Mapping[str, str],
+        write_within: Callable[..., Receipt],
     ) -> None:
         self._read = read
         self._write = write
+        self._write_within = write_within
         self._chain_id = chain_id
         self._addresses = addresses
 
@@ -169,15 +189,15 @@ class Faults:
 
     def commit_vote(self, fault_id: int, commitment: bytes) -> Receipt:
         """Roster party: commit to a vote on a flag; see `vote_commitment`. Reveals that one votes, not what."""
-        return self._write(ANOMALIES, "commitVote", fault_id, commitment)
+        return self._write_within(VOTE_GAS, ANOMALIES, "commitVote", fault_id, commitment)
 
     def reveal_vote(self, fault_id: int, confirms: bool, salt: bytes) -> Receipt:
         """Roster party: reveal the vote that one committed to; public from then on."""
-        return self._write(ANOMALIES, "revealVote", fault_id, confirms, salt)
+        return self._write_within(VOTE_GAS, ANOMALIES, "revealVote", fault_id, confirms, salt)
 
     def tally(self, fault_id: int) -> Receipt:
         """Anyone: count the votes on a flag, once."""
-        return self._write(ANOMALIES, "tally", fault_id)
+        return self._write_within(VOTE_GAS, ANOMALIES, "tally", fault_id)
 
     # -- proofs -------------------------------------------------------------------------------------------------------
 

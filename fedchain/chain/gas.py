@@ -84,6 +84,12 @@ They are not estimated: whether a deadline is over depends on the time of the bl
 time of the block before.
 """
 
+VOTE_GAS = 800_000
+"""An upper bound of `AnomalyRecord.commitVote`, `revealVote` and `tally`, which may record a fault and suspend a party.
+
+They are not estimated either.
+"""
+
 AUDIT_GAS = 3_000_000
 """An upper bound of `ContributionAudit`'s calls: the losses of eight parties, or as many faults that are reported.
 

@@ -18,11 +18,17 @@ class Step(Enum):
     EXPIRE = "expire"
 
 
+def next_block_time(consortium: Consortium) -> int:
+    """About when a transaction that is sent now is mined, seconds of the chain's clock.
+
+    The later one of this machine's clock and of the newest block's: a chain where nothing happens has an old block, and
+    the contracts go by the time of the block that a transaction is mined in.
+    """
+    return max(int(time.time()), consortium.chain_time())
+
+
 def step_due(consortium: Consortium, view: JobView) -> Step:
     """What is due in a job now.
-
-    The clock is the later one of this machine's and of the newest block's: a chain where nothing happens has an old
-    block, and the contracts go by the time of the block that a transaction is mined in.
 
     Args:
         consortium: is asked about suspensions, where the job's policy says that they end it.
@@ -30,7 +36,7 @@ def step_due(consortium: Consortium, view: JobView) -> Step:
     """
     if not view.deadline:
         return Step.NOTHING
-    now = max(int(time.time()), consortium.chain_time())
+    now = next_block_time(consortium)
     if now > view.expires_after or (view.policy.ends_on_suspension and consortium.is_expirable(view.job_id)):
         return Step.EXPIRE
     return Step.CLOSE if now > view.deadline and not view.closed else Step.NOTHING

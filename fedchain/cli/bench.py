@@ -337,6 +337,37 @@ def inference(
 
 
 @app.command()
+def contribution(
+    rows: Annotated[int, typer.Option("--rows", min=400, metavar="N", help="Held-out rows of the timed models.")] = (
+        6000
+    ),
+    trees: Annotated[int, typer.Option("--trees", min=1, help="Of the timed models.")] = 50,
+    depth: Annotated[int, typer.Option("--depth", min=1, max=8, help="Of each tree.")] = 5,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder of real tables: telco/, fate/.", show_default=False),
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="N,N,…", help="Hold-outs that are compared with retraining.")
+    ] = "42,43,44,45,46",
+    gas: Annotated[bool, typer.Option("--gas/--no-gas", help="Measure settlements on an embedded chain.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Seconds and gas of contribution scores and their audit, and how far they are from those of retraining.
+
+    Without --data, made-up tables of three parties. Everything it starts is stopped again.
+
+    Example: fedchain bench contribution --json
+
+    Example: fedchain bench contribution --data data --seeds 42,43 --no-gas
+    """
+    from fedchain.bench.contribution import ContributionBench, run
+
+    bench = ContributionBench(rows, trees, depth, data, _numbers("--seeds", seeds), gas)
+    _print(run(bench, on_run=note), as_json)
+
+
+@app.command()
 def anomaly(
     honest_runs: Annotated[int, typer.Option("--honest-runs", metavar="N", help="Jobs of honest parties.")] = 200,
     fault_runs: Annotated[int, typer.Option("--fault-runs", metavar="N", help="Jobs with each fault.")] = 20,

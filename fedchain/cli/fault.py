@@ -246,7 +246,9 @@ def _require_votes(consortium: Consortium, number: int, wanted: VotePhase, rule:
         raise ConfigError(f"fault {number} is {fault.reason.name}, which nobody votes on; only a flagged statistic is")
     if fault.overturned:
         raise ConfigError(f"fault {number} was overturned: there is nothing left to vote on")
-    found = consortium.faults.ballot(number).phase
+    from fedchain.chain.overdue import next_block_time
+
+    found = consortium.faults.ballot(number).phase_at(next_block_time(consortium))
     if found is not wanted:
         raise ConfigError(f"fault {number} is in its phase {found.name.lower()}; {rule}")
 

@@ -10,6 +10,7 @@ import typer
 
 from fedchain.cli import (
     alignment,
+    anomalies,
     audit,
     bench,
     chain,
@@ -22,6 +23,8 @@ from fedchain.cli import (
     node,
     predict,
     receipt,
+    report,
+    settlement,
     simulate,
     steward,
     stewards,
@@ -71,12 +74,12 @@ def common(
     configure_logging(log_level or ("debug" if debug else "warning"), as_json=log_json)
 
 
-for command in (demo, simulate, deploy, predict, contributions, audit):
+for command in (demo, simulate, deploy, predict, contributions, anomalies, report, audit):
     app.command()(getattr(command, command.__name__.rpartition(".")[2]))
 steward.app.command()(stewards.status)
 steward.app.command()(stewards.change)
 steward.app.command()(stewards.cancel)
-for group in (chain, steward, fault, node, job, model, receipt, alignment, bench):
+for group in (chain, steward, fault, settlement, node, job, model, receipt, alignment, bench):
     app.add_typer(group.app)
 
 

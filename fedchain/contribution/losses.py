@@ -111,7 +111,8 @@ def margins_in_steps(
     so_far: Floats | None = None
     place = 0
     for few, added in _margins(shard, bits_by_party, parts):
-        so_far = added if place == 0 or so_far is None else so_far + added
+        with np.errstate(over="ignore", invalid="ignore"):
+            so_far = added if place == 0 or so_far is None else so_far + added
         yield few, place, so_far
         place = (place + 1) % len(parts)
 
@@ -137,15 +138,13 @@ def _margins(shard: Shard, bits_by_party: Sequence[Bits], parts: Sequence[slice]
             one = _products(bits_by_party, absent, low, few, leaves, weights[leaves])
             other = _products(bits_by_party, absent, high, few, leaves, np.ones(leaves.stop - leaves.start))
             margins = np.empty((few.stop - few.start, 2**parties, len(base)))
-            for output in range(len(base)):
-                if len(base) == 1:
-                    pairs = other @ one.transpose(0, 2, 1)
-                else:
-                    own = outputs[leaves] == output
+            with np.errstate(over="ignore", invalid="ignore"):  # of models that have diverged; such losses are capped
+                for output in range(len(base)):
+                    own = slice(None) if len(base) == 1 else outputs[leaves] == output
                     pairs = other[:, :, own] @ one[:, :, own].transpose(0, 2, 1)
-                margins[:, :, output] = pairs.reshape(len(margins), -1)  # coalition = high half ‖ low half
-            if number == 0:
-                margins += base
+                    margins[:, :, output] = pairs.reshape(len(margins), -1)  # coalition = high half ‖ low half
+                if number == 0:
+                    margins += base
             yield few, margins
 
 

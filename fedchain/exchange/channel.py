@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 import structlog
@@ -21,11 +22,13 @@ from fedchain.errors import (
     FedchainError,
     JobAbortedError,
     MessageError,
+    PayloadUnavailableError,
     ProtocolViolationError,
     TrainingError,
     TransactionError,
     UplinkRejectedError,
 )
+from fedchain.exchange.auditing import JobAudit
 from fedchain.exchange.flagging import flag_histogram
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.publisher import Publisher, through_outages
@@ -100,6 +103,19 @@ class JobChannel:
         inbox.deadline_seconds = deadline_seconds
         inbox.patience = patience or Patience(deadline_seconds)
 
+    @cached_property
+    def audit(self) -> JobAudit:
+        """This party's steps in the audit of contributions, where the job has one."""
+        return JobAudit(
+            self._consortium.audits,
+            self.inbox,
+            me=self.me,
+            parties=self.parties,
+            transact=self._transact,
+            deadline_of=self._deadline_of,
+            round=lambda: self.round,
+        )
+
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def send(self, message: Message, step: int, recipient: PartyId | None, statistic_e6: int) -> None:
@@ -135,6 +151,14 @@ class JobChannel:
             PayloadUnavailableError, DeadlineError, UplinkRejectedError, JobAbortedError: see `Inbox.take`.
         """
         return self.gather(message_type, step, (sender,), to_me=to_me)[sender]
+
+    def receive_or_none(self, message_type: type[M], step: int, sender: PartyId) -> M | None:
+        """As `receive`; None, and a word in the log, where it does not come in time or is not what was committed to."""
+        try:
+            return self.receive(message_type, step, sender, to_me=False)
+        except (DeadlineError, ProtocolViolationError, PayloadUnavailableError) as error:
+            log.warning("a message did not come", job=self.job_id, sender=sender, error=str(error))
+            return None
 
     def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
         """Wait for the same message from several senders at once, within one deadline; see `receive`."""

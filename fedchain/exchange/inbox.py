@@ -33,6 +33,7 @@ from fedchain.errors import (
     UplinkRejectedError,
 )
 from fedchain.exchange.arrivals import Arrival, Arrivals
+from fedchain.exchange.audited import Audited
 from fedchain.exchange.commitments import Commitments
 from fedchain.exchange.declared import Declared
 from fedchain.exchange.directory import Directory
@@ -43,6 +44,7 @@ from fedchain.exchange.rounds import Rounds
 from fedchain.exchange.slot import Slot, describe, slot_of
 from fedchain.exchange.waits import Patience, Wait, Waits
 from fedchain.messages import Envelope
+from fedchain.protocol.actions import AuditStage
 from fedchain.types import JobId, Kind, PartyId, Phase, Reason
 
 T = TypeVar("T")
@@ -102,6 +104,7 @@ class Inbox:
     _commitments: Commitments = field(default_factory=Commitments, repr=False)
     _names: dict[str, str] = field(default_factory=dict, repr=False)
     _declared: Declared = field(default_factory=Declared, repr=False)
+    _audited: Audited = field(default_factory=Audited, repr=False)
     _missing: tuple[str, ...] = ()
     _accused: set[str] = field(default_factory=set, repr=False)
     _working: int = 1
@@ -147,6 +150,7 @@ class Inbox:
             self._commitments, self._rounds = Commitments(), Rounds(pipelined=self.pipelined)
             self.phase, self._height = phase, -1
             self._declared, self._replays = Declared(), Replays(self.on_replay)
+            self._audited = Audited()
 
     def fail(self, error: BaseException) -> None:
         """End every wait, present and future, with this error."""
@@ -156,6 +160,7 @@ class Inbox:
 
     def _take_note(self, event: ChainEvent) -> None:
         self._declared.take_note(event)
+        self._audited.take_note(event)
         if isinstance(event, UplinkJudged):
             if event.reason == Reason.ACCEPTED:
                 self._accept(event)
@@ -450,6 +455,32 @@ class Inbox:
             what="beginning of the first round",
             who=self._active,
         )
+
+    def wait_audit(self, stage: AuditStage, deadline: float, *, round: int) -> None:
+        """Wait until the audit has come so far, or has ended.
+
+        Raises:
+            DeadlineError: it has not in time; names who is missing.
+        """
+        self._wait(
+            lambda _: True if self._audited.is_concluded or not self._audited.missing(stage, self.roster) else None,
+            deadline,
+            round=round,
+            about="audit",
+            what=f"step of the audit ({stage})",
+            who=lambda: tuple(self._names.get(one, one) for one in self._audited.missing(stage, self.roster)),
+        )
+
+    def wait_concluded(self, deadline: float, *, round: int) -> bool:
+        """Wait until the audit has ended; False if it has not in time."""
+        with self._waiting():
+            while not self._audited.is_concluded:
+                self.raise_if_failed(round)
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return False
+                self._changed.wait(min(remaining, 0.5))
+            return True
 
     @property
     def place(self) -> tuple[Phase, int, int]:

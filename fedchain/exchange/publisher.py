@@ -33,7 +33,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-RANDOMISED = frozenset((Kind.GRADIENTS, Kind.HISTOGRAM, Kind.PARTITION, Kind.LEAF_WEIGHTS, Kind.PREDICT_ANSWER))
+RANDOMISED = frozenset(
+    (Kind.GRADIENTS, Kind.HISTOGRAM, Kind.PARTITION, Kind.LEAF_WEIGHTS, Kind.PREDICT_ANSWER, Kind.AUDIT)
+)
 """Kinds whose bytes differ each time they are made: ciphertexts, sealed payloads, salted commitments."""
 
 _FIRST_PAUSE_SECONDS = 0.2

@@ -189,7 +189,7 @@ class ActiveAudit:
             state = yield from await_audit("voted")
         state = yield from conclude()
         yield Stage("audit", 2, 2, state.outcome)
-        return kept_of(state, self._positions, b"", opening, None, "")
+        return kept_of(state, self._positions, opening, None, "")
 
     def weights_salt(self, context: str) -> bytes:
         """Salt of the commitment to a round's leaf weights, 32 bytes."""
@@ -204,6 +204,7 @@ class Answered:
         shard: its own.
         positions: of the held-out rows among the aligned ones, as the active party asked for them.
         packed: own leaf bits of these rows, as they were answered.
+        earlier_rounds: of the model that the job continues; else 0.
         commitments: of the leaf weights of the rounds of this job that the model keeps.
         contribution: what the active party published.
     """
@@ -211,6 +212,7 @@ class Answered:
     shard: Shard
     positions: Positions
     packed: bytes
+    earlier_rounds: int
     commitments: tuple[bytes, ...]
     contribution: Contribution
 
@@ -283,7 +285,7 @@ class PassiveAudit:
             state = yield from await_audit("voted")
         state = yield from conclude()
         yield Stage("audit", 2, 2, state.outcome)
-        return kept_of(state, answered.positions, answered.packed, opening, answered.commitments, finding)
+        return kept_of(state, answered.positions, opening, answered, finding)
 
     def _examine(self, answered: Answered, state: AuditState, message: AuditOpening | None) -> bytes:
         """Check all that was posted and opened; gives the opening, unsealed."""
@@ -300,6 +302,7 @@ class PassiveAudit:
             state,
             answered.positions[rows],
             tuple(bit_leaves(answered.packed, len(answered.positions))[row] for row in rows),
+            answered.earlier_rounds,
             answered.commitments,
         )
         auditor.check(opening)
@@ -323,22 +326,26 @@ def check_published(contribution: Contribution, state: AuditState, active: str) 
 
 
 def kept_of(
-    state: AuditState,
-    positions: Positions,
-    packed: bytes,
-    opening: bytes,
-    commitments: tuple[bytes, ...] | None,
-    finding: str,
+    state: AuditState, positions: Positions, opening: bytes, answered: Answered | None, finding: str
 ) -> KeptAudit:
-    """What a party keeps of a concluded audit."""
+    """What a party keeps of a concluded audit.
+
+    Args:
+        state: with its outcome.
+        positions: of the held-out rows.
+        opening: unsealed, or empty.
+        answered: at a passive party.
+        finding: what it found wrong.
+    """
     rows = opened_rows(state) if state.seed else np.zeros(0, np.int64)
-    own = bit_leaves(packed, len(positions)) if packed else []
+    own = () if answered is None else bit_leaves(answered.packed, len(positions))
     return KeptAudit(
         outcome=state.outcome,
         positions=positions[rows].astype("<u4").tobytes(),
         own_bits=tuple(own[row] for row in rows) if own else (),
         opening=opening,
-        commitments=commitments,
+        earlier_rounds=0 if answered is None else answered.earlier_rounds,
+        commitments=None if answered is None else answered.commitments,
         finding=finding,
         shards=state.shards,
     )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.free_rider import Weakness, free_rider_test
-from fedchain.contribution.leaf_mask import E6, Shares, leaf_mask_shapley
-from fedchain.contribution.losses import Losses, row_losses_e6, unit_of
+from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
+from fedchain.contribution.losses import E6, Losses, row_losses_e6, unit_of
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.messages import Contribution
 from fedchain.model.leaf_mask import Bits

@@ -4,6 +4,7 @@ it holds labels and leaf bits of the opened rows."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ class KeptAudit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         positions: aligned positions of the opened rows, u32 little-endian each.
         own_bits: own leaf bits of these rows, packed; empty at the active party.
         opening: what the active party opened, unsealed (`ActiveOpening`); empty where nothing came, or nothing sound.
+        earlier_rounds: of the model that the job continued; else 0.
         commitments: of the leaf weights of this job's rounds, as they came in training; None at the active party.
         finding: what this party found wrong, for its own people; empty where nothing was.
         shards: digests of the shards that the parties froze, roster order.
@@ -32,6 +34,7 @@ class KeptAudit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     positions: bytes = b""
     own_bits: tuple[bytes, ...] = ()
     opening: bytes = b""
+    earlier_rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
     commitments: tuple[bytes, ...] | None = None
     finding: str = ""
     shards: tuple[bytes, ...] = ()

@@ -43,6 +43,7 @@ class Auditor:
         state: of the audit, the seed known.
         positions: aligned positions of the opened rows, as the label holder asked for them in the evaluation.
         own_bits: own leaf bits of these rows, each as `pack_bits` gives it.
+        earlier_rounds: of the model that the job continued; else 0.
         commitments: of the leaf weights of the rounds of this job that the model keeps; None where they were not kept.
     """
 
@@ -50,6 +51,7 @@ class Auditor:
     state: AuditState
     positions: Positions
     own_bits: tuple[bytes, ...]
+    earlier_rounds: int
     commitments: tuple[bytes, ...] | None
 
     @property
@@ -78,7 +80,8 @@ class Auditor:
         bits = self._bits(opening, model, rows)
         leaves = check_rows(self.state.terms.root, self.state.terms.rows, rows, opening.labels, self.culprit)
         labels = read_labels(leaves, self.positions, self.culprit)
-        self._check_weights(opening, model)
+        if self.commitments is not None:
+            check_weights(model, self.earlier_rounds, self.commitments, opening.weight_salts, self.culprit)
         terms, root, sums = self.state.terms, self.state.losses_root, self.state.loss_sums
         losses = check_losses(root, sums, terms.rows, rows, opening.losses, self.culprit)
         recheck_rows(model, bits, labels, losses, opening.unit)
@@ -98,12 +101,6 @@ class Auditor:
                 raise self._refusal(AuditReason.BITS, "opened other leaf bits of this party than it had answered")
             spread.append(opened_bits(model, place, leaves))
         return spread
-
-    def _check_weights(self, opening: ActiveOpening, model: Shard) -> None:
-        if self.commitments is not None:
-            rounds = len(model.trees) // len(model.base_margins)
-            earlier = max(0, rounds - len(self.commitments))
-            check_weights(model, earlier, self.commitments, opening.weight_salts, self.culprit)
 
     def _refusal(self, reason: AuditReason, what: str) -> ContributionError:
         return ContributionError(self.culprit, reason, what)

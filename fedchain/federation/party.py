@@ -178,7 +178,8 @@ class _Job:
         split = three_way(labels, spec.holdout.fraction, spec.stopping.validates, spec.holdout.seed, stratified)
         rows = round(int(split.train.sum()) * spec.algorithm.row_sample)
         holdout = np.flatnonzero(split.holdout).astype(np.int64)
-        audit, salt_of = None, _fresh_salt
+        audit = None
+        salt_of: Callable[[str], bytes] = _fresh_salt
         if spec.contribution.audit:
             secrets = yield from remember_secrets()
             audit = ActiveAudit(spec.contribution, self.roster, sealing, secrets, holdout, labels[holdout])
@@ -263,7 +264,8 @@ class _Job:
         yield Stage("contribution", 2, 2)
         kept = None
         if audit is not None:
-            kept = yield from audit.run(Answered(shard, positions, packed, model.commitments, contribution))
+            earlier = 0 if self.checkpoint is None else self.checkpoint.rounds
+            kept = yield from audit.run(Answered(shard, positions, packed, earlier, model.commitments, contribution))
         session = session_of(sealing, self.aligned)
         outcome = JobOutcome(shard, session, "", len(self.aligned.ids), contribution=contribution, audit=kept)
         return (yield from self._close(outcome))

@@ -1,11 +1,17 @@
-"""What the chain holds against anybody in a job: rejected uplinks, missed deadlines, faults, strikes, suspensions."""
+"""What the chain holds against anybody in a job, in order: what was judged, proven, flagged, voted on, overturned."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from fedchain.chain import (
+    AuditConcluded,
+    AuditVoted,
+    ChainClient,
+    ChainEvent,
     Consortium,
     FaultOverturned,
     FaultRecorded,
@@ -13,14 +19,31 @@ from fedchain.chain import (
     ParticipantReinstated,
     ParticipantSuspended,
     PartyMissing,
+    SettlementDisputed,
+    SettlementResolved,
+    StatisticFlagged,
     StrikeRecorded,
     UplinkJudged,
+    VoteCommitted,
+    VoteRevealed,
+    VotesTallied,
 )
 from fedchain.exchange.slot import describe
-from fedchain.node.audit.story import read_story
-from fedchain.types import JobId, Reason
+from fedchain.node.audit.story import Story, read_story
+from fedchain.types import AuditOutcome, JobId, Reason
 
-What = Literal["rejected_uplink", "missing", "fault", "overturned", "strike", "suspended", "banned", "reinstated"]
+What = Literal[
+    "rejected_uplink", "missing", "fault", "flag", "vote_committed", "vote_revealed", "votes_counted", "overturned",
+    "audit_vote", "audit_outcome", "disputed", "resolved", "strike", "suspended", "banned", "reinstated",
+]  # fmt: skip
+Category = Literal["structural", "provable", "statistical", "vote", "audit", "overturned", "standing"]
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+"""In the order in which they are shown."""
+
+_E6 = 1_000_000
+_PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
+_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_FALSE)
+_OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT)
 
 
 @dataclass(frozen=True)
@@ -29,25 +52,60 @@ class Anomaly:
 
     Attributes:
         what: kind of entry.
-        party: name of whom it is about; the address where the registry has no name.
-        reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a suspension or ban, and
-            where stewards overturned a fault, its text.
+        category: which of the answers to misbehaviour it belongs to: `structural` (judged at uplink, or a deadline),
+            `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote`,
+            `audit` (of contributions, and what it is settled by), `overturned` (by stewards),
+            `standing` (strikes, suspensions).
+        party: name of whom it is about, of a vote who voted, of counted votes whose flag it is, of an audit's outcome
+            whose losses were audited, of a dispute who disputes; the address where the registry has no name.
+        reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a vote, and of counted
+            ones, what they say; of a suspension or ban, and where stewards overturned a fault, its text.
         detail: of an uplink what it was; of a missed deadline which; of a fault its number on the record and what was
-            done, of an overturned one its number; of a strike how many there are.
+            done; of a flag also statistic and score; of a vote and an overturned fault the fault's number; of a strike
+            how many there are.
         block: number.
+        time: of the block, seconds since 1970.
         transaction: hash, hex with 0x.
     """
 
     what: What
+    category: Category
     party: str
     reason: str
     detail: str
     block: int
+    time: int
     transaction: str
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return dict(vars(self))
+
+
+class Names:
+    """Names of the registry, each asked for once."""
+
+    def __init__(self, consortium: Consortium) -> None:
+        self._consortium = consortium
+        self._known: dict[str, str] = {}
+
+    def __call__(self, address: str) -> str:
+        if address not in self._known:
+            self._known[address] = self._consortium.participant(address).name or address
+        return self._known[address]
+
+
+class BlockTimes:
+    """Times of blocks in seconds since 1970, each asked for once."""
+
+    def __init__(self, client: ChainClient) -> None:
+        self._client = client
+        self._known: dict[int, int] = {}
+
+    def __call__(self, number: int) -> int:
+        if number not in self._known:
+            self._known[number] = self._client.block_time(number)[1]
+        return self._known[number]
 
 
 def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
@@ -57,39 +115,117 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
         ConfigError: no block holds the proposal.
         ChainUnreachableError: the chain's node does not answer.
     """
-    story = read_story(consortium, job_id)
-    names: dict[str, str] = {}
+    return anomalies_of(read_story(consortium, job_id), Names(consortium), BlockTimes(consortium.client))
 
-    def name_of(address: str) -> str:
-        if address not in names:
-            names[address] = consortium.participant(address).name or address
-        return names[address]
 
+def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[[int], int]) -> list[Anomaly]:
+    """The same, of a story that was read already.
+
+    Args:
+        story: of the job.
+        name_of: of an address.
+        time_of: of a block's number.
+    """
     found = []
-    at_fault: dict[int, str] = {}
+    faults: dict[int, FaultRecorded] = {}
     for event in story.events:
-        what: tuple[What, str, str, str]
-        if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
-            what = "rejected_uplink", event.sender, Reason(event.reason).name, describe(event.envelope)
-        elif isinstance(event, PartyMissing):
-            place = f"round {event.round}, attempt {event.attempt}" if event.round else "before the first round"
-            what = "missing", event.party, Reason.MISSING.name, place
-        elif isinstance(event, FaultRecorded):
-            at_fault[event.fault_id] = event.party
-            what = "fault", event.party, event.reason.name, f"fault {event.fault_id}: {event.answer.name.lower()}"
-        elif isinstance(event, FaultOverturned) and event.fault_id in at_fault:
-            what = "overturned", at_fault[event.fault_id], event.reason, f"fault {event.fault_id}"
-        elif isinstance(event, StrikeRecorded):
-            what = "strike", event.party, Reason(event.reason).name, f"{event.strikes} in all"
-        elif isinstance(event, ParticipantSuspended) and event.party in story.proposal.roster:
-            what = "suspended", event.party, event.reason, ""
-        elif isinstance(event, ParticipantBanned) and event.party in story.proposal.roster:
-            what = "banned", event.party, event.reason, ""
-        elif isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
-            what = "reinstated", event.party, "", ""
-        else:
+        if isinstance(event, FaultRecorded):
+            faults[event.fault_id] = event
+        told = _entry(event, story, faults)
+        if told is None:
             continue
-        kind, party, reason, detail = what
+        what, category, party, reason, detail = told
         transaction = "0x" + event.transaction_hash.hex()
-        found.append(Anomaly(kind, name_of(party), reason, detail, event.block_number, transaction))
+        block, time = event.block_number, time_of(event.block_number)
+        found.append(Anomaly(what, category, name_of(party), reason, detail, block, time, transaction))
     return found
+
+
+def counts_by_party(anomalies: Sequence[Anomaly], parties: Sequence[str]) -> dict[str, Counter[Category]]:
+    """How many entries of each category are about whom: the parties first, then others; votes are nobody's mark."""
+    found: dict[str, Counter[Category]] = {name: Counter() for name in parties}
+    for one in anomalies:
+        if one.category != "vote":
+            found.setdefault(one.party, Counter())[one.category] += 1
+    return found
+
+
+_Entry = tuple[What, Category, str, str, str]
+
+
+def _entry(event: ChainEvent, story: Story, faults: dict[int, FaultRecorded]) -> _Entry | None:
+    """Kind, category, address, reason and detail; None for what is no anomaly."""
+    if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
+        return "rejected_uplink", "structural", event.sender, Reason(event.reason).name, describe(event.envelope)
+    if isinstance(event, PartyMissing):
+        place = f"round {event.round}, attempt {event.attempt}" if event.round else "before the first round"
+        return "missing", "structural", event.party, Reason.MISSING.name, place
+    if isinstance(event, FaultRecorded):
+        detail = f"fault {event.fault_id}: {event.answer.name.lower()}"
+        return "fault", category_of(event.reason), event.party, event.reason.name, detail
+    if isinstance(event, StrikeRecorded):
+        return "strike", "standing", event.party, Reason(event.reason).name, f"{event.strikes} in all"
+    on_roster = getattr(event, "party", None) in story.proposal.roster
+    if isinstance(event, ParticipantSuspended) and on_roster:
+        return "suspended", "standing", event.party, event.reason, ""
+    if isinstance(event, ParticipantBanned) and on_roster:
+        return "banned", "standing", event.party, event.reason, ""
+    if isinstance(event, ParticipantReinstated) and on_roster:
+        return "reinstated", "standing", event.party, "", ""
+    return _of_fault(event, faults) or _of_audit(event, story)
+
+
+def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | None:
+    """What became of a fault of this job; its record always comes first."""
+    fault = faults.get(getattr(event, "fault_id", 0))
+    if fault is None:
+        return None
+    number = f"fault {fault.fault_id}"
+    if isinstance(event, FaultOverturned):
+        return "overturned", "overturned", fault.party, event.reason, number
+    if isinstance(event, StatisticFlagged):
+        values = f"{event.kind.name.lower()}, statistic {event.statistic_e6 / _E6:.6f}, score {_score(event.score_e6)}"
+        return "flag", "statistical", fault.party, Reason.STATISTIC_OUTLIER.name, f"{number}: {values}"
+    if isinstance(event, VoteCommitted):
+        return "vote_committed", "vote", event.party, "sealed", number
+    if isinstance(event, VoteRevealed):
+        return "vote_revealed", "vote", event.party, "false" if event.confirms else "sound", number
+    if isinstance(event, VotesTallied):
+        words = "confirmed" if event.confirmed else "not confirmed"
+        return (
+            "votes_counted",
+            "vote",
+            fault.party,
+            words,
+            f"{number}: {event.confirming} of {event.voting} find it false",
+        )
+    return None
+
+
+def _of_audit(event: ChainEvent, story: Story) -> _Entry | None:
+    """What in an audit, and in the settlement by it, is not as it should be."""
+    active = story.proposal.roster[0]
+    if isinstance(event, AuditVoted) and not event.sound:
+        return "audit_vote", "audit", event.party, event.audit_reason.name, "finds the contributions false"
+    if isinstance(event, AuditConcluded) and event.audit_outcome is not AuditOutcome.VERIFIED:
+        return "audit_outcome", "audit", active, event.audit_outcome.text, "audit of the contributions"
+    if isinstance(event, SettlementDisputed):
+        return "disputed", "audit", event.party, event.reason, "settlement"
+    if isinstance(event, SettlementResolved):
+        return "resolved", "audit", active, event.reason, "settlement stands" if event.stands else "settlement rejected"
+    return None
+
+
+def category_of(reason: Reason) -> Category:
+    """Which of the answers to misbehaviour a fault's reason belongs to."""
+    if reason in _PROVABLE:
+        return "provable"
+    if reason in _STATISTICAL:
+        return "statistical"
+    if reason in _OF_AUDITS:
+        return "audit"
+    return "structural"
+
+
+def _score(score_e6: int) -> str:
+    return "beyond measure" if score_e6 >= 2**64 - 1 else f"{score_e6 / _E6:.2f}"

@@ -153,6 +153,16 @@ class StateSection(_Section):
     keep_payloads: Literal["job", "forever"] | Annotated[int, Field(ge=1, le=36500)] = "job"
 
 
+class AnomaliesSection(_Section):
+    """`[anomalies]`.
+
+    Attributes:
+        vote: whether this node votes by itself on flagged statistics that it can recompute.
+    """
+
+    vote: Annotated[bool, Field(strict=True)] = True
+
+
 class MetricsSection(_Section):
     """`[metrics]`: Prometheus metrics over HTTP.
 
@@ -266,6 +276,7 @@ class NodeConfig(_Section):
     state: StateSection = StateSection()
     jobs: JobsSection = JobsSection()
     alignment: AlignmentSection = AlignmentSection()
+    anomalies: AnomaliesSection = AnomaliesSection()
     metrics: MetricsSection = MetricsSection()
     api: ApiSection = ApiSection()
     _folder: Path = PrivateAttr(default=Path())

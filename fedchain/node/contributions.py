@@ -1,25 +1,35 @@
-"""What the contribution ledger holds of a job, for `fedchain contributions` and the HTTP API."""
+"""What the chain holds of a job's contributions, for `fedchain contributions` and the HTTP API."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from fedchain.chain import Consortium, JobView
+from fedchain.chain import Consortium, ContributionRecord, JobProposed, JobView, UplinkJudged
 from fedchain.contribution.gain import gain_shares
-from fedchain.errors import ConfigError
-from fedchain.types import JobId
+from fedchain.errors import ConfigError, MessageError
+from fedchain.messages import Contribution, decode
+from fedchain.node.settlements import JobSettlement, read_audit, read_settlement
+from fedchain.protocol.audits import AuditState
+from fedchain.types import AuditReason, JobId, Kind, Reason
+
+_BLOCKS = 500
+_VOTES = ("none", "sound", "false")
+_SILENT = ((1, "did not freeze"), (2, "did not post"), (4, "did not reveal"), (8, "did not vote"))
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """A job's recorded shares.
+    """A job's recorded shares, and what belongs to them.
 
     Attributes:
         job_id: the job.
         shares_e6: Shapley value by party in roster order, scale 1e6; they sum to `full_e6 - empty_e6`.
         full_e6, empty_e6: utility of all parties, and of nobody, scale 1e6.
         block: in which they were recorded.
+        message: what the active party published with them; None where the chain does not hold it.
+        audit: of the job; None where it has none.
+        settlement: of an audited job with a budget.
     """
 
     job_id: JobId
@@ -27,22 +37,87 @@ class Contributions:
     full_e6: int
     empty_e6: int
     block: int
+    message: Contribution | None = None
+    audit: AuditState | None = None
+    settlement: JobSettlement | None = None
 
     @property
     def parts(self) -> dict[str, float]:
         """Each party's part of the whole gain."""
         return gain_shares(self.shares_e6)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parties, roster order."""
+        return tuple(self.shares_e6)
+
+    def by_name(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """Values in roster order by name; empty where there is not one for each."""
+        return dict(zip(self.names, values, strict=True)) if len(values) == len(self.names) else {}
+
+    def votes(self) -> dict[str, str]:
+        """Of an audited job: `sound`, `false: REASON` or `none` by passive party."""
+        if self.audit is None:
+            return {}
+        reasons = [AuditReason(one) for one in self.audit.reasons]
+        return {
+            name: f"{_VOTES[vote]}: {reason.name}" if vote == 2 else _VOTES[vote]
+            for name, vote, reason in list(zip(self.names, self.audit.votes, reasons, strict=True))[1:]
+        }
+
+    def silent(self) -> dict[str, list[str]]:
+        """Of a concluded audit: what each party that was silent let pass."""
+        if self.audit is None:
+            return {}
+        found = {
+            name: [text for bit, text in _SILENT if bits & bit]
+            for name, bits in self.by_name(self.audit.silent).items()
+        }
+        return {name: steps for name, steps in found.items() if steps}
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
+        document: dict[str, Any] = {
             "job_id": self.job_id,
             "contributions": self.parts,
             "contributions_e6": self.shares_e6,
             "utility_full_e6": self.full_e6,
             "utility_empty_e6": self.empty_e6,
             "block": self.block,
+            "measured": None,
+            "audit": None,
+            "settlement": None,
         }
+        if self.message is not None:
+            document["measured"] = {
+                "rows": self.message.rows,
+                "running_e6": {
+                    name: [point[place] for point in self.message.rounds_e6] for place, name in enumerate(self.names)
+                },
+                "split_gain_e6": self.by_name(self.message.gains_e6),
+                "p_values_e6": self.by_name(self.message.p_values_e6),
+                "powers_e6": self.by_name(self.message.powers_e6),
+            }
+        if self.audit is not None:
+            document["audit"] = _audit_document(self, self.audit)
+        if self.settlement is not None:
+            document["settlement"] = self.settlement.as_dict()
+        return document
+
+
+def _audit_document(found: Contributions, audit: AuditState) -> dict[str, Any]:
+    return {
+        "outcome": audit.outcome or "under way",
+        "rows": audit.terms.rows,
+        "opened_rows": audit.terms.opened_rows,
+        "budget": audit.terms.budget,
+        "shares_840e6": found.by_name(audit.shares840),
+        "weak": [name for place, name in enumerate(found.names) if audit.weak >> place & 1],
+        "votes": found.votes(),
+        "silent": found.silent(),
+        "losses_root": audit.losses_root.hex(),
+        "seed": audit.seed.hex(),
+    }
 
 
 def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
@@ -59,10 +134,41 @@ def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
             "the active party records it when it evaluates the finished model"
         )
     names = [consortium.participant(address).name for address in record.roster]
+    by_address = dict(zip(record.roster, names, strict=True))
+    audit = read_audit(consortium, view.job_id)
     return Contributions(
         view.job_id,
         dict(zip(names, record.shares_e6, strict=True)),
         record.full,
         record.empty,
         record.block_number,
+        _published(consortium, view.job_id, record),
+        audit,
+        None if audit is None else read_settlement(consortium, view.job_id, by_address.__getitem__, state=audit),
     )
+
+
+def _published(consortium: Consortium, job_id: JobId, record: ContributionRecord) -> Contribution | None:
+    """The message behind a record: it was accepted shortly before."""
+    end = record.block_number
+    while end >= 0:
+        start = max(0, end - _BLOCKS + 1)
+        events = [one for one in consortium.events(start, end) if getattr(one, "job_id", None) == job_id]
+        for event in reversed(events):
+            if isinstance(event, JobProposed):
+                return None
+            message = _message(event, record) if isinstance(event, UplinkJudged) else None
+            if message is not None:
+                return message
+        end = start - 1
+    return None
+
+
+def _message(event: UplinkJudged, record: ContributionRecord) -> Contribution | None:
+    if (event.envelope.kind, event.reason, event.sender) != (Kind.CONTRIBUTION, Reason.ACCEPTED, record.roster[0]):
+        return None
+    try:
+        message = decode(event.payload, Contribution)
+    except MessageError:
+        return None
+    return message if message.shares_e6 == record.shares_e6 else None

@@ -17,32 +17,43 @@ from fedchain.errors import (
     StoppingError,
     UplinkRejectedError,
 )
+from fedchain.exchange.auditing import JobAudit
 from fedchain.exchange.channel import JobChannel
 from fedchain.node.journal import Journal
 from fedchain.protocol.actions import (
     Action,
+    AwaitAudit,
     BeginRound,
     Checkpoint,
     CloseRound,
+    CommitLabels,
+    Conclude,
     DeclareAligned,
     DeclareStop,
     Flag,
+    Freeze,
     Gather,
     Keep,
     Party,
+    PostLosses,
     Recall,
     Receive,
     RecordContribution,
     Remember,
+    RevealSeed,
     Send,
     Stage,
+    Vote,
 )
+from fedchain.protocol.audits import AuditState
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 OnStage = Callable[[Stage], None]
 OnKeep = Callable[[object], None]
+
+_AUDIT = (CommitLabels, Freeze, PostLosses, RevealSeed, Vote, AwaitAudit, Conclude)
 
 
 def run_party(
@@ -135,6 +146,8 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
     elif isinstance(action, Send):
         channel.send(action.message, action.step, action.recipient, action.statistic_e6)
     elif isinstance(action, Receive):
+        if action.may_fail:
+            return channel.receive_or_none(action.message_type, action.step, action.sender)
         return channel.receive(action.message_type, action.step, action.sender, to_me=action.to_me)
     elif isinstance(action, Gather):
         return channel.gather(action.message_type, action.step, action.senders, to_me=action.to_me)
@@ -148,10 +161,30 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
         channel.declare_stop(action.round)
     elif isinstance(action, RecordContribution):
         channel.record_contribution(action.shares_e6, action.utility_full_e6, action.utility_empty_e6)
+    elif isinstance(action, _AUDIT):
+        return _carry_out_audit(action, channel.audit)
     elif isinstance(action, Flag):
         channel.flag(action)
     else:
         raise TypeError(f"a party yielded {type(action).__name__}, which is no action")
+    return None
+
+
+def _carry_out_audit(action: object, audit: JobAudit) -> AuditState | None:
+    if isinstance(action, AwaitAudit):
+        return audit.wait(action.stage)
+    if isinstance(action, Conclude):
+        return audit.conclude()
+    if isinstance(action, CommitLabels):
+        audit.commit_labels(action)
+    elif isinstance(action, Freeze):
+        audit.freeze(action)
+    elif isinstance(action, PostLosses):
+        audit.post(action)
+    elif isinstance(action, RevealSeed):
+        audit.reveal(action)
+    elif isinstance(action, Vote):
+        audit.vote(action)
     return None
 
 

@@ -77,6 +77,10 @@ accept = "all"
 # epoch_days = 7.0
 # max_evaluations_per_epoch = 1000000
 
+[anomalies]
+# Vote by itself on flagged statistics that this node can recompute.
+# vote = true
+
 [metrics]
 {metrics_port:<32} # Prometheus metrics at this port; default: none
 {metrics_host:<32} # who reaches them

@@ -1,4 +1,7 @@
-"""What a node keeps of a finished job, under `<state>/jobs/<job id>/` (mode 0700): shard, session, report, spec."""
+"""What a node keeps of a finished job, under `<state>/jobs/<job id>/` (mode 0700).
+
+Shard, session, report, spec; and, where its contributions were audited, what was opened.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedchain.errors import ConfigError, ModelFormatError, UnknownJobError
+from fedchain.federation.kept import KeptAudit
 from fedchain.federation.party import JobOutcome
 from fedchain.federation.session import Session
 from fedchain.federation.spec import JobSpec
@@ -16,7 +20,7 @@ from fedchain.model.shard import Shard
 from fedchain.node.journal import Journal
 from fedchain.types import JobId
 
-SHARD, SESSION, REPORT, SPEC = "shard", "session", "report.json", "job.json"
+SHARD, SESSION, REPORT, SPEC, AUDIT = "shard", "session", "report.json", "job.json", "audit"
 
 
 class JobFiles:
@@ -46,6 +50,8 @@ class JobFiles:
         (self.folder / SHARD).chmod(0o600)
         outcome.session.save(self.folder / SESSION)
         _write(self.folder / SPEC, spec.to_bytes())
+        if outcome.audit is not None:
+            _write(self.folder / AUDIT, outcome.audit.to_bytes())
         _write(self.folder / REPORT, json.dumps(report_of(outcome) | extra, indent=1, sort_keys=True).encode() + b"\n")
 
     @property
@@ -69,6 +75,15 @@ class JobFiles:
         except (OSError, ConfigError) as error:
             raise ModelFormatError(f"{self.folder}: no readable finished job ({error})") from error
         return spec, Shard.load(self.folder / SHARD), Session.load(self.folder / SESSION)
+
+    def load_audit(self) -> KeptAudit | None:
+        """What was kept of the audit of its contributions; None where the job had none.
+
+        Raises:
+            ModelFormatError: the file is damaged.
+        """
+        path = self.folder / AUDIT
+        return KeptAudit.load(path) if path.is_file() else None
 
     def name_model(self, model_digest: str) -> None:
         """Add the model's digest to a report that was saved before all parties' shard digests were known.
@@ -121,6 +136,8 @@ def report_of(outcome: JobOutcome) -> dict[str, Any]:
     if outcome.shares is not None:
         report["shares_e6"] = list(outcome.shares.shares_e6)
         report["utilities_e6"] = list(outcome.shares.utilities_e6)
+    if outcome.audit is not None:
+        report["audit"] = {"outcome": outcome.audit.outcome, "finding": outcome.audit.finding}
     if outcome.holdout_scores is not None:
         report["holdout_positions"] = list(outcome.session.holdout)
         report["holdout_scores"] = outcome.holdout_scores.tolist()

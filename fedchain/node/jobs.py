@@ -44,6 +44,7 @@ from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.node.setepochs import SetEpochs
+from fedchain.node.settling import settle
 from fedchain.node.terms import require_terms, terms_of
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
@@ -150,6 +151,7 @@ class Jobs:
             if job.phase == Phase.COMPLETED and files.complete:
                 digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]
                 files.name_model(model_digest([one for one in digests if one is not None]))
+                settle(consortium, record.job_id, files.load()[0], self._config.name)
                 self._settle(record, "completed")
             elif job.phase in (Phase.ABORTED, Phase.EXPIRED):
                 ended = job.phase.name.lower()
@@ -294,6 +296,7 @@ class Jobs:
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
+        settle(self._exchange.consortium, record.job_id, spec, me)
 
     def _check_terms(self, job_id: JobId, spec: JobSpec) -> None:
         """Whether the active party set the terms that the spec names, before it accepted.

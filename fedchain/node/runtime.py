@@ -42,6 +42,7 @@ from fedchain.node.rotator import Rotator
 from fedchain.node.strict.predictions import METHOD as STRICT_METHOD
 from fedchain.node.strict.predictions import StrictPredictions, strict_method
 from fedchain.node.strict.strict import Strict
+from fedchain.node.voting import Voter
 from fedchain.node.waiting import WaitBoard
 from fedchain.types import JobId, PartyId
 
@@ -134,6 +135,7 @@ class Node:
             batches = BatchDesk(RoundsOfChunks(config, self.online.asker), self.resolve, self.model_use, self._pause)
             strict = strict_method(self._predict_strictly, self.resolve, self.model_use)
             self._control = ControlServer(self, socket, {**batches.methods(), STRICT_METHOD: strict})
+            self._voter = Voter(consortium, address=self.address) if config.anomalies.vote else None
             self._wait_board = WaitBoard(self.exchange.waits, self.board, self.name)
         except BaseException:
             if self.api is not None:
@@ -184,6 +186,8 @@ class Node:
         self.exchange.start()
         self.online.start()
         self._strict.start()
+        if self._voter is not None:
+            self._voter.start()
         self._show("accredited", ready=True)
         self._ready.set()
         log.info("node is ready", name=self.name, address=self.address, endpoint=self.exchange.endpoint)
@@ -200,6 +204,8 @@ class Node:
             self.api.close()
         self._requests.close()
         self._strict.close()
+        if self._voter is not None:
+            self._voter.close()
         self.online.close()
         self._jobs.join(_STOP_SECONDS)
         self._wait_board.close()

@@ -7,6 +7,7 @@ tests, on tables that one person holds anyway; no node runs it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,48 @@ def xgboost_parameters(objective: Objective) -> dict[str, Any]:
     raise DataError(f"plaintext reference: objective '{objective.name}' has no peer in XGBoost")
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model with the rows that it was made for.
+
+    Attributes:
+        booster: XGBoost's.
+        objective: what it minimised.
+        base: margins that it starts from, one per output.
+        values: (rows, all features) float32: bins as numbers, NaN where missing.
+    """
+
+    booster: Any
+    objective: Objective
+    base: NDArray[np.float64]
+    values: NDArray[np.float32]
+
+    def margins(self) -> NDArray[np.float64]:
+        """(rows, outputs) float64 of all rows."""
+        import xgboost
+
+        whole = xgboost.DMatrix(self.values)
+        whole.set_base_margin(_starts(self.base, len(self.values)))
+        margin = np.asarray(self.booster.predict(whole, output_margin=True), dtype=np.float64)
+        return margin.reshape(len(self.values), self.objective.columns)
+
+
 def predict(
+    bin_matrices: Sequence[BinMatrix], labels: NDArray[np.float64], holdout: NDArray[np.bool_], **settings: Any
+) -> NDArray[np.float64]:
+    """Train as `fit` does, and predict all rows.
+
+    Returns:
+        (rows,) float64, or (rows, classes) for ``multiclass``: as `fedchain.model.link.predictions`.
+
+    Raises:
+        DataError: as `fit`.
+    """
+    fitted = fit(bin_matrices, labels, holdout, **settings)
+    return fitted.objective.predictions(fitted.margins())
+
+
+def fit(
     bin_matrices: Sequence[BinMatrix],
     labels: NDArray[np.float64],
     holdout: NDArray[np.bool_],
@@ -78,8 +120,8 @@ def predict(
     gamma: float = 0.0,
     min_child_weight: float = 1.0,
     max_leaves: int = 0,
-) -> NDArray[np.float64]:
-    """Train on the rows that are not held out, and predict all rows.
+) -> Fitted:
+    """Train on the rows that are not held out.
 
     XGBoost's histogram method with as many bins as our bins have values, so that every one of ours stays its own and
     candidate splits are those of the federation. It starts from `objective.base_margin` of the training rows, as a
@@ -99,9 +141,6 @@ def predict(
         gamma: least gain of a split.
         min_child_weight: least sum of hessians in a leaf (p(1-p) per row for binary).
         max_leaves: 0: trees grow level by level; else leaf by leaf, best gain first, up to so many.
-
-    Returns:
-        (rows,) float64, or (rows, classes) for ``multiclass``: as `fedchain.model.link.predictions`.
 
     Raises:
         DataError: shapes disagree, labels do not fit the objective, or there are no features.
@@ -133,10 +172,7 @@ def predict(
     training = xgboost.DMatrix(values[train], label=labels[train], weight=own)
     training.set_base_margin(_starts(base, int(train.sum())))
     booster = xgboost.train(parameters, training, num_boost_round=trees)
-    whole = xgboost.DMatrix(values)
-    whole.set_base_margin(_starts(base, len(labels)))
-    margin = np.asarray(booster.predict(whole, output_margin=True), dtype=np.float64)
-    return used.predictions(margin.reshape(len(labels), used.columns))
+    return Fitted(booster, used, base, values)
 
 
 def _starts(base: NDArray[np.float64], rows: int) -> NDArray[np.float32]:

@@ -176,8 +176,17 @@ def plaintext_seconds_per_tree(spec: JobSpec, joined: Joined) -> float:
 
 
 def _predict(spec: JobSpec, joined: Joined, matrices: Sequence[BinMatrix], trees: int) -> NDArray[np.float64]:
+    return predict(matrices, joined.labels, ~joined.train, **fit_settings(spec, joined, trees))
+
+
+def fit_settings(spec: JobSpec, joined: Joined, trees: int) -> dict[str, Any]:
+    """A job's hyperparameters, as `fedchain.simulation.plaintext.fit` takes them."""
     params = spec.algorithm
-    settings: dict[str, Any] = {
+    return {
+        "objective": objective_of_params(params),
+        "weights": joined.weights,
+        "trees": trees,
+        "depth": params.depth,
         "learning_rate": params.learning_rate,
         "l1": params.l1,
         "l2": params.l2,
@@ -185,16 +194,6 @@ def _predict(spec: JobSpec, joined: Joined, matrices: Sequence[BinMatrix], trees
         "min_child_weight": params.min_child_weight,
         "max_leaves": params.most_leaves if params.growth is Growth.LEAF_WISE else 0,
     }
-    return predict(
-        matrices,
-        joined.labels,
-        ~joined.train,
-        objective=objective_of_params(params),
-        weights=joined.weights,
-        trees=trees,
-        depth=params.depth,
-        **settings,
-    )
 
 
 def _binned(table: Table, ids: tuple[str, ...], bins: int) -> BinMatrix:

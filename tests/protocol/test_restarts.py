@@ -12,10 +12,11 @@ from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.messages import Gradients, decode
-from fedchain.protocol import Action, Party, Send
+from fedchain.protocol import Action, AuditState, BeginRound, Party, Remember, Send, Stage
 from fedchain.simulation.channel import Channel, Kills
 from fedchain.types import Kind, PartyId
 from tests.protocol.adversary import Recorder
+from tests.protocol.auditing import audited_case
 from tests.protocol.cases import Case, make_case, with_algorithm
 
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -35,6 +36,7 @@ class Run:
         self.kills = kills
         self.actions: dict[PartyId, list[Action]] = {name: [] for name in case.spec.names}
         self.recorder = Recorder()
+        self.audit: AuditState | None = None
 
     def party(self, name: PartyId) -> Party[JobOutcome]:
         dlog = self.dlog if name == self.case.spec.names[0] else None
@@ -47,6 +49,7 @@ class Run:
     def digest(self) -> str:
         channel = Channel(tap=self.recorder, kills=Kills(self.dies, self.party))
         outcomes = channel.run({name: self.party(name) for name in self.case.spec.names})
+        self.audit = channel.audit.state
         (digest,) = {outcome.model_digest for outcome in outcomes.values()}
         return digest
 
@@ -112,3 +115,24 @@ def test_gradients_that_are_encrypted_again_after_a_restart_take_fresh_masks(
     assert len(tried) == len(sent) + 1
     points = [raw[place : place + 33] for raw in tried for place in range(0, len(raw), 33)]
     assert len(set(points)) == len(points)
+
+
+@pytest.mark.parametrize("party", [0, 1])
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_party_killed_in_an_audit_ends_with_the_same_verdict(
+    party: int, step: int, executor: Executor, dlog: DlogTable
+) -> None:
+    """Labels, frozen outputs and the drawn seed are those of before the restart: all else would be refused."""
+    case = audited_case(trees=1, depth=2)
+    run = Run(case, executor, dlog, {})
+    expected, name = run.digest(), case.spec.names[party]
+    assert run.audit is not None
+    actions = run.actions[name]
+    begun = next(i for i, action in enumerate(actions) if isinstance(action, Remember) and "audit" in action.name)
+    trained = next(i for i, action in enumerate(actions) if isinstance(action, BeginRound))
+    evaluated = next(i for i, one in enumerate(actions) if isinstance(one, Stage) and one.name == "contribution")
+    for number in [*range(begun, trained + 1), *range(evaluated, len(actions))][::step]:
+        again = Run(case, executor, dlog, {name: {number}})
+        assert again.digest() == expected, f"killed before {actions[number]}"
+        assert again.audit is not None
+        assert (again.audit.outcome, again.audit.votes, again.audit.silent) == ("verified", (0, 1, 1), (0, 0, 0))

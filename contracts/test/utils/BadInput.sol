@@ -7,7 +7,7 @@ import {Stewards} from "../../src/Stewards.sol";
 import {IJobManager} from "../../src/interfaces/IJobManager.sol";
 import {WithModels} from "./WithModels.sol";
 
-/// @title All eleven contracts, and calls that are to be refused with the very error that is named.
+/// @title All contracts, and calls that are to be refused with the very error that is named.
 abstract contract BadInput is WithModels {
     bytes32 internal constant MAX_WORD = bytes32(type(uint256).max);
     uint256 internal constant MANY = 1000;

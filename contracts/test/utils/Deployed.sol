@@ -3,6 +3,7 @@ pragma solidity 0.8.30;
 
 import {AnomalyPolicy} from "../../src/AnomalyPolicy.sol";
 import {AnomalyRecord} from "../../src/AnomalyRecord.sol";
+import {ContributionAudit} from "../../src/ContributionAudit.sol";
 import {ContributionLedger} from "../../src/ContributionLedger.sol";
 import {InferenceRouter} from "../../src/InferenceRouter.sol";
 import {JobManager} from "../../src/JobManager.sol";
@@ -41,6 +42,7 @@ abstract contract Deployed is TestBase {
     UplinkLedger internal ledger;
     InferenceRouter internal router;
     ContributionLedger internal contributions;
+    ContributionAudit internal audits;
     address[] internal roster;
 
     function setUp() public virtual {
@@ -48,13 +50,15 @@ abstract contract Deployed is TestBase {
         stewards[0] = STEWARD;
         Stewards board = new Stewards(stewards, 1);
         registry = new ParticipantRegistry(board);
-        anomalies = new AnomalyRecord(board, registry, new AnomalyPolicy());
+        AnomalyPolicy policy = new AnomalyPolicy();
+        anomalies = new AnomalyRecord(board, registry, policy);
         jobs = new JobManager(registry, anomalies);
         ledger = new UplinkLedger(registry, jobs, anomalies);
         router = new InferenceRouter(registry, jobs);
         contributions = new ContributionLedger(registry, jobs, ledger);
+        audits = new ContributionAudit(registry, jobs, anomalies, policy);
         registry.setGate(address(anomalies));
-        anomalies.setReporters(address(jobs), address(ledger), PROOFS);
+        anomalies.setReporters(address(jobs), address(ledger), PROOFS, address(audits));
         jobs.setLedger(address(ledger));
         ledger.setRouter(address(router));
         vm.warp(1_000_000);
@@ -91,7 +95,7 @@ abstract contract Deployed is TestBase {
             roundSeconds: ROUND_SECONDS,
             maxUplinksPerRound: MAX_UPLINKS,
             endsOnSuspension: false,
-            version: 1
+            version: 2
         });
     }
 

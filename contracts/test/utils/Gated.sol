@@ -22,6 +22,8 @@ abstract contract Gated is TestBase {
     address internal constant STEWARD = address(0x57E3);
     address internal constant OTHER_STEWARD = address(0x57E4);
     address internal constant THIRD_STEWARD = address(0x57E5);
+    /// @dev Reports what contribution audits found.
+    address internal constant AUDITS = address(0xA0D175);
     address internal constant STRANGER = address(0x5712A);
     bytes32 internal constant JOB = keccak256("job");
     bytes32 internal constant OTHER_JOB = keccak256("other job");
@@ -55,7 +57,7 @@ abstract contract Gated is TestBase {
         record = new AnomalyRecord(IStewards(address(stewards)), IParticipantRegistry(address(registry)), policy);
         proofs = new FaultProofs(IParticipantRegistry(address(registry)), IUplinkLedger(address(ledger)), record);
         registry.setGate(address(record));
-        record.setReporters(address(jobs), address(ledger), address(proofs));
+        record.setReporters(address(jobs), address(ledger), address(proofs), AUDITS);
         alice = _join(ALICE_KEY);
         bob = _join(BOB_KEY);
         carol = _join(CAROL_KEY);

@@ -71,6 +71,9 @@ class Backend(Protocol):
     def anomalies(self, job_id: JobId) -> list[Anomaly]:
         """What the chain holds against anybody in a job."""
 
+    def report(self, job_id: JobId) -> str:
+        """A job's report, an HTML page."""
+
     def model(self, job_id: JobId, tree: int | None) -> dict[str, Any]:
         """This node's own shard, as `fedchain model show --json`."""
 

@@ -27,6 +27,8 @@ from fedchain.node.modelstate import ModelUse, read_models, read_versions
 from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
+from fedchain.node.reporting.page import render
+from fedchain.node.reporting.reading import read_report
 from fedchain.types import JobId, Phase
 
 if TYPE_CHECKING:
@@ -132,6 +134,10 @@ class NodeBackend:
     def anomalies(self, job_id: JobId) -> list[Anomaly]:
         """A job's."""
         return read_anomalies(self._node.exchange.consortium, self._view(job_id).job_id)
+
+    def report(self, job_id: JobId) -> str:
+        """A job's."""
+        return render(read_report(self._node.exchange.consortium, self._view(job_id)))
 
     def model(self, job_id: JobId, tree: int | None) -> dict[str, Any]:
         """This node's own shard."""

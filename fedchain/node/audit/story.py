@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from fedchain.chain import ChainEvent, Consortium, FaultOverturned, JobProposed, ParticipantBanned, UplinkJudged
+from fedchain.chain import (
+    ChainEvent,
+    Consortium,
+    FaultOverturned,
+    FaultRecorded,
+    JobProposed,
+    ParticipantBanned,
+    StatisticFlagged,
+    UplinkJudged,
+    VoteCommitted,
+    VoteRevealed,
+    VotesTallied,
+)
 from fedchain.chain.events import ParticipantReinstated, ParticipantSuspended
 from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import ChainError, ChainUnreachableError, ConfigError
 from fedchain.types import JobId, Kind
 
 _FIRST_RANGE = 1000
-_KEPT = (Kind.PUBLIC_KEY, Kind.SHARD_DIGEST, Kind.CONTRIBUTION)
+_KEPT = (Kind.PUBLIC_KEY, Kind.SHARD_DIGEST, Kind.CONTRIBUTION, Kind.LEAF_WEIGHTS, Kind.AUDIT)
+_STANDINGS = (ParticipantSuspended, ParticipantReinstated, ParticipantBanned)
+_OF_FAULTS = (FaultOverturned, StatisticFlagged, VoteCommitted, VoteRevealed, VotesTallied)
+"""Events that name a fault, and not its job."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +37,7 @@ class Uplink:
         event: as on the chain, without its payload.
         digest: of the payload that the chain holds, 32 bytes; None where it holds none.
         size: of that payload.
-        payload: kept for keys, shard digests and contributions, else empty.
+        payload: kept for keys, leaf weights, shard digests, contributions and their audit, else empty.
     """
 
     event: UplinkJudged
@@ -37,8 +52,8 @@ class Story:
 
     Attributes:
         job_id: the job.
-        events: in chain order; suspensions of anybody, and overturned faults, are among them. Uplinks have
-            no payloads.
+        events: in chain order; suspensions of anybody are among them, and what became of the job's faults. Uplinks
+            have no payloads.
         uplinks: the same uplinks with what is known of their payloads, in chain order.
         head: the last block read.
     """
@@ -83,6 +98,7 @@ def read_story(consortium: Consortium, job_id: JobId) -> Story:
         story.events[:0] = events if proposed is None else events[proposed:]
         story.uplinks[:0] = uplinks
         if proposed is not None:
+            _leave_others_faults(story)
             return story
         end = start - 1
     raise ConfigError(f"no block of the chain at {consortium.client.rpc_url} holds the proposal of job {job_id}")
@@ -97,7 +113,14 @@ def read_on(consortium: Consortium, story: Story) -> bool:
     story.events += events
     story.uplinks += uplinks
     story.head = head
+    _leave_others_faults(story)
     return True
+
+
+def _leave_others_faults(story: Story) -> None:
+    """Only now is it known which faults are the job's: ranges of blocks are read from the newest back."""
+    own = {event.fault_id for event in story.events if isinstance(event, FaultRecorded)}
+    story.events[:] = [one for one in story.events if not isinstance(one, _OF_FAULTS) or one.fault_id in own]
 
 
 def _of_job(found: list[ChainEvent], job_id: JobId) -> tuple[list[ChainEvent], list[Uplink]]:
@@ -105,7 +128,7 @@ def _of_job(found: list[ChainEvent], job_id: JobId) -> tuple[list[ChainEvent], l
     uplinks = []
     for event in found:
         if getattr(event, "job_id", None) != job_id:
-            if isinstance(event, (ParticipantSuspended, ParticipantReinstated, ParticipantBanned, FaultOverturned)):
+            if isinstance(event, (*_STANDINGS, *_OF_FAULTS)):
                 events.append(event)
             continue
         if isinstance(event, UplinkJudged):

@@ -102,7 +102,7 @@ def test_an_audit_runs_from_labels_to_points_and_a_dispute(world: Any) -> None:
     posted = state_of(passive, job)
     assert posted.loss_sums == SUMS
     lead = Fraction(utilities[1] - utilities[0] + utilities[3] - utilities[2], 2)
-    assert posted.shares840 == (840 * lead, 840 * (utilities[3] - utilities[0] - lead))
+    assert [Fraction(one) for one in posted.shares840] == [840 * lead, 840 * (utilities[3] - utilities[0] - lead)]
     assert posted.seed == b""
     with pytest.raises(TransactionError, match=r"SeedDiffers\("):
         passive.audits.reveal(job, SEEDS[0])

@@ -32,7 +32,7 @@ def test_what_a_server_signs_binds_chain_ledger_and_both_digests() -> None:
     def never(*arguments: object) -> tuple[object, ...]:
         raise AssertionError(arguments)
 
-    faults = Faults(never, never, 31337, {"UplinkLedger": PARTY})  # type: ignore[arg-type]
+    faults = Faults(never, never, 31337, {"UplinkLedger": PARTY}, never)  # type: ignore[arg-type]
     packed = encode(
         ["string", "uint256", "address", "bytes32", "bytes32"], ["fedchain payload", 31337, PARTY, b"d" * 32, b"s" * 32]
     )

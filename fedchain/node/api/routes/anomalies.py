@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedchain.node.anomalies import What
+from fedchain.node.anomalies import Category, What
 from fedchain.node.api.asked import Document, JobPath, TheBounds, TheNode
 from fedchain.node.api.endpoint import ALL, Endpoint
 from fedchain.types import JobId
@@ -13,17 +13,22 @@ class Anomaly(Document):
 
     Attributes:
         what: kind of entry.
-        party: name of whom it is about; the address where the registry has no name.
-        reason: of an uplink, a fault or a strike the reason code; of a suspension, or of stewards that overturned a
-            fault, their text.
-        detail: of an uplink what it was; of a fault its number and what was done; of a strike how many there are.
+        category: which of the answers to misbehaviour it belongs to.
+        party: name of whom it is about, of a vote who voted; the address where the registry has no name.
+        reason: of an uplink, a fault or a strike the reason code; of votes what they say; of a suspension, or of
+            stewards that overturned a fault, their text.
+        detail: of an uplink what it was; of a fault its number and what was done, of a flag also statistic and score;
+            of a strike how many there are.
+        time: of the block, seconds since 1970.
     """
 
     what: What
+    category: Category
     party: str
     reason: str
     detail: str
     block: int
+    time: int
     transaction: str
 
 
@@ -35,7 +40,7 @@ class Anomalies(Document):
 
 
 def anomalies(node: TheNode, bounds: TheBounds, job_id: JobPath) -> Anomalies:
-    """Rejected uplinks, faults, strikes and suspensions of a job's parties, from the chain."""
+    """Rejected uplinks, faults, flags and votes on them, strikes and suspensions of a job's parties, from the chain."""
     with bounds.auditing.one():
         found = [one.as_dict() for one in node.anomalies(JobId(job_id))]
     return Anomalies.model_validate({"job_id": job_id, "anomalies": found})

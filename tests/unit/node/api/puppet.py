@@ -127,7 +127,11 @@ class Puppet:
 
     def anomalies(self, job_id: JobId) -> list[Anomaly]:
         self._known(job_id)
-        return [Anomaly("strike", "partner", "SLOT_TAKEN", "1 in all", 8, "0x00")]
+        return [Anomaly("strike", "standing", "partner", "SLOT_TAKEN", "1 in all", 8, 1_790_000_000, "0x00")]
+
+    def report(self, job_id: JobId) -> str:
+        self._known(job_id)
+        return "<!DOCTYPE html><title>report</title>"
 
     def model(self, job_id: JobId, tree: int | None) -> dict[str, Any]:
         self._known(job_id)

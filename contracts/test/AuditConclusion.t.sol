@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.30;
+
+import {ContributionAudit} from "../src/ContributionAudit.sol";
+import {Faults} from "../src/Faults.sol";
+import {Reports} from "../src/Reports.sol";
+import {IAnomalyRecord} from "../src/interfaces/IAnomalyRecord.sol";
+import {IContributionAudit} from "../src/interfaces/IContributionAudit.sol";
+import {WithAudits} from "./utils/WithAudits.sol";
+
+contract AuditConclusionTest is WithAudits {
+    uint8 internal constant FROZE = 1;
+    uint8 internal constant POSTED = 2;
+    uint8 internal constant REVEALED = 4;
+    uint8 internal constant VOTED = 8;
+
+    // -- outcomes ---------------------------------------------------------------------------------------------------------
+
+    function test_conclude_verifies_whenAllFindItSound() public {
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, true);
+        _refusedUntil(jobId, audits.deadlineOf(jobId));
+        _vote(CAROL, jobId, true);
+        vm.expectEmit(true, false, false, true, address(audits));
+        emit IContributionAudit.AuditConcluded(
+            jobId, IContributionAudit.Outcome.Verified, audits.seedOf(jobId), new uint8[](3)
+        );
+        vm.prank(STRANGER);
+        IContributionAudit.Outcome outcome = audits.conclude(jobId);
+        assertEq(uint256(outcome), uint256(IContributionAudit.Outcome.Verified), "returned");
+        assertOutcome(jobId, outcome);
+        assertEq(audits.deadlineOf(jobId), 0, "nothing is waited for");
+        assertEq(_faults(), 0, "faults");
+        vm.expectRevert(abi.encodeWithSelector(IContributionAudit.AlreadyConcluded.selector, jobId));
+        audits.conclude(jobId);
+    }
+
+    function test_conclude_isFalse_andAFaultOfTheActiveParty_whenVotesConfirm() public {
+        bytes32 jobId = _concluded(false, false);
+        assertOutcome(jobId, IContributionAudit.Outcome.False);
+        assertEq(_faults(), 1, "faults");
+        IAnomalyRecord.Fault memory fault = anomalies.faultOf(1);
+        assertEq(fault.party, ALICE, "party");
+        assertEq(fault.reason, Faults.CONTRIBUTION_FALSE, "reason");
+        assertEq(fault.answer, Faults.STRIKE, "answer");
+        assertEq(fault.round, 2, "round");
+        assertEq(fault.evidence, LOSSES, "evidence");
+        assertEq(_strikes(ALICE), 1, "strikes");
+        assertEq(anomalies.upheldIn(ALICE, jobId), 1, "upheld in the job");
+        assertEq(anomalies.upheldIn(BOB, jobId), 0, "of nobody else");
+    }
+
+    function test_conclude_isDisputed_whenVotesDoNotConfirm() public {
+        assertOutcome(_concluded(false, true), IContributionAudit.Outcome.Disputed);
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, false); // one vote confirms nothing
+        _passVotes(jobId);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.Disputed);
+        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "Carol did not vote");
+        assertEq(_strikes(ALICE), 0, "strikes");
+    }
+
+    function test_conclude_isUnaudited_whenNobodyVotes() public {
+        bytes32 jobId = _seeded();
+        uint64 deadline = audits.deadlineOf(jobId);
+        _refusedUntil(jobId, deadline);
+        vm.warp(deadline);
+        _refusedUntil(jobId, deadline);
+        vm.warp(deadline + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Unaudited, [0, VOTED, VOTED]);
+    }
+
+    function test_conclude_waitsForNobody_whoWasSilent() public {
+        bytes32 jobId = _posted();
+        uint64 deadline = audits.deadlineOf(jobId);
+        _reveal(ALICE, jobId);
+        _reveal(BOB, jobId);
+        vm.warp(deadline + 1); // Carol's seed is missing
+        _vote(BOB, jobId, true);
+        _refusedUntil(jobId, deadline + WINDOW);
+        vm.warp(deadline + WINDOW);
+        _refusedUntil(jobId, deadline + WINDOW);
+        vm.warp(deadline + WINDOW + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Verified, [0, 0, REVEALED | VOTED]);
+        assertEq(_faults(), 2, "a fault for each step");
+        assertEq(anomalies.faultOf(1).answer, Faults.RECORDED, "the first is recorded");
+        assertEq(anomalies.faultOf(2).answer, Faults.STRIKE, "the second a strike");
+        assertEq(_lastFault().evidence, 0, "as for any deadline");
+        assertEq(_strikes(CAROL), 1, "strikes");
+    }
+
+    function test_conclude_fails_whenTheActivePartyDoesNotPost() public {
+        bytes32 jobId = _frozenAudit();
+        uint64 deadline = audits.deadlineOf(jobId);
+        vm.warp(deadline);
+        _refusedUntil(jobId, deadline);
+        vm.warp(deadline + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [POSTED, 0, 0]);
+        assertEq(_lastFault().party, ALICE, "whose fault");
+        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "reason");
+    }
+
+    function test_conclude_fails_whenTheActivePartyDoesNotReveal() public {
+        bytes32 jobId = _posted();
+        _reveal(BOB, jobId);
+        uint64 deadline = audits.deadlineOf(jobId);
+        vm.warp(deadline);
+        _refusedUntil(jobId, deadline);
+        vm.warp(deadline + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [REVEALED, 0, REVEALED]);
+        assertEq(_faults(), 2, "faults");
+    }
+
+    function test_conclude_fails_whenTheJobIsCompletedBeforeAllHaveFrozen() public {
+        bytes32 jobId = _audited();
+        _freeze(ALICE, jobId);
+        vm.warp(block.timestamp + 100 * WINDOW);
+        _refusedUntil(jobId, 0);
+        _complete(jobId);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [0, FROZE, FROZE]);
+    }
+
+    function test_conclude_fails_whenTheJobIsCompletedBeforeTheLossesArePosted() public {
+        bytes32 jobId = _frozenAudit();
+        _complete(jobId);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [POSTED, 0, 0]);
+    }
+
+    function test_conclude_reverts_withoutAnAudit_andInAnotherPhase() public {
+        bytes32 jobId = _evaluating();
+        vm.expectRevert(abi.encodeWithSelector(IContributionAudit.NoAudit.selector, jobId));
+        audits.conclude(jobId);
+        jobId = _seeded();
+        vm.prank(BOB);
+        jobs.abort(jobId, "no");
+        vm.warp(block.timestamp + 100 * WINDOW);
+        vm.expectRevert();
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.None);
+    }
+
+    function test_conclude_recordsTheFaultOfASuspendedParty_withoutAnAnswer() public {
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, false);
+        _vote(CAROL, jobId, false);
+        _suspend(ALICE);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.False);
+        assertEq(_lastFault().answer, Faults.RECORDED, "answer");
+    }
+
+    function test_conclude_stands_whenTheRecordRefuses() public {
+        // audits of their own, whom the record does not know as a reporter
+        audits = new ContributionAudit(registry, jobs, anomalies, anomalies.policy());
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, false);
+        _vote(CAROL, jobId, false);
+        bytes memory refusal = abi.encodeWithSelector(IAnomalyRecord.NotReporter.selector, address(audits));
+        vm.expectEmit(true, true, false, true, address(audits));
+        emit Reports.ReportRefused(ALICE, jobId, Faults.CONTRIBUTION_FALSE, refusal);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.False);
+        assertEq(_faults(), 0, "faults");
+    }
+
+    // -- the history ------------------------------------------------------------------------------------------------------
+
+    function test_theHistory_hasEveryConcludedAudit_ofEachParty() public {
+        bytes32 first = _concluded(true, true);
+        bytes32 second = _concluded(false, true);
+        _posted();
+        for (uint256 i = 0; i < 3; ++i) {
+            assertEq(audits.auditCount(roster[i]), 2, "count");
+            assertEq(audits.auditAt(roster[i], 0), first, "first");
+            assertEq(audits.auditAt(roster[i], 1), second, "second");
+            assertEq(audits.auditsOf(roster[i]).length, 2, "all");
+        }
+        assertEq(audits.auditCount(DAVE), 0, "of an outsider");
+    }
+
+    function test_verdictOf_isEmpty_untilConcluded_andThenWhatASettlementNeeds() public {
+        bytes32 jobId = _seeded();
+        IContributionAudit.Verdict memory verdict = audits.verdictOf(jobId);
+        assertEq(uint256(verdict.outcome), 0, "outcome");
+        assertEq(verdict.shares840.length + verdict.shards.length + verdict.budget, 0, "nothing");
+        _vote(BOB, jobId, true);
+        _passVotes(jobId);
+        audits.conclude(jobId);
+        verdict = audits.verdictOf(jobId);
+        assertEq(verdict.silentMask, 4, "Carol was silent");
+        assertEq(verdict.budget, BUDGET, "budget");
+        assertEq(verdict.disputeSeconds, DISPUTE, "dispute");
+        assertEq(verdict.shards[1], _digestOf(jobId, BOB), "shard");
+        assertEq(keccak256(abi.encode(verdict.shares840)), keccak256(abi.encode(audits.sharesOf(jobId))), "shares");
+    }
+
+    function _concludes(bytes32 jobId, IContributionAudit.Outcome expected, uint8[3] memory silent) private {
+        audits.conclude(jobId);
+        assertOutcome(jobId, expected);
+        uint8[] memory found = audits.auditOf(jobId).silent;
+        for (uint256 i = 0; i < 3; ++i) {
+            assertEq(found[i], silent[i], "silent");
+        }
+    }
+
+    function _refusedUntil(bytes32 jobId, uint64 deadline) private {
+        vm.expectRevert(abi.encodeWithSelector(IContributionAudit.NotConcludable.selector, jobId, deadline));
+        audits.conclude(jobId);
+    }
+
+    function _passVotes(bytes32 jobId) private {
+        vm.warp(audits.deadlineOf(jobId) + 1);
+    }
+
+    function _lastFault() private view returns (IAnomalyRecord.Fault memory) {
+        return anomalies.faultOf(_faults());
+    }
+}

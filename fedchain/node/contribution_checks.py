@@ -1,0 +1,288 @@
+"""Recomputes a job's contributions as far as whoever runs it may see.
+
+With the chain alone: shares from utilities, these from the posted sums, terms, seed, frozen shards, outcome, points.
+With a node's state folder: all that its party has checked when it voted, and the opening against the chain's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedchain.chain import Consortium, SettlementView, combined_seed, seed_commitment
+from fedchain.contribution.leaf_mask import shapley_e6
+from fedchain.contribution.losses import E6, utilities_e6
+from fedchain.contribution.points import divide
+from fedchain.contribution.shapley import shapley_840
+from fedchain.crypto.merkle import check_payload
+from fedchain.errors import ContributionError, DigestMismatchError, MessageError, SealError
+from fedchain.federation.auditing import CONTEXT, label_terms
+from fedchain.federation.kept import KeptAudit
+from fedchain.federation.opening import Auditor, opened_rows
+from fedchain.federation.session import Keys
+from fedchain.federation.spec import JobSpec
+from fedchain.messages import AuditOpening, LeafWeights, decode
+from fedchain.model.shard import Shard
+from fedchain.node.audit.checklist import Checklist
+from fedchain.node.audit.stores import StateFolder
+from fedchain.node.audit.story import Story, Uplink, read_story
+from fedchain.node.contributions import Contributions
+from fedchain.node.jobfiles import JobFiles
+from fedchain.protocol.audits import AuditState
+from fedchain.types import Kind, PartyId, Reason, Withheld
+
+SHARES, TERMS, LOSSES, SEED = "shares", "terms of the audit", "posted losses", "seed"
+SHARDS, VOTES, POINTS, OPENING = "frozen shards", "votes and outcome", "points", "opening"
+FALSE_VOTE, VERIFIED = 2, "verified"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was checked.
+
+    Attributes:
+        checks: with all that does not match.
+        beyond: what could not be checked, and why; one line each.
+    """
+
+    checks: Checklist
+    beyond: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing contradicts anything."""
+        return not self.checks.mismatches
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "holds": self.holds,
+            "checks": {name: asdict(tally) for name, tally in self.checks.tallies.items()},
+            "mismatches": [asdict(one) for one in self.checks.mismatches],
+            "not_checked": list(self.beyond),
+        }
+
+
+def verify_contributions(consortium: Consortium, found: Contributions, folder: Path | None = None) -> Verification:
+    """Recompute what can be recomputed.
+
+    Args:
+        consortium: for reading.
+        found: as `read_contributions` gives them.
+        folder: state folder of a node of the job; None to go by the chain alone.
+
+    Raises:
+        ConfigError: no such folder, or no finished job in it.
+        ModelFormatError: a file in it is damaged.
+        ChainError: the chain cannot be read.
+    """
+    story = read_story(consortium, found.job_id)
+    checker = _Checker(consortium, found, story)
+    checker.check_shares()
+    if found.audit is None:
+        checker.beyond.append("losses, votes and points: the job has no audit; its shares are the active party's word")
+    else:
+        checker.check_audit(found.audit)
+    if folder is not None:
+        checker.check_kept(StateFolder(folder), found.audit)
+    elif found.audit is not None:
+        checker.beyond.append("opened rows, leaf weights and the open model: sealed to the parties; give --state DIR")
+    if found.audit is not None:
+        checker.beyond.append("whether the labels are true: nobody but their holder can tell")
+    return Verification(checker.checks, tuple(checker.beyond))
+
+
+class _Checker:
+    def __init__(self, consortium: Consortium, found: Contributions, story: Story) -> None:
+        self._consortium, self._found, self._story = consortium, found, story
+        self._spec = JobSpec.from_bytes(story.proposal.spec)
+        self._roster = story.proposal.roster
+        self.checks = Checklist()
+        self.beyond: list[str] = []
+
+    def check_shares(self) -> None:
+        """The recorded ones against the published utilities."""
+        found, checks = self._found, self.checks
+        shares = tuple(found.shares_e6.values())
+        checks.equal(SHARES, sum(shares), found.full_e6 - found.empty_e6, "sum of the recorded shares")
+        message = found.message
+        if message is None:
+            checks.unreachable(SHARES)
+            self.beyond.append("utilities of the coalitions: the chain does not hold the uplink that published them")
+            return
+        if len(message.utilities_e6) != 2 ** len(shares):
+            checks.check(SHARES, False, f"{len(message.utilities_e6)} utilities are not those of all coalitions")
+            return
+        checks.equal(SHARES, shares, shapley_e6(message.utilities_e6), "Shapley values of the published utilities")
+        ends = (message.utilities_e6[-1], message.utilities_e6[0])
+        checks.equal(SHARES, (found.full_e6, found.empty_e6), ends, "utilities of all and of nobody")
+        if message.rounds_e6:
+            checks.equal(SHARES, message.rounds_e6[-1], shares, "last of the running shares")
+
+    def check_audit(self, audit: AuditState) -> None:
+        """Each step of the audit against those before."""
+        checks = self.checks
+        expected = label_terms(self._spec.contribution, audit.terms.root, audit.terms.rows)
+        checks.equal(TERMS, audit.terms, expected, "terms that the active party committed to")
+        if audit.losses_root:
+            self._check_losses(audit)
+        self._check_seed(audit)
+        for address, frozen in zip(self._roster, audit.shards, strict=True):
+            recorded = self._consortium.shard_digest(self._found.job_id, address)
+            if recorded is not None and frozen:
+                checks.equal(SHARDS, recorded, frozen, "digest of the shard, against the frozen one", party=address)
+        if audit.outcome:
+            checks.equal(VOTES, audit.outcome, outcome_of(audit), "outcome that follows from the votes")
+        else:
+            self.beyond.append("outcome of the audit: it is under way")
+        settlement = self._consortium.settlements.settlement(self._found.job_id)
+        if settlement is not None:
+            self._check_points(audit, settlement)
+
+    def _check_losses(self, audit: AuditState) -> None:
+        checks, rows = self.checks, audit.terms.rows
+        utilities = utilities_e6(audit.loss_sums, rows)
+        checks.equal(LOSSES, audit.shares840, shapley_840(utilities), "Shapley values of the posted sums, times 840")
+        message = self._found.message
+        if message is None:
+            return
+        checks.equal(LOSSES, message.rows, rows, "held-out rows of the published shares")
+        checks.equal(LOSSES, message.utilities_e6, utilities, "published utilities, against the posted sums")
+        weak = sum(
+            1 << place
+            for place, value in enumerate(message.p_values_e6)
+            if place and value > self._spec.contribution.alpha * E6
+        )
+        checks.equal(LOSSES, audit.weak, weak, "who is weak by the published p-values, bits in roster order")
+
+    def _check_seed(self, audit: AuditState) -> None:
+        job_id = self._found.job_id
+        for address, seed, committed in zip(self._roster, audit.seeds, audit.commitments, strict=True):
+            if seed:
+                found = seed_commitment(job_id, address, seed)
+                self.checks.equal(SEED, found, committed, "a revealed seed, against its commitment", party=address)
+        if audit.seed:
+            combined = combined_seed(job_id, audit.losses_root, audit.seeds)
+            self.checks.equal(SEED, audit.seed, combined, "the seed that draws the rows")
+
+    def _check_points(self, audit: AuditState, settlement: SettlementView) -> None:
+        checks = self.checks
+        expected = divide(audit.shares840, audit.terms.budget) if audit.shares840 else (0,) * len(self._roster)
+        checks.equal(POINTS, settlement.points, expected, "points by the audited shares")
+        known = Withheld.WEAK | Withheld.SILENT | Withheld.OUTCOME
+        for place, (address, why) in enumerate(zip(self._roster, settlement.withheld, strict=True)):
+            due = Withheld.WEAK if audit.weak >> place & 1 else Withheld.NONE
+            due |= Withheld.SILENT if audit.silent[place] else Withheld.NONE
+            due |= Withheld.OUTCOME if audit.outcome != VERIFIED or self._is_other_shard(audit) else Withheld.NONE
+            checks.equal(POINTS, why & known, due, "why points are withheld", party=address)
+
+    def _is_other_shard(self, audit: AuditState) -> bool:
+        return self._consortium.shard_digest(self._found.job_id, self._roster[0]) != audit.shards[0]
+
+    def check_kept(self, folder: StateFolder, audit: AuditState | None) -> None:
+        """What a node keeps, against the chain."""
+        files = JobFiles(folder.path, self._found.job_id)
+        _, shard, session = files.load()
+        kept = files.load_audit()
+        if audit is None or not audit.seed:
+            return
+        if kept is None:
+            self.beyond.append("opened rows: this node has kept nothing of the audit")
+            return
+        if kept.opening:
+            self._check_uplink(folder, kept, session.keys)
+            self._recheck(shard, kept, audit)
+        else:
+            self.beyond.append("opened rows: nothing sound was opened to this node" + _because(kept.finding))
+        self._check_commitments(folder, kept)
+
+    def _recheck(self, shard: Shard, kept: KeptAudit, audit: AuditState) -> None:
+        if shard.index == 0:
+            self.beyond.append("leaf weights against training, own leaf bits: not kept by the active party")
+        rows = opened_rows(audit)
+        if len(kept.opened_positions) != len(rows):
+            self.checks.check(OPENING, False, f"{len(kept.opened_positions)} rows were kept, {len(rows)} are drawn")
+            return
+        auditor = Auditor(shard, audit, kept.opened_positions, kept.own_bits, kept.earlier_rounds, kept.commitments)
+        try:
+            auditor.check(kept.opening)
+        except ContributionError as error:
+            self.checks.check(OPENING, False, f"{error.reason.name}: {error}", party=self._roster[0])
+        else:
+            self.checks.check(OPENING, True)
+
+    def _check_uplink(self, folder: StateFolder, kept: KeptAudit, keys: Keys) -> None:
+        """What was kept is what the active party has sent."""
+        sent = self._sent(Kind.AUDIT)
+        payload = _payload(folder, sent[-1]) if sent else b""
+        if not payload:
+            self.checks.unreachable(OPENING)
+            self.beyond.append("the uplink of the opening: its payload is not on the chain, nor in the state folder")
+            return
+        try:
+            sealed = decode(payload, AuditOpening).sealed
+            opening = keys.unseal(sealed, CONTEXT, PartyId(self._spec.active.name))
+        except (MessageError, SealError) as error:
+            self.checks.check(OPENING, False, f"uplink: {error}", party=self._roster[0])
+            return
+        self.checks.check(
+            OPENING, opening == kept.opening, "what was kept is not what the uplink holds", party=self._roster[0]
+        )
+
+    def _check_commitments(self, folder: StateFolder, kept: KeptAudit) -> None:
+        """Commitments to leaf weights that were kept are those of the chain, as far as it has their payloads."""
+        last = {uplink.event.envelope.round: uplink for uplink in self._sent(Kind.LEAF_WEIGHTS)}
+        for number, commitment in enumerate(kept.commitments or (), start=1):
+            payload = _payload(folder, last[number]) if number in last else b""
+            try:
+                sent = decode(payload, LeafWeights).commitment if payload else None
+            except MessageError as error:
+                self.checks.check(OPENING, False, f"leaf weights of round {number}: {error}", party=self._roster[0])
+                continue
+            if sent is None:
+                self.checks.unreachable(OPENING)
+            else:
+                what = f"kept commitment to the leaf weights of round {number}"
+                self.checks.equal(OPENING, commitment, sent, what, party=self._roster[0])
+
+    def _sent(self, kind: Kind) -> list[Uplink]:
+        """The active party's accepted uplinks of a kind, in chain order."""
+        return [
+            uplink
+            for uplink in self._story.uplinks
+            if uplink.event.envelope.kind is kind
+            and uplink.event.reason == Reason.ACCEPTED
+            and uplink.event.sender == self._roster[0]
+        ]
+
+
+def outcome_of(audit: AuditState) -> str:
+    """What an audit's votes come to, by the contract's rule, once it is concluded."""
+    if not audit.seed:
+        return "failed"
+    votes = [vote for vote in audit.votes[1:] if vote]
+    against = votes.count(FALSE_VOTE)
+    if not votes:
+        return "unaudited"
+    if len(votes) >= 2 and 3 * against >= 2 * len(votes):
+        return "false"
+    return "disputed" if against else VERIFIED
+
+
+def _payload(folder: StateFolder, uplink: Uplink) -> bytes:
+    """An uplink's payload from the chain or the folder; empty where neither has it."""
+    if uplink.payload:
+        return uplink.payload
+    for path in folder.payload(uplink.event.envelope.digest):
+        payload = path.read_bytes()
+        try:
+            check_payload(payload, uplink.event.envelope.digest, str(path))
+        except DigestMismatchError:
+            continue
+        return payload
+    return b""
+
+
+def _because(finding: str) -> str:
+    return f" ({finding})" if finding else ""

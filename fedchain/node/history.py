@@ -1,0 +1,119 @@
+"""A party's contributions over all jobs of the consortium: shares, audits, points, faults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fedchain.chain import Consortium, Participant
+from fedchain.contribution.gain import gain_shares
+from fedchain.node.settlements import has_audits, standing_of, withheld_words
+from fedchain.types import JobId
+
+
+@dataclass(frozen=True)
+class JobLine:
+    """One job in which contributions are recorded.
+
+    Attributes:
+        share_e6: the party's Shapley value, scale 1e6.
+        part: of the whole gain; 0 where there is none.
+        parties: of the job.
+        audit: how the audit ended; empty where there is none, or none yet.
+        points: of the settlement; None where there is none.
+        withheld: why the party does not get them; empty if it does.
+        settlement: whether it can still change; empty where there is none.
+        block: of the record.
+    """
+
+    job_id: JobId
+    share_e6: int
+    part: float
+    parties: int
+    audit: str
+    points: int | None
+    withheld: str
+    settlement: str
+    block: int
+
+
+@dataclass(frozen=True)
+class History:
+    """A party's.
+
+    Attributes:
+        name: in the registry.
+        jobs: in the order of their proposals.
+        points, withheld: of final settlements, what it got and did not get.
+        faults, overturned: faults of it that were answered by a strike or a suspension: those that stand, and others.
+    """
+
+    name: str
+    address: str
+    jobs: tuple[JobLine, ...]
+    points: int
+    withheld: int
+    faults: int
+    overturned: int
+
+    @property
+    def verified(self) -> int:
+        """Jobs whose shares an audit has verified."""
+        return sum(job.audit == "verified" for job in self.jobs)
+
+    @property
+    def mean_part(self) -> float | None:
+        """Of the gains of its jobs; None where it has none."""
+        return sum(job.part for job in self.jobs) / len(self.jobs) if self.jobs else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"verified": self.verified, "mean_part": self.mean_part}
+
+
+def read_histories(consortium: Consortium, participants: Sequence[Participant]) -> list[History]:
+    """What the contracts hold of each; asks once or twice per job.
+
+    Raises:
+        ChainUnreachableError: the chain's node does not answer.
+    """
+    audited = has_audits(consortium)
+    found: dict[str, list[JobLine]] = {one.address: [] for one in participants}
+    outcomes = {
+        address: {job_id: outcome.text for job_id, outcome in consortium.audits.history(address)} if audited else {}
+        for address in found
+    }
+    for job_id in consortium.jobs():
+        record = consortium.contribution(job_id)
+        if record is None or not set(found) & set(record.roster):
+            continue
+        parts = gain_shares(dict(zip(record.roster, record.shares_e6, strict=True)))
+        settled = consortium.settlements.settlement(job_id) if audited else None
+        for at, address in enumerate(record.roster):
+            if address not in found:
+                continue
+            found[address].append(
+                JobLine(
+                    job_id,
+                    record.shares_e6[at],
+                    parts[address],
+                    len(record.roster),
+                    outcomes[address].get(job_id, ""),
+                    None if settled is None else settled.points[at],
+                    "" if settled is None else withheld_words(settled.withheld[at]),
+                    "" if settled is None else standing_of(settled),
+                    record.block_number,
+                )
+            )
+    histories = []
+    for one in participants:
+        points = withheld = 0
+        if audited:
+            totals = consortium.settlements.totals(one.address)
+            points, withheld = totals.points, totals.withheld
+        upheld, overturned = consortium.faults.tally_of(one.address)
+        histories.append(
+            History(one.name, one.address, tuple(found[one.address]), points, withheld, upheld, overturned)
+        )
+    return histories

@@ -1,0 +1,147 @@
+"""Audits of contributions over the contracts: real parties on a real chain, strict and pipelined, honest and not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedchain.chain import AuditVoted, SettlementView
+from fedchain.contribution.losses import utilities_e6
+from fedchain.errors import StoppingError
+from fedchain.exchange import JobChannel
+from fedchain.federation.contribspec import ContributionSpec
+from fedchain.federation.opening import opened_rows
+from fedchain.federation.party import JobOutcome
+from fedchain.node.settling import settle
+from fedchain.protocol import Action, Party, PostLosses, Stage, Vote
+from fedchain.protocol.audits import AuditState
+from fedchain.types import AuditReason, Reason, Withheld
+from tests.integration.node.test_pipelined_jobs import few
+from tests.integration.node.wholejobs import MakeJob, Member, Prepare, WholeJob
+from tests.protocol.adversary import rewriting
+
+pytestmark = pytest.mark.timeout(180)
+
+TERMS = ContributionSpec(audit=True, opened_rows=15, window_seconds=30, dispute_seconds=0, budget=1000)
+
+
+def audited(make_job: MakeJob, *, consumption: str = "pipelined", terms: ContributionSpec = TERMS) -> WholeJob:
+    job = make_job(mode="layered", depth=3, trees=2, consumption=consumption)
+    job.spec = job.spec.model_copy(update={"contribution": terms})
+    return job
+
+
+def state_of(job: WholeJob) -> AuditState:
+    state = job.active.rig.consortium.audits.state(job.job_id)
+    assert state is not None
+    return state
+
+
+def settled(job: WholeJob) -> SettlementView:
+    consortium = job.active.rig.consortium
+    for _ in range(2):  # the second time it is done
+        settle(consortium, job.job_id, job.spec, job.active.name)
+    found = consortium.settlements.settlement(job.job_id)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("consumption", ["pipelined", "strict"])
+def test_an_honest_job_is_verified_and_settled(make_job: MakeJob, consumption: str) -> None:
+    job = audited(make_job, consumption=consumption)
+    futures = job.start()
+    outcomes = [future.result(60) for future in futures]
+    assert job.digest() == job.simulated()
+    state = state_of(job)
+    assert (state.outcome, state.votes, state.silent) == ("verified", (0, 1, 1), (0, 0, 0))
+    assert outcomes[0].shares is not None
+    assert utilities_e6(state.loss_sums, state.terms.rows) == outcomes[0].shares.utilities_e6
+    assert len(opened_rows(state)) == 15
+    assert len({outcome.audit.opening for outcome in outcomes if outcome.audit is not None}) == 1
+    settlement = settled(job)
+    assert sum(settlement.points) == 1000
+    for points, share, why in zip(settlement.points, state.shares840, settlement.withheld, strict=True):
+        assert (points > 0) == (share > 0)
+        assert why in (Withheld.NONE, Withheld.WEAK)
+    assert job.strikes() == {}
+
+
+def test_losses_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:
+    def lie(action: Action) -> Action:
+        if isinstance(action, PostLosses):
+            return replace(action, sums=(action.sums[0] + 10**6, *action.sums[1:]))
+        return action
+
+    job = audited(make_job)
+    job.active.wrap = lambda party: rewriting(party, lie)
+    job.complete()
+    assert state_of(job).outcome == "false"
+    votes = [event for event in job.events() if isinstance(event, AuditVoted)]
+    assert [(event.sound, event.audit_reason) for event in votes] == [(False, AuditReason.SUMS)] * 2
+    assert job.strikes() == {job.active.name: [Reason(50)]}
+    assert all(Withheld.OUTCOME in why for why in settled(job).withheld)
+
+
+def dying_in_the_audit(name: str, *, after: bool) -> Prepare:
+    """A party that dies once, before or after a step of the audit."""
+    dead: list[bool] = []
+
+    def prepare(member: Member, channel: JobChannel) -> None:
+        original = getattr(channel.audit, name)
+
+        def step(*arguments: Any) -> Any:
+            result = original(*arguments) if after or dead else None
+            if not dead:
+                dead.append(True)
+                raise StoppingError("killed by the test")
+            return result
+
+        setattr(channel.audit, name, step)
+
+    return prepare
+
+
+KILLS = {
+    "the active party after it has posted": (0, "post", True),
+    "a passive party after it has frozen": (1, "freeze", True),
+    "the active party after it has committed to labels": (0, "commit_labels", True),
+    "the active party before it reveals": (0, "reveal", False),
+    "a passive party after it has revealed": (1, "reveal", True),
+    "a passive party before it votes": (1, "vote", False),
+    "a passive party after it has voted": (1, "vote", True),
+    "the active party after it has concluded": (0, "conclude", True),
+}
+
+
+@pytest.mark.parametrize("point", few(KILLS, 2))
+def test_a_party_that_restarts_in_an_audit_goes_on(make_job: MakeJob, point: str) -> None:
+    index, name, after = KILLS[point]
+    job = audited(make_job)
+    mortal = job.members[index]
+    mortal.prepare = dying_in_the_audit(name, after=after)
+    futures = job.start()
+    assert isinstance(futures[index].exception(60), StoppingError)
+    mortal.restart()
+    futures[index] = job.pool.submit(job.run, mortal, resumed=True)
+    for future in futures:
+        future.result(60)
+    assert job.digest() == job.simulated()
+    assert (state_of(job).outcome, job.strikes()) == ("verified", {})
+
+
+@pytest.mark.soak
+def test_who_does_not_vote_is_waited_for_no_longer_than_the_window(make_job: MakeJob) -> None:
+    job = audited(make_job)
+    silent = job.members[2]
+
+    def wrap(party: Party[JobOutcome]) -> Party[JobOutcome]:
+        return rewriting(party, lambda action: Stage("lie") if isinstance(action, Vote) else action)
+
+    silent.wrap = wrap
+    for future in job.start():
+        future.result(120)
+    state = state_of(job)
+    assert (state.outcome, state.votes, state.silent) == ("verified", (0, 1, 0), (0, 0, 8))
+    assert settled(job).withheld[2] & Withheld.SILENT

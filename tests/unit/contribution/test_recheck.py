@@ -1,0 +1,109 @@
+"""What an auditor recomputes: honest openings pass, each lie is named with its reason."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fedchain.bench.models import made_up_model
+from fedchain.contribution.commitments import bit_leaves
+from fedchain.contribution.losses import CAP_E6, row_losses_e6
+from fedchain.contribution.open_model import open_model
+from fedchain.contribution.recheck import opened_bits, recheck_rows
+from fedchain.errors import ContributionError
+from fedchain.model.leaf_mask import bit_count, pack_bits
+from fedchain.types import AuditReason
+
+MADE = made_up_model(3, rows=12, trees=5, depth=3, seed=8)
+OPEN = open_model(MADE.shards[0])
+LOSSES = row_losses_e6(MADE.shards[0], MADE.bits, MADE.labels, 1.0)
+
+
+def reason_of(labels: NDArray[np.float64], losses: NDArray[np.int64], unit: float = 1.0) -> AuditReason:
+    with pytest.raises(ContributionError) as caught:
+        recheck_rows(OPEN, MADE.bits, labels, losses, unit)
+    assert caught.value.culprit == MADE.shards[0].party
+    return caught.value.reason
+
+
+@given(st.lists(st.integers(-1, 1), min_size=12 * 8, max_size=12 * 8))
+def test_honest_losses_pass_up_to_one_unit(noise: list[int]) -> None:
+    recheck_rows(OPEN, MADE.bits, MADE.labels, LOSSES + np.array(noise).reshape(12, 8), 1.0)
+
+
+@given(st.integers(0, 11), st.integers(0, 7), st.integers(2, 10**6), st.booleans())
+def test_two_units_more_or_less_in_one_cell_are_caught(row: int, coalition: int, change: int, less: bool) -> None:
+    forged = LOSSES.copy()
+    forged[row, coalition] += -change if less else change
+    with pytest.raises(ContributionError, match=f"1 of 12 .* row {row + 1} of coalition {coalition}") as caught:
+        recheck_rows(OPEN, MADE.bits, MADE.labels, forged, 1.0)
+    assert caught.value.reason is AuditReason.LOSSES
+
+
+def test_a_flipped_label_is_caught_by_its_losses() -> None:
+    labels = MADE.labels.copy()
+    labels[4] = 1 - labels[4]
+    assert reason_of(labels, LOSSES) is AuditReason.LOSSES
+
+
+@pytest.mark.parametrize("label", [0.5, 2.0, -1.0, np.nan, np.inf])
+def test_labels_that_are_none_are_refused(label: float) -> None:
+    labels = MADE.labels.copy()
+    labels[0] = label
+    assert reason_of(labels, LOSSES) is AuditReason.LABELS
+
+
+@pytest.mark.parametrize("unit", [2.0, 0.0, -1.0, np.nan, np.inf])
+def test_a_unit_that_is_none_is_refused(unit: float) -> None:
+    assert reason_of(MADE.labels, LOSSES, unit) is AuditReason.LABELS
+
+
+@pytest.mark.parametrize(("objective", "refused"), [("poisson", -1.0), ("tweedie", -0.1), ("squared_error", np.nan)])
+def test_labels_of_counts_and_numbers_are_checked_by_their_objective(objective: str, refused: float) -> None:
+    model = msgspec.structs.replace(OPEN, objective=objective)  # type: ignore[arg-type]
+    labels = MADE.labels + 0.25
+    losses = row_losses_e6(model, MADE.bits, labels, 3.5)
+    recheck_rows(model, MADE.bits, labels, losses, 3.5)
+    labels[0] = refused
+    with pytest.raises(ContributionError, match="labels"):
+        recheck_rows(model, MADE.bits, labels, losses, 3.5)
+
+
+def test_large_losses_may_differ_by_what_floats_lose() -> None:
+    model = msgspec.structs.replace(OPEN, objective="squared_error", base_margins=(1e4,))
+    losses = row_losses_e6(model, MADE.bits, MADE.labels, 1.0)
+    assert 10**12 < losses.max() < CAP_E6
+    recheck_rows(model, MADE.bits, MADE.labels, losses + 1000, 1.0)
+    with pytest.raises(ContributionError, match="12 of 12"):
+        recheck_rows(model, MADE.bits, MADE.labels, losses + 10**6, 1.0)
+
+
+def test_bits_that_lead_nowhere_are_the_label_holders_fault() -> None:
+    bits = [one.copy() for one in MADE.bits]
+    bits[1][3, :8] = False
+    with pytest.raises(ContributionError, match=r"tree 1 .* no one leaf") as caught:
+        recheck_rows(OPEN, bits, MADE.labels, LOSSES, 1.0)
+    assert (caught.value.culprit, caught.value.reason) == (OPEN.roster[0], AuditReason.SHAPES)
+
+
+def test_opened_bits_are_spread_as_they_were_sent_or_refused() -> None:
+    for party in range(3):
+        bits = MADE.bits[party]  # in standard mode a party sends bits for every leaf
+        leaves = bit_leaves(pack_bits(bits), len(bits))
+        assert bit_count(OPEN, party) == bits.shape[1]
+        np.testing.assert_array_equal(opened_bits(OPEN, party, leaves), bits)
+        with pytest.raises(ContributionError) as caught:
+            opened_bits(OPEN, party, [leaf[:-1] for leaf in leaves])
+        assert (caught.value.culprit, caught.value.reason) == (OPEN.roster[party], AuditReason.BITS)
+
+
+def test_bits_beyond_the_last_leaf_are_refused() -> None:
+    small = made_up_model(2, rows=3, trees=1, depth=2, seed=1)
+    model = open_model(small.shards[0])
+    with pytest.raises(ContributionError, match="4 per row"):
+        opened_bits(model, 1, [b"\x1f"] * 3)
+    assert opened_bits(model, 1, [b"\x0f"] * 3).all()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
@@ -23,7 +24,7 @@ from fedchain.chain import CHAIN_KINDS
 from fedchain.compute.executor import Executor, available_cores
 from fedchain.crypto.dlog import DlogTable
 from fedchain.errors import ConfigError
-from fedchain.simulation.adversaries.registry import FAULTS
+from fedchain.simulation.adversaries.registry import FAST, FAULTS, FLAGGED
 from fedchain.simulation.trial import Court, Findings, Trial, parse, run_trial
 
 HONEST = "honest"
@@ -119,9 +120,16 @@ def run(
     Metrics:
 
     - `tpr_FAULT`: share of the runs with this fault in which the party at fault was found by what the fault is to be
-      found by (`found_by`), and no other party was accused; `runs_FAULT`: how many runs those are.
-    - `honest_runs`, `honest_rounds`; `fpr_honest_rounds`: share of the honest runs' rounds with a flag or any fault on
-      the record; of rounds from the ninth on, where a score exists: `fpr_honest_scored_rounds`.
+      found by (`found_by`), and no other party was accused; `runs_FAULT`: how many runs those are; `low95_FAULT`: lower
+      end of the 95 % interval (Wilson). The same of the families `provable`, `structural`, `histogram`, `free_rider`.
+    - `other_FAULT`: runs in which something else named the party. `named_with_an_honest_party`: runs in which an error
+      names the party and an honest one, since it cannot tell who copied.
+    - `honest_runs`, `honest_rounds`; `fpr_honest_rounds`: share of the honest runs' rounds with a flag, or a fault on
+      the record other than a deadline that was missed; of rounds from the ninth on, where a score exists:
+      `fpr_honest_scored_rounds`. `honest_rounds_missed`: share of rounds in which a straggler did miss the deadline;
+      `honest_rounds_retried`.
+    - `fpr_soft`, `fpr_hard`, `fpr_fast`: of the honest parties' times, what share passed a learned deadline, or was
+      called implausibly fast.
     - `honest_suspensions`: honest parties that were suspended, in any run. `honest_accused`: honest parties that an
       error or a fault names, but for deadlines that they did miss (`honest_deadline_misses`).
     - `honest_weak`: share of honest parties' tests that they failed, at any strength: an accusation of nobody.
@@ -175,6 +183,7 @@ def run(
         "permutations": bench.permutations,
         "chain": bench.chain,
         "tuning_seed": TUNING_SEED,
+        "is_tuning_seed": bench.seed == TUNING_SEED,
         "runs_done": done_runs,
         "runs_wanted": total,
         "workers": count,
@@ -194,9 +203,8 @@ class _Kept:
         self.results = Results()
         self.fresh = 0
         self._file = None
-        head = json.dumps(
-            {"bench": "anomaly", "seed": bench.seed, "permutations": bench.permutations, "audits": bench.audits}
-        )
+        made_by = {"bench": "anomaly", "version": version("fedchain"), "drawn_by": _drawn_by()}
+        head = json.dumps({**made_by, "seed": bench.seed, "permutations": bench.permutations, "audits": bench.audits})
         if path is None:
             return
         lines = path.read_text().splitlines() if path.exists() else []
@@ -246,6 +254,12 @@ def _court(number: int, chain: str) -> Court:
 _trials = 0
 
 
+def _drawn_by() -> str:
+    """Changes with whatever is drawn: findings of other ranges are not mixed."""
+    said = json.dumps([RANGES, {name: (kind.range, kind.adversary.__name__) for name, kind in FAULTS.items()}])
+    return f"{crc32(said.encode()):08x}"
+
+
 def _run_task(bench: AnomalyBench, name: str, number: int) -> str:
     """One run, in a worker process: its findings as a line."""
     global _trials
@@ -271,9 +285,13 @@ def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findin
             return run_trial(
                 court, Trial(drawn.spec, drawn.tables, delays=drawn.delays, permutations=bench.permutations, seed=seed)
             )
-        drawn = draw(random, trees=_LONG_TREES if "flag" in FAULTS[name].found else _TREES, strong=True)
-        adversary = FAULTS[name].adversary(random, drawn.spec)
+        kind = FAULTS[name]
+        trees = _LONG_TREES if {FLAGGED, FAST} & set(kind.found) else _TREES
+        drawn = draw(random, trees=trees, strong=True, strict=kind.strict or None, audit=kind.is_label_holder)
+        adversary = kind.adversary(random, drawn.spec)
         culprit = drawn.passive[adversary.place(len(drawn.passive))]
+        if kind.is_label_holder:
+            culprit = drawn.spec.names[0]
         trial = Trial(drawn.spec, drawn.tables, culprit, adversary, drawn.delays, bench.permutations, seed)
         findings = run_trial(court, trial)
         if findings.acted:

@@ -87,7 +87,7 @@ def test_a_copy_of_another_partys_histogram_names_both(training: Training) -> No
             object.__setattr__(action, "message", seen[action.step])
         return action
 
-    with pytest.raises(StaleCiphertextError, match="accepted later copied it") as caught:
+    with pytest.raises(StaleCiphertextError, match="one of them copied the other's") as caught:
         watched(training, HistogramWatch(), {SHOP: lambda party: rewriting(party, copy)}, tap)
     assert caught.value.culprit == "bank or shop"
 

@@ -23,6 +23,7 @@ LABELS = {
     "align": "alignment",
     "train": "trees",
     "contribution": "contribution",
+    "audit": "audit",
     "shard": "shards",
     "predict": "prediction",
 }

@@ -128,6 +128,7 @@ def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationRes
     assert table.label is not None
     assert active.holdout_scores is not None
     assert active.shares is not None
+    assert active.contribution is not None
     holdout = np.asarray(active.session.holdout, dtype=np.int64)
     labels = table.label[table.rows_of(active.session.ids)][holdout]
     shares = {str(party): share for party, share in zip(spec.names, active.shares.shares_e6, strict=True)}
@@ -156,11 +157,18 @@ def report_of(spec: JobSpec, tables: dict[PartyId, Table], result: SimulationRes
         name: round(metric.value(labels, active.holdout_scores), 6),
         "contributions": gain_shares(shares),
         "contributions_e6": shares,
+        "split_gain_e6": _by_name(spec, active.contribution.gains_e6),
+        "p_values_e6": _by_name(spec, active.contribution.p_values_e6),
+        "audit": None if active.audit is None else active.audit.outcome,
         "model_digest": active.model_digest,
         "uplinks": dict(result.traffic.uplinks),
         "payload_bytes": dict(result.traffic.payload_bytes),
         "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
     }
+
+
+def _by_name(spec: JobSpec, values: tuple[int, ...]) -> dict[str, int]:
+    return dict(zip(map(str, spec.names), values, strict=True)) if values else {}
 
 
 def _checkpoints(spec: JobSpec, folder: Path | None) -> dict[PartyId, Shard]:
@@ -207,6 +215,10 @@ def _save(result: SimulationResult, folder: Path) -> dict[str, str]:
     return saved
 
 
+def _parts(values: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value / 1e6:.1%}" for name, value in values.items()) or "not known"
+
+
 def _print(report: dict[str, Any]) -> None:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in report["contributions"].items())
     seconds = ", ".join(f"{stage} {value:.1f}" for stage, value in report["seconds"].items())
@@ -220,6 +232,8 @@ def _print(report: dict[str, Any]) -> None:
             ("trees", f"{report['trees']} of depth {report['depth']}, {report['mode']} mode"),
             (f"{_METRIC_WORDS[metric]}, held-out rows", f"{report[metric]:.4f}"),
             ("contributions", shares),
+            ("split gain, gameable", _parts(report["split_gain_e6"])),
+            *((("audit", report["audit"]),) if report["audit"] else ()),
             ("model digest", report["model_digest"]),
             ("traffic", f"{uplinks} uplinks, {size_text(size)} of payload"),
             ("seconds", seconds),

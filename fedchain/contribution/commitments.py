@@ -41,7 +41,7 @@ class RowTree:
         """Build the tree; about 4 microseconds per row.
 
         Args:
-            leaves: bytes of each row, at most 65,536 each; at least one row.
+            leaves: bytes of each row, at most 1 MiB each; at least one row.
             secret: 32 random bytes, of this tree alone.
 
         Raises:

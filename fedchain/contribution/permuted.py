@@ -1,13 +1,14 @@
 """Margins of the whole model where some parties' decisions are those of other rows.
 
-A party's leaf bits of a tree are a 64-bit word (several for a larger tree); all parties' words of a row have one bit in
-common, the row's leaf. Taking a party's word from another row leaves that true: any decisions of parties lead to one
-leaf. So a permutation costs a gather, an AND and a look-up per row and tree, whatever the number of leaves.
+A party's leaf bits of a tree are a word of up to 64 bits (several for a larger tree); all parties' words of a row have
+one bit in common, the row's leaf. Taking a party's word from another row leaves that true: any decisions of parties
+lead to one leaf. So a permutation costs a gather, an AND and a look-up per row and tree, whatever the number of leaves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from fedchain.model.leaf_mask import Bits, leaf_weights, tree_starts
 from fedchain.model.shard import Shard
 
 _WORD = 64
+_BLOCK_ROWS = 4096
+"""Rows that are worked on at a time: their words stay in a core's cache."""
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_Words = NDArray[np.unsignedinteger[Any]]
 
 
 class PermutedModel:
@@ -37,14 +41,16 @@ class PermutedModel:
             columns += [(one, min(one + _WORD, stop), tree.output) for one in range(int(start), int(stop), _WORD)]
         self._base = np.asarray(shard.base_margins, dtype=np.float64)
         self._outputs = np.array([output for _, _, output in columns], dtype=np.int64)
-        self._words = [_packed(bits, columns) for bits in bits_by_party]
+        most = max((last - first for first, last, _ in columns), default=1)
+        word = next(np.dtype(f"<u{size}") for size in (1, 2, 4, 8) if most <= 8 * size)
+        self._words: list[_Words] = [_packed(bits, columns, word) for bits in bits_by_party]
         # by the place of a word's bit, counted from 1; 0 for no bit; one more where bits that lead to several leaves
         # were rounded up
         self._weights = np.zeros((len(columns), _WORD + 2))
         for place, (first, last, _) in enumerate(columns):
             self._weights[place, 1 : last - first + 1] = weights[first:last]
         self._offsets = np.arange(len(columns), dtype=np.int64) * (_WORD + 2)
-        self._others: tuple[frozenset[int], NDArray[np.uint64]] | None = None
+        self._others: tuple[frozenset[int], _Words] | None = None
 
     @property
     def rows(self) -> int:
@@ -60,21 +66,24 @@ class PermutedModel:
         Returns:
             (rows, outputs) float64.
         """
-        common = self._common(frozenset(elsewhere))
-        for party, rows in elsewhere.items():
-            common = common & self._words[party][rows]
-        _, place = np.frexp(common.astype(np.float64))
-        added = self._weights.ravel()[place + self._offsets]
+        others = self._common(frozenset(elsewhere))
         margins = np.tile(self._base, (self.rows, 1))
-        for output in range(len(self._base)):
-            own = added if len(self._base) == 1 else added[:, self._outputs == output]
-            margins[:, output] += own.sum(axis=1)
+        for first in range(0, self.rows, _BLOCK_ROWS):
+            few = slice(first, first + _BLOCK_ROWS)
+            common = others[few]
+            for party, rows in elsewhere.items():
+                common = common & self._words[party][rows[few]]
+            _, place = np.frexp(common.astype(np.float64))
+            added = self._weights.ravel()[place + self._offsets]
+            for output in range(len(self._base)):
+                own = added if len(self._base) == 1 else added[:, self._outputs == output]
+                margins[few, output] += own.sum(axis=1)
         return margins
 
-    def _common(self, without: frozenset[int]) -> NDArray[np.uint64]:
+    def _common(self, without: frozenset[int]) -> _Words:
         """Bits that all the other parties have in common; the last answer is kept."""
         if self._others is None or self._others[0] != without:
-            common = np.full_like(self._words[0], np.iinfo(np.uint64).max)
+            common = ~np.zeros_like(self._words[0])
             for party, words in enumerate(self._words):
                 if party not in without:
                     common &= words
@@ -82,12 +91,12 @@ class PermutedModel:
         return self._others[1]
 
 
-def _packed(bits: Bits, columns: Sequence[tuple[int, int, int]]) -> NDArray[np.uint64]:
-    """(rows, columns) uint64, the first leaf in the lowest bit."""
-    words = np.zeros((len(bits), len(columns)), dtype=np.uint64)
+def _packed(bits: Bits, columns: Sequence[tuple[int, int, int]], word: np.dtype[Any]) -> _Words:
+    """(rows, columns) words, the first leaf in the lowest bit."""
+    words = np.zeros((len(bits), len(columns)), dtype=word)
     for place, (first, last, _) in enumerate(columns):
-        raw = np.zeros((len(bits), 8), dtype=np.uint8)
+        raw = np.zeros((len(bits), word.itemsize), dtype=np.uint8)
         packed = np.packbits(bits[:, first:last], axis=1, bitorder="little")
         raw[:, : packed.shape[1]] = packed
-        words[:, place] = raw.view("<u8")[:, 0]
+        words[:, place] = raw.view(word)[:, 0]
     return words

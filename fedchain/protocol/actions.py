@@ -55,7 +55,7 @@ class Stage:
     """Progress for whoever watches: nothing is sent.
 
     Attributes:
-        name: `align`, `train`, `contribution`, `shard` or `predict`.
+        name: `align`, `train`, `contribution`, `audit`, `shard` or `predict`.
         done: how many of `total` are done.
         detail: free text that reveals nothing of rows.
     """

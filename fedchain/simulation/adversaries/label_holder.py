@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.loss_tree import LossTree, check_losses
-from fedchain.contribution.losses import Losses, loss_sums, row_losses_e6, utilities_e6
+from fedchain.contribution.losses import Losses, loss_sums, most_loss_e6, row_losses_e6, utilities_e6
 from fedchain.contribution.open_model import open_model
 from fedchain.contribution.recheck import recheck_rows
 from fedchain.contribution.sampling import sample_rows
@@ -149,7 +149,8 @@ def is_caught(audited: Audited, losses: Losses, opened: int, seed: bytes) -> boo
     tree = LossTree(losses, hashlib.sha256(b"secret" + seed).digest())
     sample = sample_rows(seed, rows, opened)
     try:
-        found = check_losses(tree.root, tree.sums, rows, sample, tree.open(sample), "active")
+        most = most_loss_e6(audited.shard.objective)
+        found = check_losses(tree.root, tree.sums, rows, sample, tree.open(sample), "active", most=most)
         recheck_rows(audited.shard, [bits[sample] for bits in audited.bits], audited.labels[sample], found, 1.0)
     except ContributionError:
         return True

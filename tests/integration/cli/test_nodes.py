@@ -18,6 +18,7 @@ import pytest
 
 from fedchain.chain import ChainClient
 from fedchain.errors import ChainUnreachableError
+from fedchain.types import JobId
 
 from .conftest import Invoke, Net, assert_one_line
 
@@ -33,6 +34,11 @@ bins = 8
 min_rows = 20
 [policy]
 deadline_seconds = 60.0
+[contribution]
+audit = true
+opened_rows = 10
+window_seconds = 30
+budget = 100
 [[parties]]
 name = "shop"
 role = "active"
@@ -151,6 +157,22 @@ def test_a_whole_job_by_hand_gives_the_simulation_s_model(
     gain = contributions["utility_full_e6"] - contributions["utility_empty_e6"]
     assert sum(contributions["contributions_e6"].values()) == gain > 0
     assert "bank" in invoke("contributions", job_id).stdout
+    assert contributions["measured"]["split_gain_e6"] == simulated["split_gain_e6"]
+    assert contributions["audit"]["outcome"] == simulated["audit"] == "verified"
+    wait_until(
+        lambda: net.consortium(0).settlements.settlement(JobId(job_id)) is not None
+    )  # the node does it by itself
+    for name in nodes:
+        verified = invoke("contributions", job_id, "--verify", "--state", tmp_path / name / "state", "--json")
+        assert verified.exit_code == 0, verified.output
+        document = json.loads(verified.stdout)
+        assert document["verification"]["holds"]
+        assert document["verification"]["checks"]["opening"]["checked"] >= 2
+        assert sum(line["points"] for line in document["settlement"]["lines"]) == 100
+    assert "recomputed" in invoke("contributions", job_id, "--verify").stdout
+    (tmp_path / "bank" / "state" / "jobs" / job_id / "audit").write_bytes(b"\x00")
+    damaged = invoke("contributions", job_id, "--verify", "--state", tmp_path / "bank" / "state")
+    assert_one_line(damaged, 1, "cannot be read")
 
     states = [str(one) for name in nodes for one in ("--state", tmp_path / name / "state")]
     audited = invoke("audit", job_id, *states, "--json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from fedchain.chain import AuditVoted, SettlementView
@@ -14,6 +15,19 @@ from fedchain.exchange import JobChannel
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.opening import opened_rows
 from fedchain.federation.party import JobOutcome
+from fedchain.node.contribution_checks import (
+    LOSSES,
+    OPENING,
+    POINTS,
+    SEED,
+    SHARDS,
+    SHARES,
+    TERMS,
+    VOTES,
+    verify_contributions,
+)
+from fedchain.node.contributions import read_contributions
+from fedchain.node.jobfiles import AUDIT, JobFiles
 from fedchain.node.settling import settle
 from fedchain.protocol import Action, Party, PostLosses, Stage, Vote
 from fedchain.protocol.audits import AuditState
@@ -24,10 +38,10 @@ from tests.protocol.adversary import rewriting
 
 pytestmark = pytest.mark.timeout(180)
 
-TERMS = ContributionSpec(audit=True, opened_rows=15, window_seconds=30, dispute_seconds=0, budget=1000)
+SPEC = ContributionSpec(audit=True, opened_rows=15, window_seconds=30, dispute_seconds=0, budget=1000)
 
 
-def audited(make_job: MakeJob, *, consumption: str = "pipelined", terms: ContributionSpec = TERMS) -> WholeJob:
+def audited(make_job: MakeJob, *, consumption: str = "pipelined", terms: ContributionSpec = SPEC) -> WholeJob:
     job = make_job(mode="layered", depth=3, trees=2, consumption=consumption)
     job.spec = job.spec.model_copy(update={"contribution": terms})
     return job
@@ -66,6 +80,45 @@ def test_an_honest_job_is_verified_and_settled(make_job: MakeJob, consumption: s
         assert (points > 0) == (share > 0)
         assert why in (Withheld.NONE, Withheld.WEAK)
     assert job.strikes() == {}
+    for member, outcome in zip(job.members, outcomes, strict=True):
+        assert_all_of_it_is_found_again(job, member, outcome)
+
+
+def assert_all_of_it_is_found_again(job: WholeJob, member: Member, outcome: JobOutcome) -> None:
+    """From the chain alone, and from what each node keeps; and not where that was tampered with."""
+    consortium = job.active.rig.consortium
+    found = read_contributions(consortium, consortium.job(job.job_id))
+    assert found.message == outcome.contribution
+    document = found.as_dict()
+    assert document["audit"]["outcome"] == "verified"
+    assert set(document["audit"]["votes"].values()) == {"sound"}
+    assert sum(line["points"] for line in document["settlement"]["lines"]) == 1000
+    assert list(document["measured"]["split_gain_e6"]) == [one.name for one in job.members]
+
+    alone = verify_contributions(consortium, found)
+    assert alone.holds
+    assert all(alone.checks.tallies[name].checked for name in (SHARES, TERMS, LOSSES, SEED, SHARDS, VOTES, POINTS))
+    assert OPENING not in alone.checks.tallies
+    folder = member.rig.folder / "kept"
+    files = JobFiles(folder, job.job_id)
+    files.save(job.spec, outcome, {})
+    kept = files.load_audit()
+    assert kept is not None
+    verified = verify_contributions(consortium, found, folder)
+    assert verified.holds, verified.checks.mismatches
+    assert verified.checks.tallies[OPENING].checked >= 2
+    assert any("whether the labels are true" in one for one in verified.beyond)
+
+    tampered = msgspec.structs.replace(kept, opening=kept.opening[:-1] + bytes([kept.opening[-1] ^ 1]))
+    (files.folder / AUDIT).write_bytes(tampered.to_bytes())
+    assert {one.check for one in verify_contributions(consortium, found, folder).checks.mismatches} == {OPENING}
+    shares = {name: share + place for place, (name, share) in enumerate(found.shares_e6.items())}
+    lies = {one.check for one in verify_contributions(consortium, replace(found, shares_e6=shares)).checks.mismatches}
+    assert lies == {SHARES}
+    assert found.audit is not None
+    audit = replace(found.audit, votes=(0, 2, 2), seed=bytes(32), weak=7)
+    lies = {one.check for one in verify_contributions(consortium, replace(found, audit=audit)).checks.mismatches}
+    assert lies == {VOTES, SEED, LOSSES, POINTS}
 
 
 def test_losses_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:

@@ -132,8 +132,8 @@ def test_rows_that_cannot_be_opened_are_refused_on_either_side(picked: list[int]
 def test_trees_of_nothing_of_too_much_or_without_a_secret_are_refused() -> None:
     with pytest.raises(ValueError, match="1 row or more"):
         RowTree([], SECRET)
-    with pytest.raises(ValueError, match="65536"):
-        RowTree([bytes(2**16 + 1)], SECRET)
+    with pytest.raises(ValueError, match="1048576"):
+        RowTree([bytes(2**20 + 1)], SECRET)
     with pytest.raises(ValueError, match="32 bytes"):
         RowTree([b"x"], b"short")
 

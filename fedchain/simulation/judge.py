@@ -367,7 +367,8 @@ class ChainJudge:
             size=0,
         )
         evidence = member.slot(party, slot)
-        member.faults.flag(party, self.job_id, self._round, evidence, flag.statistic_e6, flag.score_e6)
+        with contextlib.suppress(TransactionError):  # flagged in this round before
+            member.faults.flag(party, self.job_id, self._round, evidence, flag.statistic_e6, flag.score_e6)
 
     def _other_than(self, address: str) -> Consortium:
         return next(one for one in self._members.values() if _address(one) != address)

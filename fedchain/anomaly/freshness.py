@@ -54,7 +54,8 @@ class Freshness:
 
         Raises:
             StaleCiphertextError: names the sender; or, where another party sent the same in this round, both, since the
-                order in which this party looks at messages says nothing about who copied: that of the chain does.
+                order in which this party looks at messages says nothing about who copied. In a strict job the order on
+                the chain does: the earlier uplink is the original. In a pipelined one no party sees the other's.
         """
         if len(set(words)) < len(words):
             raise StaleCiphertextError(sender, "sent one ciphertext twice in a message")
@@ -65,7 +66,7 @@ class Freshness:
             first = next(self._round[word] for word in words if word in self._round)
             if first != sender:
                 raise StaleCiphertextError(
-                    f"{first} or {sender}", "both sent the same ciphertext: whose uplink was accepted later copied it"
+                    f"{first} or {sender}", "both sent the same ciphertext: one of them copied the other's"
                 )
             raise StaleCiphertextError(sender, "sent a ciphertext twice in a round")
         self._round.update(dict.fromkeys(words, sender))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from zlib import crc32
@@ -18,9 +20,11 @@ from fedchain.bench.anomaly_audits import Audits
 from fedchain.bench.anomaly_jobs import RANGES, draw
 from fedchain.bench.anomaly_table import table
 from fedchain.bench.report import BenchReport
-from fedchain.compute.executor import available_cores
+from fedchain.chain import CHAIN_KINDS
+from fedchain.compute.executor import Executor, available_cores
+from fedchain.crypto.dlog import DlogTable
 from fedchain.errors import ConfigError
-from fedchain.simulation.adversaries.registry import FAULTS
+from fedchain.simulation.adversaries.registry import FAST, FAULTS, FLAGGED
 from fedchain.simulation.trial import Court, Findings, Trial, parse, run_trial
 
 HONEST = "honest"
@@ -30,7 +34,13 @@ TUNING_SEED = 1
 
 DEFAULT_SEED = 20_261_128
 MAX_REDRAWS = 20
-_TREES = (8, 16)
+_OF_SUMS = 3
+"""So many times as many runs of faults in sums: 300 of the family in all, to tell 99 % from less."""
+
+_TREES = (5, 9)
+_LONG_TREES = (16, 30)
+"""Of faults that begin late, and that a comparison with what was before is to find."""
+
 _TRIALS_PER_CHAIN = 60
 """A chain in memory grows."""
 
@@ -41,21 +51,23 @@ class AnomalyBench:
 
     Attributes:
         honest_runs: jobs in which nobody is at fault.
-        fault_runs: jobs with each fault.
+        fault_runs: jobs with each fault; thrice as many with faults in sums.
         free_rider_runs: the same for free riders, of whom one in twenty passes the test by chance.
         audits: of contributions, for each number of opened rows.
         seed: of all that is drawn; not `TUNING_SEED`.
         alpha, permutations: of the free-rider test.
+        chain: kind of chain; the verdicts are the same.
         only: names of the faults to run (`honest` and `audits` too); empty: all.
     """
 
     honest_runs: int = 200
-    fault_runs: int = 40
-    free_rider_runs: int = 200
+    fault_runs: int = 20
+    free_rider_runs: int = 100
     audits: int = 300
     seed: int = DEFAULT_SEED
     alpha: float = 0.05
     permutations: int = 99
+    chain: str = "embedded"
     only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -68,6 +80,8 @@ class AnomalyBench:
             raise ConfigError("bench anomaly: give 1 run or more of each kind, and 50 permutations or more")
         if not 0 < self.alpha < 1:
             raise ConfigError(f"bench anomaly: alpha is {self.alpha}; give a number between 0 and 1")
+        if self.chain not in CHAIN_KINDS:
+            raise ConfigError(f"--chain {self.chain}: choose one of {', '.join(CHAIN_KINDS)}")
         unknown = [name for name in self.only if name not in (*FAULTS, HONEST, AUDITS)]
         if unknown:
             raise ConfigError(
@@ -78,7 +92,9 @@ class AnomalyBench:
         """What is to be run: kind and number, kinds in turn, so that a part of a run says something of each."""
         counts = {HONEST: self.honest_runs, AUDITS: 1}
         for name, kind in FAULTS.items():
-            counts[name] = self.free_rider_runs if kind.family == "free_rider" else self.fault_runs
+            counts[name] = self.fault_runs * (_OF_SUMS if kind.family == "histogram" else 1)
+            if kind.family == "free_rider":
+                counts[name] = self.free_rider_runs
         wanted = {name: count for name, count in counts.items() if not self.only or name in self.only}
         for number in range(max(wanted.values())):
             yield from ((name, number) for name, count in wanted.items() if number < count)
@@ -109,9 +125,16 @@ def run(
     Metrics:
 
     - `tpr_FAULT`: share of the runs with this fault in which the party at fault was found by what the fault is to be
-      found by (`found_by`), and no other party was accused; `runs_FAULT`: how many runs those are.
-    - `honest_runs`, `honest_rounds`; `fpr_honest_rounds`: share of the honest runs' rounds with a flag or any fault on
-      the record; of rounds from the ninth on, where a score exists: `fpr_honest_scored_rounds`.
+      found by (`found_by`), and no other party was accused; `runs_FAULT`: how many runs those are; `low95_FAULT`: lower
+      end of the 95 % interval (Wilson). The same of the families `provable`, `structural`, `histogram`, `free_rider`.
+    - `other_FAULT`: runs in which something else named the party. `named_with_an_honest_party`: runs in which an error
+      names the party and an honest one, since it cannot tell who copied.
+    - `honest_runs`, `honest_rounds`; `fpr_honest_rounds`: share of the honest runs' rounds with a flag, or a fault on
+      the record other than a deadline that was missed; of rounds from the ninth on, where a score exists:
+      `fpr_honest_scored_rounds`. `honest_rounds_missed`: share of rounds in which a straggler did miss the deadline;
+      `honest_rounds_retried`.
+    - `fpr_soft`, `fpr_hard`, `fpr_fast`: of the honest parties' times, what share passed a learned deadline, or was
+      called implausibly fast.
     - `honest_suspensions`: honest parties that were suspended, in any run. `honest_accused`: honest parties that an
       error or a fault names, but for deadlines that they did miss (`honest_deadline_misses`).
     - `honest_weak`: share of honest parties' tests that they failed, at any strength: an accusation of nobody.
@@ -163,7 +186,9 @@ def run(
         **{name: getattr(bench, name) for name in ("honest_runs", "fault_runs", "free_rider_runs", "audits", "seed")},
         "alpha": bench.alpha,
         "permutations": bench.permutations,
+        "chain": bench.chain,
         "tuning_seed": TUNING_SEED,
+        "is_tuning_seed": bench.seed == TUNING_SEED,
         "runs_done": done_runs,
         "runs_wanted": total,
         "workers": count,
@@ -183,9 +208,8 @@ class _Kept:
         self.results = Results()
         self.fresh = 0
         self._file = None
-        head = json.dumps(
-            {"bench": "anomaly", "seed": bench.seed, "permutations": bench.permutations, "audits": bench.audits}
-        )
+        made_by = {"bench": "anomaly", "version": version("fedchain"), "drawn_by": _drawn_by()}
+        head = json.dumps({**made_by, "seed": bench.seed, "permutations": bench.permutations, "audits": bench.audits})
         if path is None:
             return
         lines = path.read_text().splitlines() if path.exists() else []
@@ -225,11 +249,20 @@ class _Kept:
 
 
 @lru_cache(maxsize=1)
-def _court(number: int) -> Court:
-    return Court.open()
+def _court(number: int, chain: str) -> Court:
+    kind = next(kind for kind in CHAIN_KINDS if kind == chain)
+    court = Court.open(dlog=DlogTable.load_or_build(executor=Executor(1)), kind=kind)
+    atexit.register(court.chain.close)
+    return court
 
 
 _trials = 0
+
+
+def _drawn_by() -> str:
+    """Changes with whatever is drawn: findings of other ranges are not mixed."""
+    said = json.dumps([RANGES, {name: (kind.range, kind.adversary.__name__) for name, kind in FAULTS.items()}])
+    return f"{crc32(said.encode()):08x}"
 
 
 def _run_task(bench: AnomalyBench, name: str, number: int) -> str:
@@ -238,7 +271,9 @@ def _run_task(bench: AnomalyBench, name: str, number: int) -> str:
     if name == AUDITS:
         return json.dumps(Audits(bench.audits, bench.seed).rates())
     _trials += 1
-    return one_run(_court(_trials // _TRIALS_PER_CHAIN), bench, name, number).to_json()
+    return one_run(
+        _court(_trials // _TRIALS_PER_CHAIN if bench.chain == "embedded" else 0, bench.chain), bench, name, number
+    ).to_json()
 
 
 def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findings:
@@ -255,9 +290,13 @@ def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findin
             return run_trial(
                 court, Trial(drawn.spec, drawn.tables, delays=drawn.delays, permutations=bench.permutations, seed=seed)
             )
-        drawn = draw(random, trees=_TREES, strong=True)
-        adversary = FAULTS[name].adversary(random, drawn.spec)
+        kind = FAULTS[name]
+        trees = _LONG_TREES if {FLAGGED, FAST} & set(kind.found) else _TREES
+        drawn = draw(random, trees=trees, strong=True, strict=kind.strict or None, audit=kind.is_label_holder)
+        adversary = kind.adversary(random, drawn.spec)
         culprit = drawn.passive[adversary.place(len(drawn.passive))]
+        if kind.is_label_holder:
+            culprit = drawn.spec.names[0]
         trial = Trial(drawn.spec, drawn.tables, culprit, adversary, drawn.delays, bench.permutations, seed)
         findings = run_trial(court, trial)
         if findings.acted:

@@ -7,6 +7,7 @@ take as long as they take: every party has its own median, a heavy tail, and now
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.data.table import Column, Table
+from fedchain.federation.contribspec import ContributionSpec
+from fedchain.federation.policyspec import PolicySpec
 from fedchain.federation.spec import JobSpec
 from fedchain.simulation.judge import Delays
+from fedchain.training.boosting.params import Mode
 from fedchain.types import PartyId
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]
 
 SHAPES = ("normal", "t", "lognormal", "levels", "zeros")
+OPENED_ROWS = 30
+"""Of an audit."""
+
 OUTAGE = 0.002
 """Share of answers that an outage of a minute up to an hour delays."""
 
@@ -33,9 +40,13 @@ RANGES: dict[str, str] = {
     "party_strength": "0.3 to 3 in standard deviations of the label's noise, log-uniform",
     "labels": "3 to 50 % positive, at least 20 of them; one job in five: numbers with t(3) noise",
     "gaps": "5 % of the cells of every fourth column",
-    "trees": "16 to 40, depth 2 to 3, 4 to 12 bins, learning rate 0.1 to 0.4",
+    "trees": "12 to 24 (5 to 9 with a fault, 16 to 30 with one that begins late)",
+    "growth": "depth 2 to 3, 4 to 12 bins, learning rate 0.1 to 0.4",
     "modes": "standard, layered, mix; row sampling in a quarter, GOSS in a quarter, column sampling in a third",
     "answer_seconds": "log-normal: median 2 to 60, sigma 0.5 to 1.2, by party; 0.2 % of them 60 to 3600 more",
+    "audits": "one job of five, with a lying label holder each; 30 rows are opened",
+    "round_seconds": "10 to 40 times the slowest party's median, log-uniform, at least 60",
+    "consumption": "strict in one job of four, else pipelined; times pass in pipelined jobs alone",
 }
 """What is drawn, in words, for the report."""
 
@@ -57,7 +68,14 @@ class Drawn:
     passive: tuple[PartyId, ...]
 
 
-def draw(random: Random, *, trees: tuple[int, int] = (16, 40), strong: bool = False) -> Drawn:
+def draw(
+    random: Random,
+    *,
+    trees: tuple[int, int] = (12, 24),
+    strong: bool = False,
+    strict: bool | None = None,
+    audit: bool | None = None,
+) -> Drawn:
     """A job with its tables.
 
     Args:
@@ -65,6 +83,8 @@ def draw(random: Random, *, trees: tuple[int, int] = (16, 40), strong: bool = Fa
         trees: fewest and most.
         strong: whether every party's columns say something on their own, at least one standard deviation: where one of
             them is to be told from a party that says nothing.
+        strict: whether the job is, and of mode standard; None: one in four is, of any mode.
+        audit: whether its contributions are audited; None: one in five jobs' are.
     """
     count = int(random.integers(2, 4))
     rows = round(_log_uniform(random, 200, 600))
@@ -79,6 +99,16 @@ def draw(random: Random, *, trees: tuple[int, int] = (16, 40), strong: bool = Fa
     is_number = random.random() < 0.2
     label = _numbers(random, score) if is_number else _classes(random, score)
     spec = _spec(random, count, "squared_error" if is_number else "binary", trees)
+    habits = {name: (_log_uniform(random, 2, 60), random.uniform(0.5, 1.2)) for name in spec.names}
+    policy: dict[str, Any] = {
+        "consumption": "strict" if (random.random() < 0.25 if strict is None else strict) else "pipelined",
+        "round_seconds": max(60, round(_log_uniform(random, 10, 40) * max(median for median, _ in habits.values()))),
+    }
+    audited = random.random() < 0.2 if audit is None else audit
+    if strict:
+        spec = spec.model_copy(update={"algorithm": spec.algorithm.model_copy(update={"mode": Mode.STANDARD})})
+    terms = ContributionSpec(audit=audited, opened_rows=OPENED_ROWS)
+    spec = spec.model_copy(update={"policy": PolicySpec.model_validate(policy), "contribution": terms})
     tables = {}
     place = 0
     for name, own in zip(spec.names, columns, strict=True):
@@ -91,7 +121,7 @@ def draw(random: Random, *, trees: tuple[int, int] = (16, 40), strong: bool = Fa
             place += 1
         ids = tuple(map(str, (order + 1).tolist()))
         tables[name] = Table(ids, tuple(features), label[order] if name == spec.names[0] else None, source=name)
-    return Drawn(spec, tables, _delays(random, spec.names), spec.names[1:])
+    return Drawn(spec, tables, _delays(random, habits), spec.names[1:])
 
 
 def _spec(random: Random, passive: int, objective: str, trees: tuple[int, int]) -> JobSpec:
@@ -153,9 +183,7 @@ def _numbers(random: Random, score: Floats) -> Floats:
     return np.asarray(score + random.standard_t(3, len(score)) / np.sqrt(3), dtype=np.float64)
 
 
-def _delays(random: Random, names: tuple[PartyId, ...]) -> Delays:
-    habits = {name: (_log_uniform(random, 2, 60), random.uniform(0.5, 1.2)) for name in names}
-
+def _delays(random: Random, habits: Mapping[PartyId, tuple[float, float]]) -> Delays:
     def delays(party: PartyId, round: int) -> float:
         median, sigma = habits[party]
         seconds = median * float(np.exp(sigma * random.standard_normal()))

@@ -220,7 +220,7 @@ class Inbox:
     def _accept(self, event: UplinkJudged) -> None:
         envelope = event.envelope
         if event.sender != self.me:
-            self._replays.accepted(event.sender, envelope)
+            self._replays.seen(event.sender, envelope)
         slot = slot_of(event.sender, envelope)
         if self.is_overlapping:
             if self._is_closed(slot):
@@ -244,6 +244,7 @@ class Inbox:
         with self._changed:
             if self._is_closed(slot_of(sender, envelope)):
                 return  # since it was admitted
+            self._replays.seen(sender, envelope)
             try:
                 self.arrivals.delivered(sender, envelope, payload)
             finally:

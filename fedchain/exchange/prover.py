@@ -69,7 +69,7 @@ class Prover:
         self._start(lambda: self._prove_equivocation(job_id, sender, second), Reason.EQUIVOCATION, job_id, sender)
 
     def replay(self, job_id: JobId, sender: str, first: Envelope, second: Envelope) -> None:
-        """A sender has sent one ciphertext in two rounds, both accepted: prove it. Returns at once."""
+        """A sender has sent one ciphertext in two rounds, each accepted or signed: prove it. Returns at once."""
         self._start(lambda: self._prove_replay(job_id, sender, first, second), Reason.REPLAY, job_id, sender)
 
     def other_payload(self, job_id: JobId, sender: str, digest: bytes, served: bytes, signature: bytes) -> None:
@@ -137,8 +137,11 @@ class Prover:
 
     def _prove_replay(self, job_id: JobId, sender: str, first: Envelope, second: Envelope) -> None:
         ids = (self._consortium.uplink_id(sender, first), self._consortium.uplink_id(sender, second))
-        if not self._consortium.faults.is_proven(replay_evidence(*ids)):
-            self._tell(job_id, sender, self._consortium.faults.prove_replay(sender, first, second))
+        if self._consortium.faults.is_proven(replay_evidence(*ids)):
+            return
+        signatures = [signature_of(self._consortium, self._state, job_id, sender, one) for one in (first, second)]
+        receipt = self._consortium.faults.prove_replay(sender, first, signatures[0], second, signatures[1])
+        self._tell(job_id, sender, receipt)
 
     def _tell(self, job_id: JobId, sender: str, receipt: Receipt) -> None:
         recorded = fault_of(receipt)
@@ -235,6 +238,25 @@ def _halves(
                 halves.setdefault(envelope.digest, (envelope, one.signature))
         if len(halves) >= 2 or time.monotonic() >= until:
             return list(halves.values())
+        time.sleep(_PAUSE_SECONDS)  # who takes a delivery records it just after the inbox has found the fault
+
+
+def signature_of(consortium: Consortium, state: NodeState, job_id: JobId, sender: str, envelope: Envelope) -> bytes:
+    """A sender's signature of an uplink that came directly; empty where the ledger has accepted it.
+
+    Raises:
+        TrainingError: it is neither accepted nor here, signed.
+    """
+    until = time.monotonic() + _RECORDED_WITHIN_SECONDS
+    while True:
+        verdict = consortium.verdict(sender, envelope)
+        if verdict.known and verdict.reason == Reason.ACCEPTED:
+            return b""
+        for one in (*state.proofs(job_id), *state.deliveries(job_id)):
+            if one.sender == sender and Envelope.from_bytes(one.envelope) == envelope:
+                return one.signature
+        if time.monotonic() >= until:
+            raise TrainingError(f"an uplink is neither accepted nor here, signed ({describe(envelope)})")
         time.sleep(_PAUSE_SECONDS)  # who takes a delivery records it just after the inbox has found the fault
 
 

@@ -12,7 +12,7 @@ FRESH = (Kind.PUBLIC_KEY, Kind.BLINDED_IDS, Kind.GRADIENTS, Kind.HISTOGRAM)
 
 
 class Replays:
-    """The accepted digests of one job; not thread-safe.
+    """The digests of one job, accepted or signed by their senders; not thread-safe.
 
     Args:
         on_replay: called with sender, first and second envelope; must return at once.
@@ -22,8 +22,11 @@ class Replays:
         self._on_replay = on_replay
         self._first: dict[tuple[str, bytes], Envelope] = {}
 
-    def accepted(self, sender: str, envelope: Envelope) -> None:
-        """The ledger has accepted an uplink. One payload may go to several recipients of a round, or be tried again."""
+    def seen(self, sender: str, envelope: Envelope) -> None:
+        """An uplink was accepted, or came with its sender's signature; the same one may be told several times.
+
+        One payload may go to several recipients of a round, or be tried again.
+        """
         if envelope.kind not in FRESH:
             return
         first = self._first.setdefault((sender, envelope.digest), envelope)

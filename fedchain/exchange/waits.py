@@ -172,7 +172,8 @@ class Waits:
                 listeners = list(self._listeners)
             if arrived and patience is not None and len(awaited) == 1:
                 self._look_back(wait, awaited[0], seconds)
-                self.learn(job_id, awaited[0], about, seconds)
+                if not wait.is_fast:  # else the next one like it would be no surprise
+                    self.learn(job_id, awaited[0], about, seconds)
             for listener in listeners:
                 listener(wait, seconds, arrived)
 

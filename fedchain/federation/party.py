@@ -31,7 +31,7 @@ from fedchain.federation.aligning import aligned_rows
 from fedchain.federation.auditing import ActiveAudit, Answered, Outputs, PassiveAudit, remember_secrets
 from fedchain.federation.checkpoint import Checkpoint as WarmStart
 from fedchain.federation.checkpoint import checkpoint_of, require_announced
-from fedchain.federation.evaluating import evaluate
+from fedchain.federation.evaluating import Evaluation, evaluate
 from fedchain.federation.kept import KeptAudit
 from fedchain.federation.keys import JobKeys, exchange_keys
 from fedchain.federation.pools import mask_pool, zero_pools
@@ -56,6 +56,9 @@ from fedchain.training.boosting.start import ActiveStart, PassiveStart
 from fedchain.types import PartyId, Role
 
 EVALUATION = "evaluation"
+
+Measure = Callable[..., Evaluation]
+"""As `evaluate`."""
 CONTRIBUTION_STEP, SHARD_STEP = 3, 4
 
 
@@ -95,6 +98,7 @@ def job_party(
     fill_pools: bool = False,
     admit: Admit | None = None,
     cached_sets: CachedSets | None = None,
+    measure: Measure = evaluate,
 ) -> Party[JobOutcome]:
     """One party's whole job.
 
@@ -109,6 +113,7 @@ def job_party(
             that waits for others on a machine of its own.
         admit: looks at the size of each peer's set before any of its ids is blinded here, and raises to refuse it.
         cached_sets: where a cached set is kept for later jobs, where the job has one; None: in memory, for this job.
+        measure: how the active party measures contributions; another way than this is for fault injection.
 
     Raises:
         CheckpointError: the checkpoint is missing, is another one, or does not fit the job.
@@ -134,7 +139,7 @@ def job_party(
     rows = table.rows_of(aligned.ids)
     weights = None if table.weight is None else table.weight[rows]  # the active party's own: they reach no other sketch
     mapper = BinMapper.from_table(table, rows, spec.algorithm.bins, weights) if continued is None else continued.mapper
-    job = _Job(spec, me, keys, aligned, mapper, mapper.transform(table, rows), executor, continued, fill_pools)
+    job = _Job(spec, me, keys, aligned, mapper, mapper.transform(table, rows), executor, continued, fill_pools, measure)
     if spec.party(me).role is Role.ACTIVE:
         if table.label is None or dlog is None:
             raise DataError(f"{table.source}: the active party needs labels")
@@ -153,6 +158,7 @@ class _Job:
     executor: Executor
     checkpoint: WarmStart | None
     fill_pools: bool
+    measure: Measure = evaluate
 
     @property
     def roster(self) -> tuple[PartyId, ...]:
@@ -213,7 +219,7 @@ class _Job:
         packed = yield from answerer.collect_packed(holdout, EVALUATION)
         bits = answerer.unpacked(packed, len(holdout))
         scores = predictions(shard.objective, margins(shard, bits, ", ".join(self.roster[1:])))
-        found = evaluate(spec.contribution, shard, bits, labels[holdout], model.gains, sealing.salt)
+        found = self.measure(spec.contribution, shard, bits, labels[holdout], model.gains, sealing.salt)
         shares = found.shares
         yield Send(found.message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])

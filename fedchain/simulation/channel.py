@@ -113,9 +113,14 @@ class Channel:
     """
 
     def __init__(
-        self, *, on_stage: StageListener | None = None, tap: Tap | None = None, kills: Kills | None = None
+        self,
+        *,
+        on_stage: StageListener | None = None,
+        tap: Tap | None = None,
+        kills: Kills | None = None,
+        audit: AuditRecord | None = None,
     ) -> None:
-        """`tap` and `kills` are for tests and fault injection."""
+        """`tap` and `kills` are for tests and fault injection; `audit` is where audits are carried out if not here."""
         self.traffic = Traffic()
         self._on_stage, self._tap, self._kills = on_stage, tap, kills
         self._accepted: dict[Slot, bytes] = {}
@@ -125,7 +130,8 @@ class Channel:
         self._opened = 0
         self.contribution: RecordContribution | None = None
         self.flags: list[tuple[int, Flag]] = []
-        self.audit = AuditRecord(())
+        self._audits_elsewhere = audit is not None
+        self.audit = audit or AuditRecord(())
 
     def run(self, parties: Mapping[PartyId, Party[T]]) -> dict[PartyId, T]:
         """Drive all parties to their end; whatever ends the run, no party is left half-way (pools, threads).
@@ -137,7 +143,8 @@ class Channel:
         """
         running = [_Running(name, generator) for name, generator in parties.items()]
         self._count, self._active = len(running), running[0].name
-        self.audit = AuditRecord([party.name for party in running])
+        if not self._audits_elsewhere:
+            self.audit = AuditRecord([party.name for party in running])
         try:
             self._drive(running)
         finally:

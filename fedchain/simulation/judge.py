@@ -1,28 +1,31 @@
 """The contracts' verdicts for a simulated job: every envelope goes to the real contracts on a chain in this process.
 
-The parties' messages go through the in-memory channel; this judge is its tap. In training the uplinks of a round are
-committed when it closes, each party's in one batch, as in a pipelined job; before and after it each is submitted at
-once, with its payload. Declarations, rounds and contributions are put on chain as nodes do it; replays and
-equivocations that an honest party sees are proven. Time is the chain's, and passes as fast as it is told.
+The parties' messages go through the in-memory channel; this judge is its tap. In a strict job each uplink is submitted
+at once. In the training of a pipelined job messages are taken on their senders' signatures, and the uplinks of a round
+are committed when it closes, each party's in one batch; a round in which somebody is late is tried again, and a job
+that is given up is aborted with its last round uncommitted. Declarations, rounds, contributions and audits are put on
+chain as nodes do it; replays and equivocations that an honest party sees are proven, by signatures where nothing is
+accepted yet. Time is the chain's, and passes as fast as it is told.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from fedchain.chain import MAX_LEAVES, BatchLeaf, Consortium, Fault, JobPolicy, UplinkJudged
 from fedchain.chain.inprocess import InProcessConsortium
 from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import DeadlineError, TransactionError, UplinkRejectedError
 from fedchain.exchange.replays import Replays
+from fedchain.exchange.waits import Waits, is_implausibly_fast
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Envelope
 from fedchain.protocol import Action, BeginRound, DeclareAligned, DeclareStop, Flag, RecordContribution
 from fedchain.simulation.adversaries.party import Adversary
 from fedchain.simulation.channel import Slot
-from fedchain.types import JobId, Kind, PartyId, Phase, Reason, Status
+from fedchain.types import INLINE_LIMIT, JobId, Kind, PartyId, Phase, Reason, Status
 
 MAX_ATTEMPTS = 3
 """Of a round; then the job is over."""
@@ -48,6 +51,42 @@ class Recorded:
     round: int
     reason: Reason
     fault: Fault
+
+
+@dataclass
+class Timing:
+    """What a node's register of waits (`fedchain.exchange.waits`) makes of the parties' times.
+
+    Attributes:
+        retried: attempts of rounds after the first.
+        answers: times that were compared with learned deadlines.
+        soft, hard, fast: parties that passed them, or came implausibly fast; one entry for each time.
+    """
+
+    retried: int = 0
+    answers: int = 0
+    soft: list[PartyId] = field(default_factory=list)
+    hard: list[PartyId] = field(default_factory=list)
+    fast: list[PartyId] = field(default_factory=list)
+    _waits: Waits = field(default_factory=Waits)
+    _samples: dict[PartyId, list[float]] = field(default_factory=dict)
+
+    def note(self, party: PartyId, seconds: float, limit: int) -> None:
+        """A party took so long."""
+        soft, hard = self._waits.deadlines("trial", (party,), "round", limit)
+        samples = self._samples.setdefault(party, [])
+        is_fast = is_implausibly_fast(seconds, samples)
+        if soft is not None and hard is not None:
+            self.answers += 1
+            if seconds > soft:
+                self.soft.append(party)
+            if seconds > hard:
+                self.hard.append(party)
+            if is_fast:
+                self.fast.append(party)
+        if not is_fast and seconds <= limit:
+            self._waits.learn("trial", party, "round", seconds)
+            samples.append(seconds)
 
 
 class ChainJudge:
@@ -76,19 +115,21 @@ class ChainJudge:
         self._names = {_address(member): name for name, member in members.items()}
         self._active = next(iter(members))
         self._limit = spec.policy.round_limit
+        self._pipelined = spec.policy.pipelined
         self._first_fault = chain.steward.faults.count()
         self._replays = Replays(self._prove_replay)
         self._proofs: list[Callable[[], object]] = []
         self._pending: list[tuple[PartyId, Envelope]] = []
         self._round = self._attempt = 0
         self._begun = chain.now()
+        self.timing = Timing()
         self._contribution: bytes | None = None
         policy = JobPolicy(
             spec.policy.max_payload_bytes,
             spec.max_rounds,
             spec.policy.max_statistic_e6,
-            pipelined=True,
-            phase_seconds=spec.policy.phase_limit,
+            pipelined=spec.policy.pipelined,
+            phase_seconds=spec.phase_limit,
             round_seconds=spec.policy.round_limit,
             max_uplinks_per_round=spec.policy.max_uplinks_per_round,
         )
@@ -124,10 +165,15 @@ class ChainJudge:
             digest=payload_digest(payload),
             size=len(payload),
         )
-        if self._phase is Phase.TRAINING:
-            self._pending.append((slot.sender, envelope))
-        else:
+        if self._phase is not Phase.TRAINING:
             self._submit(slot.sender, envelope, payload)
+        elif self._pipelined:
+            self._pending.append((slot.sender, envelope))
+            self._replays.seen(_address(self._members[slot.sender]), envelope)  # on its sender's signature
+        else:
+            self._send(slot.sender, [envelope], payload)
+            self._prove()
+            self._require_standing()
         return payload
 
     def hear(self, party: PartyId, action: Action) -> None:
@@ -141,7 +187,8 @@ class ChainJudge:
         if isinstance(action, BeginRound) and party == self._active:
             self.commit()
             member.begin_round(self.job_id, action.round)
-            self._round, self._begun = action.round, self._chain.now()  # a pipelined job's attempts go on
+            self._round, self._begun = action.round, self._chain.now()
+            self._attempt = self._attempt if self._pipelined else 0
         elif isinstance(action, DeclareAligned):
             member.declare_aligned(self.job_id, action.order_digest, action.rows)
             self._phase = self._chain.steward.job(self.job_id).phase
@@ -173,9 +220,8 @@ class ChainJudge:
         return found
 
     def abandon(self, reason: str) -> None:
-        """A party gives the job up: what was sent before counts, what can be proven is proven, the job is aborted."""
-        with contextlib.suppress(UplinkRejectedError, DeadlineError):
-            self.commit()
+        """A party gives the job up: what can be proven is proven, and the job is aborted with its round uncommitted."""
+        self._prove()
         if not self._chain.steward.job(self.job_id).phase.is_over:
             self._members[self._active].abort(self.job_id, reason[:200])
 
@@ -193,16 +239,20 @@ class ChainJudge:
             self._try(pending)
         finally:
             self._prove()
+        self._require_standing()
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _require_standing(self) -> None:
         for name in self._adversaries:
             if self._chain.steward.participant(_address(self._members[name])).status is not Status.ACCREDITED:
                 raise UplinkRejectedError(name, f"all after round {self._round}", Reason.SENDER_SUSPENDED.name)
-
-    # -- inside -------------------------------------------------------------------------------------------------------
 
     def _try(self, pending: list[tuple[PartyId, Envelope]]) -> None:
         late: tuple[str, ...] = ()
         for tried in range(MAX_ATTEMPTS):
             if tried:
+                self.timing.retried += 1
                 self._members[self._active].retry_round(self.job_id, self._round)
                 self._attempt, self._begun = self._attempt + 1, self._chain.now()
             late = self._commit(pending)
@@ -214,6 +264,8 @@ class ChainJudge:
         """One attempt; returns who was late. Who has nothing to send attends when it would have."""
         senders = {sender for sender, _ in pending}
         seconds = {name: self._seconds(name) for name in self._members}
+        for name in senders:
+            self.timing.note(name, seconds[name], self._limit)
         for name in sorted(self._members, key=lambda one: seconds[one]):
             if seconds[name] > self._limit:
                 self._wait_until(self._begun + self._limit + 1)
@@ -228,16 +280,19 @@ class ChainJudge:
         return ()
 
     def _seconds(self, name: PartyId) -> float:
-        adversary = self._adversaries.get(name)
-        late = None if adversary is None else adversary.late_seconds(self._round, self._limit)
-        return self._delays(name, self._round) if late is None else late
+        adversary, usual = self._adversaries.get(name), self._delays(name, self._round)
+        other = None if adversary is None else adversary.takes_seconds(self._round, usual, self._limit)
+        return usual if other is None else other
 
-    def _send(self, name: PartyId, envelopes: list[Envelope]) -> None:
-        """A party's uplinks of a round: in batches, but for those that no batch can hold."""
+    def _send(self, name: PartyId, envelopes: list[Envelope], payload: bytes | None = None) -> None:
+        """A party's uplinks of a round: in batches, but for those that no batch can hold; with a payload: one alone."""
         adversary = self._adversaries.get(name)
         told = [(one, one if adversary is None else adversary.declares(one)) for one in envelopes]
         sound = [one for one, declared in told if one == declared]
-        for start in range(0, len(sound), MAX_LEAVES):
+        if payload is not None:
+            for one in sound:
+                self._submit(name, one, payload)
+        for start in range(0, len(sound) if payload is None else 0, MAX_LEAVES):
             chunk = sound[start : start + MAX_LEAVES]
             leaves = [BatchLeaf(one.step, one.kind, one.recipient, one.digest, one.size) for one in chunk]
             _, verdicts = self._members[name].submit_batch(self.job_id, self._round, self._attempt, leaves)
@@ -247,7 +302,10 @@ class ChainJudge:
                 self._judged(name, [self._members[name].submit(declared, b"")[1]])
         again = getattr(adversary, "again", None)
         if again is not None:
-            self._judged(name, [self._members[name].submit(again, b"")[1]])
+            other = b"" if payload is None else payload + b"\0"  # a strict job's uplink comes with its payload
+            if other:
+                again = replace(again, digest=payload_digest(other), size=len(other))
+            self._judged(name, [self._members[name].submit(again, other)[1]])
         if adversary is not None:
             for one in sound:
                 second = adversary.shows(one)
@@ -255,7 +313,7 @@ class ChainJudge:
                     self._prove_equivocation(name, one, second)
 
     def _submit(self, name: PartyId, envelope: Envelope, payload: bytes) -> None:
-        _, verdict = self._members[name].submit(envelope, payload)
+        _, verdict = self._members[name].submit(envelope, payload if len(payload) <= INLINE_LIMIT else b"")
         self._judged(name, [verdict])
         if envelope.kind is Kind.CONTRIBUTION and verdict is not None:
             self._contribution = verdict.uplink_id
@@ -265,24 +323,30 @@ class ChainJudge:
         for verdict in verdicts:
             if verdict is None:
                 continue
-            if verdict.reason == Reason.ACCEPTED:
-                self._replays.accepted(_address(self._members[name]), verdict.envelope)
-            else:
+            if verdict.reason != Reason.ACCEPTED:
                 rejected.append(verdict)
+            elif not self._pipelined:
+                self._replays.seen(_address(self._members[name]), verdict.envelope)
         for verdict in rejected:
             what = f"kind {int(verdict.envelope.kind)}, round {verdict.envelope.round}, step {verdict.envelope.step}"
             raise UplinkRejectedError(name, what, Reason(verdict.reason).name)
 
     def _prove_replay(self, sender: str, first: Envelope, second: Envelope) -> None:
-        if first.round != second.round:
-            prover = self._other_than(sender)
-            self._proofs.append(lambda: prover.faults.prove_replay(sender, first, second))
+        prover = self._other_than(sender)
+        signatures = [
+            b"" if prover.verdict(sender, one).known else self._signed(sender, one) for one in (first, second)
+        ]
+        self._proofs.append(lambda: prover.faults.prove_replay(sender, first, signatures[0], second, signatures[1]))
 
     def _prove_equivocation(self, name: PartyId, first: Envelope, second: Envelope) -> None:
-        culprit = self._members[name]
-        signature = culprit.sign_uplink(culprit.uplink_id(_address(culprit), second))
-        prover = self._other_than(_address(culprit))
-        self._proofs.append(lambda: prover.faults.prove_equivocation(_address(culprit), first, b"", second, signature))
+        address = _address(self._members[name])
+        signature, prover = self._signed(address, second), self._other_than(address)
+        self._proofs.append(lambda: prover.faults.prove_equivocation(address, first, b"", second, signature))
+
+    def _signed(self, sender: str, envelope: Envelope) -> bytes:
+        """The signature that came with a message in a pipelined job."""
+        member = self._members[self._names[sender]]
+        return member.sign_uplink(member.uplink_id(sender, envelope))
 
     def _prove(self) -> None:
         proofs, self._proofs = self._proofs, []
@@ -303,7 +367,8 @@ class ChainJudge:
             size=0,
         )
         evidence = member.slot(party, slot)
-        member.faults.flag(party, self.job_id, self._round, evidence, flag.statistic_e6, flag.score_e6)
+        with contextlib.suppress(TransactionError):  # flagged in this round before
+            member.faults.flag(party, self.job_id, self._round, evidence, flag.statistic_e6, flag.score_e6)
 
     def _other_than(self, address: str) -> Consortium:
         return next(one for one in self._members.values() if _address(one) != address)

@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 
 from fedchain.chain import Consortium
+from fedchain.chain.devchain import ChainKind
 from fedchain.chain.inprocess import InProcessConsortium
 from fedchain.compute.executor import Executor
 from fedchain.contribution.free_rider import free_rider_test
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.table import Table
 from fedchain.errors import DeadlineError, FedchainError, PeerError, UplinkRejectedError
+from fedchain.federation.evaluating import evaluate
 from fedchain.federation.party import JobOutcome, answerer_of, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.model.leaf_mask import whole_bits
 from fedchain.simulation.adversaries.party import Adversary, observed
+from fedchain.simulation.chain_audits import ChainAudit
 from fedchain.simulation.channel import Channel
 from fedchain.simulation.judge import ChainJudge, Delays
 from fedchain.types import Answer, PartyId, Status
@@ -42,10 +45,12 @@ class Court:
     enrolled: list[int] = field(default_factory=lambda: [0])
 
     @classmethod
-    def open(cls, executor: Executor | None = None, dlog: DlogTable | None = None) -> Court:
-        """A new chain."""
+    def open(
+        cls, executor: Executor | None = None, dlog: DlogTable | None = None, kind: ChainKind = "embedded"
+    ) -> Court:
+        """A new chain, of a kind."""
         executor = executor or Executor(1)
-        return cls(InProcessConsortium(), executor, dlog or DlogTable.build(1 << 15, executor=executor))
+        return cls(InProcessConsortium(kind), executor, dlog or DlogTable.build(1 << 15, executor=executor))
 
     def seat(self, names: tuple[PartyId, ...], culprit: PartyId | None) -> dict[PartyId, Consortium]:
         """Members for a roster: honest ones serve again, whoever is to be found out is new each time."""
@@ -107,6 +112,9 @@ class Findings:
         named: whom that error names.
         faults: on the record: party, reason, answer, round.
         flags: flagged histograms: party and round.
+        fast, soft, hard: parties whose times were implausibly fast, or passed a learned deadline; one for each time.
+        answers: times that were compared with learned deadlines.
+        retried: attempts of rounds after the first.
         suspended: parties.
         p_values: of the free-rider test, by passive party; empty unless the job was completed.
         powers: of that test, likewise.
@@ -119,6 +127,11 @@ class Findings:
     named: list[str] = field(default_factory=list)
     faults: list[tuple[str, str, str, int]] = field(default_factory=list)
     flags: list[tuple[str, int]] = field(default_factory=list)
+    fast: list[str] = field(default_factory=list)
+    soft: list[str] = field(default_factory=list)
+    hard: list[str] = field(default_factory=list)
+    answers: int = 0
+    retried: int = 0
     suspended: list[str] = field(default_factory=list)
     p_values: dict[str, float] = field(default_factory=dict)
     powers: dict[str, float] = field(default_factory=dict)
@@ -145,11 +158,13 @@ def run_trial(court: Court, trial: Trial) -> Findings:
     parties = {}
     for name in spec.names:
         dlog = court.dlog if name == spec.names[0] else None
-        party = job_party(spec, name, tables[name], executor=court.executor, dlog=dlog)
+        measure = getattr(adversaries.get(name), "measure", evaluate)
+        party = job_party(spec, name, tables[name], executor=court.executor, dlog=dlog, measure=measure)
         if name in adversaries:
             party = adversaries[name].playing(party)
         parties[name] = observed(party, name, judge.hear)
-    channel, findings = Channel(tap=judge.tap), Findings()
+    audit = ChainAudit(court.chain, members, judge.job_id)
+    channel, findings = Channel(tap=judge.tap, audit=audit), Findings()
     outcomes: Mapping[PartyId, JobOutcome] = {}
     try:
         outcomes = channel.run(parties)
@@ -159,7 +174,9 @@ def run_trial(court: Court, trial: Trial) -> Findings:
         if not findings.named:
             raise
         judge.abandon(findings.ended)
-    findings.rounds = judge.rounds
+    findings.rounds, timing = judge.rounds, judge.timing
+    findings.fast, findings.soft, findings.hard = list(timing.fast), list(timing.soft), list(timing.hard)
+    findings.answers, findings.retried = timing.answers, timing.retried
     findings.faults = [(one.party, one.reason.name, Answer(one.fault.answer).name, one.round) for one in judge.faults()]
     findings.flags = [(flag.party, round) for round, flag in channel.flags]
     findings.suspended = [name for name, member in members.items() if court.standing(member) is not Status.ACCREDITED]

@@ -58,6 +58,10 @@ class Adversary:
         """What it sends instead."""
         return action
 
+    def acts(self, action: Action) -> Action:
+        """What it does instead of anything else than sending."""
+        return action
+
     def takes(self, action: Receive | Gather, message: Message) -> Message:
         """What its own code is told that it received."""
         return message
@@ -73,11 +77,12 @@ class Adversary:
         """A second envelope that it signs and shows to another party beside the one that is judged."""
         return None
 
-    def late_seconds(self, round: int, limit: int) -> float | None:
+    def takes_seconds(self, round: int, usual: float, limit: int) -> float | None:
         """How long after the beginning of an attempt of a round its uplinks come; None: as an honest party's.
 
         Args:
             round: which.
+            usual: what it would take.
             limit: seconds that the job gives a round.
         """
         return None
@@ -94,7 +99,7 @@ class Adversary:
                 return stop.value  # type: ignore[no-any-return]
             if isinstance(action, BeginRound):
                 self.round = action.round
-            answer = yield self.sends(action) if isinstance(action, Send) else action
+            answer = yield self.sends(action) if isinstance(action, Send) else self.acts(action)
             if isinstance(action, Receive):
                 answer = self.takes(action, answer)
             elif isinstance(action, Gather):

@@ -118,10 +118,27 @@ class LateAnswers(Adversary):
         self.amplitude |= {"late_seconds": self.late, "times": self.times}
         self._left = self.times
 
-    def late_seconds(self, round: int, limit: int) -> float | None:
+    def takes_seconds(self, round: int, usual: float, limit: int) -> float | None:
         """Beyond the limit, so many times."""
         if round < self.begins or not self._left:
             return None
         self._left -= 1
         self.acted = True
         return limit + self.late
+
+
+class FastAnswers(Adversary):
+    """Answers before its work can be done: in a thousandth up to a tenth of its usual time, from a round on."""
+
+    def __init__(self, random: Random, spec: JobSpec) -> None:
+        super().__init__(random, spec)
+        self.share = self.log_uniform(0.001, 0.1)
+        self.begins = max(self.begins, spec.max_rounds // 2)
+        self.amplitude = {"begins": self.begins, "share": self.share}
+
+    def takes_seconds(self, round: int, usual: float, limit: int) -> float | None:
+        """Next to nothing."""
+        if round < self.begins:
+            return None
+        self.acted = True
+        return usual * self.share

@@ -30,7 +30,7 @@ def test_a_ciphertext_in_two_rounds_is_a_replay(
     first = replace(FIRST, kind=kind)
     again, third = replace(first, round=2, step=5), replace(first, round=3)
     for one in (first, again, third):
-        replays.accepted("0xA", one)
+        replays.seen("0xA", one)
     assert told == [("0xA", first, again), ("0xA", first, third)]
 
 
@@ -45,22 +45,22 @@ def test_a_ciphertext_in_two_rounds_is_a_replay(
     ids=["another ciphertext", "to another recipient of the round", "tried again", "delivered twice"],
 )
 def test_these_are_none(replays: Replays, told: list[tuple[str, Envelope, Envelope]], second: Envelope) -> None:
-    replays.accepted("0xA", FIRST)
-    replays.accepted("0xA", second)
+    replays.seen("0xA", FIRST)
+    replays.seen("0xA", second)
     assert told == []
 
 
 def test_what_another_party_sent_is_not_its_sender_s_replay(
     replays: Replays, told: list[tuple[str, Envelope, Envelope]]
 ) -> None:
-    replays.accepted("0xA", FIRST)
-    replays.accepted("0xB", replace(FIRST, round=2))
+    replays.seen("0xA", FIRST)
+    replays.seen("0xB", replace(FIRST, round=2))
     assert told == []
 
 
 def test_kinds_that_may_repeat_are_left_alone(replays: Replays, told: list[tuple[str, Envelope, Envelope]]) -> None:
     for kind in Kind:
         if kind not in FRESH:
-            replays.accepted("0xA", replace(FIRST, kind=kind))
-            replays.accepted("0xA", replace(FIRST, kind=kind, round=2))
+            replays.seen("0xA", replace(FIRST, kind=kind))
+            replays.seen("0xA", replace(FIRST, kind=kind, round=2))
     assert told == []

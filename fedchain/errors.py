@@ -20,6 +20,7 @@ FedchainError
 ├── MessageError              a payload that is not a canonical message of its kind
 ├── PeerError                 a peer misbehaved; names the culprit
 │   ├── ForgedHistogramError  announced split and decrypted sums disagree
+│   ├── StaleCiphertextError  a ciphertext that must be fresh came before
 │   ├── ContributionError     what a party opened in an audit of contributions does not hold
 │   ├── AskError              an ask that is not answered: forged, replayed, out of date or over its bounds
 │   ├── TermsError            the terms on chain are not those that the job's spec names
@@ -168,6 +169,10 @@ class PeerError(FedchainError):
 
 class ForgedHistogramError(PeerError):
     """Decrypted sums contradict what the label holder recomputes from announced rows."""
+
+
+class StaleCiphertextError(PeerError):
+    """A ciphertext that must be fresh was there before: replayed, copied from another party, or sent twice."""
 
 
 class ContributionError(PeerError):

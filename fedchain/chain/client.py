@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from eth_utils.crypto import keccak
 
@@ -28,11 +28,23 @@ class ChainUsage:
     gas: int
 
 
+class Transport(Protocol):
+    """A way to a node, as `RpcTransport` is one."""
+
+    url: str
+
+    def request(self, method: str, *params: object) -> Any:
+        """See `RpcTransport.request`."""
+
+    def close(self) -> None:
+        """See `RpcTransport.close`."""
+
+
 class ChainClient:
     """Reads a chain and hands it signed transactions; safe to use from several threads at once.
 
     Args:
-        rpc_url: HTTP address of a node.
+        rpc_url: HTTP address of a node; or another way to one.
         expected_chain_id: what `eth_chainId` must answer; None accepts any chain.
         timeout_seconds: for each request.
 
@@ -46,8 +58,10 @@ class ChainClient:
         WrongChainError: another chain answers.
     """
 
-    def __init__(self, rpc_url: str, *, expected_chain_id: int | None = None, timeout_seconds: float = 30.0) -> None:
-        self._transport = RpcTransport(rpc_url, timeout_seconds)
+    def __init__(
+        self, rpc_url: str | Transport, *, expected_chain_id: int | None = None, timeout_seconds: float = 30.0
+    ) -> None:
+        self._transport: Transport = RpcTransport(rpc_url, timeout_seconds) if isinstance(rpc_url, str) else rpc_url
         self.rpc_url = self._transport.url
         self.chain_id = self._number("eth_chainId")
         if expected_chain_id is not None and self.chain_id != expected_chain_id:

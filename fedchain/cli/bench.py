@@ -367,6 +367,54 @@ def contribution(
     _print(run(bench, on_run=note), as_json)
 
 
+@app.command()
+def anomaly(
+    honest_runs: Annotated[int, typer.Option("--honest-runs", metavar="N", help="Jobs of honest parties.")] = 200,
+    fault_runs: Annotated[int, typer.Option("--fault-runs", metavar="N", help="Jobs with each fault.")] = 40,
+    free_rider_runs: Annotated[
+        int, typer.Option("--free-rider-runs", metavar="N", help="Jobs with each kind of free rider.")
+    ] = 200,
+    audits: Annotated[
+        int, typer.Option("--audits", metavar="N", help="Audits of contributions with tampered rows.")
+    ] = 300,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of all that is drawn; 1 is the one that was tuned with.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="FAULT", help="This fault, honest or audits; repeatable.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="FILE", help="Keeps each run; what is in it is not run again.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", help="Start no run after so long: a part, with --resume.")
+    ] = None,
+    threads: Threads = None,
+    as_json: AsJson = False,
+) -> None:
+    """How often each fault of the injector is found, and honest parties are not: whole jobs before the real contracts.
+
+    A quarter of an hour on two cores. The chain is in the process; nothing is sent.
+
+    Example: fedchain bench anomaly --json
+
+    Example: fedchain bench anomaly --resume runs.txt --seconds 60
+
+    Example: fedchain bench anomaly --only dropped_rows --only honest --honest-runs 20 --json
+    """
+    from fedchain.bench.anomaly import DEFAULT_SEED, AnomalyBench, run
+
+    bench = AnomalyBench(
+        honest_runs=honest_runs,
+        fault_runs=fault_runs,
+        free_rider_runs=free_rider_runs,
+        audits=audits,
+        seed=DEFAULT_SEED if seed is None else seed,
+        only=tuple(only or ()),
+    )
+    _print(run(bench, resume=resume, seconds=seconds, workers=threads, on_run=note), as_json)
+
+
 def _numbers(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(one) for one in text.split(","))

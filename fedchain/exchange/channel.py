@@ -29,11 +29,13 @@ from fedchain.errors import (
     UplinkRejectedError,
 )
 from fedchain.exchange.auditing import JobAudit
+from fedchain.exchange.flagging import flag_histogram
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.publisher import Publisher, through_outages
 from fedchain.exchange.slot import Slot
 from fedchain.exchange.waits import Patience
 from fedchain.messages import Message, decode
+from fedchain.protocol import Flag
 from fedchain.types import JobId, Kind, PartyId, Phase
 
 log = structlog.get_logger(__name__)
@@ -257,6 +259,19 @@ class JobChannel:
             "recording the contribution",
             lambda: self._consortium.record_contribution(self.job_id, uplink_id, list(shares_e6), full_e6, empty_e6),
             lambda: self._consortium.contribution(self.job_id) is not None,
+        )
+
+    def flag(self, flag: Flag) -> None:
+        """Active party: have a passive party's histogram of the round in force flagged. Raises nothing of the chain."""
+        self._only_in_jobs("flags a histogram")
+        flag_histogram(
+            self._consortium,
+            self.job_id,
+            flag,
+            round=self.round,
+            attempt=self.attempt,
+            sender=self._address(flag.party),
+            active=self._address(self.me),
         )
 
     def wait_phase(self, phase: Phase) -> None:

@@ -29,6 +29,12 @@ SOFT_FLOOR_SECONDS = 5.0
 LEARN_FROM = 5
 """Samples before there are learned deadlines."""
 
+FAST_FLOOR_SECONDS = 0.5
+"""What is always faster says nothing about how long the work takes."""
+
+FAST_SHARE = 0.1
+"""An answer in less than this share of the shortest time so far is implausibly fast."""
+
 _SAMPLES = 64
 _DEVIATIONS = 5.0
 _HARD_FACTOR = 3.0
@@ -67,6 +73,8 @@ class Wait:
         limit_seconds: when the wait ends in any case.
         soft_seconds, hard_seconds: the learned deadlines, None while there are not enough samples.
         patience: the job's policy, None where there is none.
+        is_fast: once it is over: whether the answer came faster than the work behind it can plausibly take.
+        is_late, is_overdue: whether it has passed its soft, and its hard deadline.
     """
 
     number: int
@@ -80,6 +88,7 @@ class Wait:
     soft_seconds: float | None = None
     hard_seconds: float | None = None
     patience: Patience | None = None
+    is_fast: bool = field(default=False, init=False)
     is_late: bool = field(default=False, init=False)
     is_overdue: bool = field(default=False, init=False)
 
@@ -162,6 +171,7 @@ class Waits:
                 del self._current[wait.number]
                 listeners = list(self._listeners)
             if arrived and patience is not None and len(awaited) == 1:
+                self._look_back(wait, awaited[0], seconds)
                 self.learn(job_id, awaited[0], about, seconds)
             for listener in listeners:
                 listener(wait, seconds, arrived)
@@ -218,6 +228,25 @@ class Waits:
                 misses={name: misses[name] for name in wait.who if name in misses},
             )
 
+    def _look_back(self, wait: Wait, who: str, seconds: float) -> None:
+        """Take note of an answer that came too fast; that is told, and changes nothing.
+
+        It is a sign of work that was not done (a constant, something sent before), or of a stall of this very node,
+        which began to wait when the answer was there already.
+        """
+        with self._lock:
+            samples = list(self._samples.get((wait.job_id, who, wait.about), ()))
+        wait.is_fast = is_implausibly_fast(seconds, samples)
+        if wait.is_fast:
+            log.warning(
+                "answered faster than its work can take",
+                job=wait.job_id,
+                who=who,
+                what=wait.what,
+                seconds=round(seconds, 3),
+                shortest_before=round(min(samples), 3),
+            )
+
     def misses(self, job_id: str) -> dict[str, int]:
         """How many hard deadlines each party has missed in a job."""
         with self._lock:
@@ -259,3 +288,10 @@ def soft_deadline(samples: Iterable[float]) -> float:
     median = statistics.median(times)
     deviation = statistics.median(abs(one - median) for one in times)
     return max(SOFT_FLOOR_SECONDS, median + _DEVIATIONS * deviation)
+
+
+def is_implausibly_fast(seconds: float, samples: Sequence[float]) -> bool:
+    """Whether a time is below a tenth of the shortest of at least five before, none of them below half a second."""
+    if len(samples) < LEARN_FROM or min(samples) < FAST_FLOOR_SECONDS:
+        return False
+    return seconds < FAST_SHARE * min(samples)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fedchain.alignment.psi import Admit, Aligned
 from fedchain.alignment.shelf import CachedSets
+from fedchain.anomaly.histograms import HistogramWatch
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares
 from fedchain.contribution.open_model import weights_commitment
@@ -203,6 +204,7 @@ class _Job:
                 self.executor,
                 masks=masks,
                 start=start,
+                watch=HistogramWatch(),
             ).train()
         shard = self._shard(model.trees, model.base_margins)
         answerer = self._answerer(shard)

@@ -30,6 +30,7 @@ from fedchain.protocol.actions import (
     Conclude,
     DeclareAligned,
     DeclareStop,
+    Flag,
     Freeze,
     Gather,
     Keep,
@@ -162,6 +163,8 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
         channel.record_contribution(action.shares_e6, action.utility_full_e6, action.utility_empty_e6)
     elif isinstance(action, _AUDIT):
         return _carry_out_audit(action, channel.audit)
+    elif isinstance(action, Flag):
+        channel.flag(action)
     else:
         raise TypeError(f"a party yielded {type(action).__name__}, which is no action")
     return None

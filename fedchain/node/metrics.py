@@ -69,6 +69,12 @@ class Metrics:
             ("party", "deadline"),
             registry=self.registry,
         )
+        self._fast_answers = Counter(
+            "fedchain_fast_answers",
+            "Answers that came faster than the work behind them can plausibly take, by who gave them.",
+            ("party",),
+            registry=self.registry,
+        )
         self._rounds = Counter(
             "fedchain_rounds", "Rounds begun in this node's jobs, each attempt counted.", registry=self.registry
         )
@@ -113,6 +119,8 @@ class Metrics:
         if wait.about == "mining" and "UplinkLedger.submit" in wait.what and arrived:
             self._verdict_seconds.observe(seconds)
         for name in wait.who:
+            if wait.is_fast:
+                self._fast_answers.labels(name).inc()
             if wait.is_late:
                 self._late_waits.labels(name, "soft").inc()
             if wait.is_overdue:

@@ -14,6 +14,7 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 | DeclareAligned     | declares the aligned order; waits until all parties have             | None                    |
 | DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
 | RecordContribution | writes the shares to the contribution ledger                         | None                    |
+| Flag               | has the anomaly record flag a statistic; the party goes on in any case | None                  |
 | CommitLabels       | active party, before round 1: commits the held-out labels for audit  | None                    |
 | Freeze             | commits this party's outputs, shard and seed                         | None                    |
 | PostLosses         | active party: puts the sums of all losses on record                  | None                    |
@@ -229,6 +230,23 @@ class Conclude:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Active party: a passive party's decrypted histogram is unlike those before it. Public; an accusation of nobody.
+
+    Attributes:
+        party: whose histogram of the round in force it is.
+        step: in which it came.
+        statistic_e6: log-norm of its gradient sums, scale 1e6.
+        score_e6: its robust score (`fedchain.anomaly.robust`), scale 1e6.
+    """
+
+    party: PartyId
+    step: int
+    statistic_e6: int
+    score_e6: int
+
+
+@dataclass(frozen=True)
 class Keep:
     """Store the party's outcome before its digest is sent: what was committed to must outlive a crash.
 
@@ -285,6 +303,7 @@ Action = Union[
     DeclareAligned,
     DeclareStop,
     RecordContribution,
+    Flag,
     CommitLabels,
     Freeze,
     PostLosses,

@@ -17,6 +17,7 @@ from fedchain.errors import (
     JobAbortedError,
     MessageError,
     ProtocolViolationError,
+    TrainingError,
     TransactionError,
     UplinkRejectedError,
 )
@@ -29,6 +30,7 @@ from fedchain.protocol import (
     CommitLabels,
     DeclareAligned,
     DeclareStop,
+    Flag,
     Gather,
     Party,
     Recall,
@@ -102,6 +104,11 @@ class _Running:
 class Channel:
     """Runs one generator per party until all have ended.
 
+    Attributes:
+        traffic: what went through.
+        contribution: what was written to the contribution ledger, if anything.
+        flags: statistics that the active party flagged, each with its round.
+
     Args of `run` are in roster order; the first party to be able to go on goes on, so a run is deterministic.
     """
 
@@ -117,6 +124,7 @@ class Channel:
         self._stopped: dict[PartyId, DeclareStop] = {}
         self._opened = 0
         self.contribution: RecordContribution | None = None
+        self.flags: list[tuple[int, Flag]] = []
         self.audit = AuditRecord(())
 
     def run(self, parties: Mapping[PartyId, Party[T]]) -> dict[PartyId, T]:
@@ -208,6 +216,10 @@ class Channel:
             party.round = action.round + 1
         elif isinstance(action, RecordContribution):
             self.contribution = action
+        elif isinstance(action, Flag):
+            if party.name != self._active:
+                raise TrainingError(f"'{party.name}' flags a statistic: only the active party can")
+            self.flags.append((party.round, action))
         elif isinstance(action, AUDIT_ACTIONS):
             if len(self._stopped) < self._count and not isinstance(action, (CommitLabels, AwaitAudit)):
                 raise TransactionError("ContributionAudit", "WrongPhase")

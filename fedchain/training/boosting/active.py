@@ -37,6 +37,7 @@ from fedchain.training.boosting.received import Opener
 from fedchain.training.boosting.sampling import column_sample, goss, row_sample
 from fedchain.training.boosting.splitting import Layout, Regularisation, leaf_weight
 from fedchain.training.boosting.start import ActiveStart
+from fedchain.training.boosting.watching import Watch
 from fedchain.types import PartyId
 
 Floats = NDArray[np.float64]
@@ -96,6 +97,7 @@ class ActiveTrainer:
         executor: where encryption and decryption run.
         masks: pool of the key pair's masks; None: they are computed when they are needed.
         start: the model that is continued; None starts from nothing.
+        watch: looks at the passive parties' histograms beside the checks here; None: nobody does.
     """
 
     me: PartyId
@@ -115,6 +117,7 @@ class ActiveTrainer:
     executor: Executor
     masks: MaskPool | None = None
     start: ActiveStart | None = None
+    watch: Watch | None = None
 
     def train(self) -> Party[ActiveModel]:
         """All rounds until the stopping rule is met, then the declaration that it is.
@@ -124,6 +127,7 @@ class ActiveTrainer:
 
         Raises:
             ForgedHistogramError: a passive party's sums contradict its rows; names it.
+            StaleCiphertextError: a passive party sent a ciphertext again, or a copy; names it.
             ProtocolViolationError: a peer sent something out of shape; names it.
             TrainingError: margins diverge, or no party has a feature.
         """
@@ -205,12 +209,14 @@ class ActiveTrainer:
         for output in range(outputs):
             values_q[sampled, output], output_scales = quantise(values[sampled, output])
             scales.append(output_scales)
+        if self.watch is not None:
+            self.watch.begin_round()
         if plan.passive:
             yield from self._send_gradients(plan, routed, sampled, values_q)
         trees, packed = [], b""
         gains = [0.0] * len(self.roster)
         for output in range(outputs):
-            opener = Opener(self.keys, (2 * output, 2 * output + 1), self.dlog, self.executor)
+            opener = Opener(self.keys, (2 * output, 2 * output + 1), self.dlog, self.executor, self.watch)
             grower = Grower(
                 self.me,
                 self.roster,

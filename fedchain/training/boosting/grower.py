@@ -185,6 +185,7 @@ class Grower:
         if passive:
             step = steps.histogram(self.output, self.params.turns, turn)
             received = yield from self._received.gather_nodes(step, rows, [self.roster[index] for index in passive])
+            yield from self._watch(step, received)
         found: dict[int, Found] = {}
         for node in sorted(rows):
             best = own.get(node, Found(-1, None))
@@ -196,6 +197,18 @@ class Grower:
             found[node] = best
         self._forget([node for node in rows if not found[node] or level_of(node) + 1 >= self.params.depth])
         return found
+
+    def _watch(self, step: int, received: Mapping[PartyId, Mapping[int, NodeHistogram]]) -> Party[None]:
+        """Have root histograms looked at, and flagged where they are unlike those before them."""
+        watch = self.opener.watch
+        if watch is None:
+            return
+        for party, histograms in received.items():
+            root = histograms.get(0)
+            if root is not None and root.layout.total:
+                flag = watch.root(party, step, self.output, root.sums[:, 0] / self.scales[0])
+                if flag is not None:
+                    yield flag
 
     def _forget(self, nodes: Sequence[int]) -> None:
         """Histograms are kept for those of children alone: a tree of many leaves would hold as many of them."""

@@ -19,6 +19,7 @@ from fedchain.protocol import Party, gather
 from fedchain.training.boosting.merging import FOLDED_MISSING, NO_MISSING, OWN_MISSING
 from fedchain.training.boosting.splitting import Layout
 from fedchain.training.boosting.tree import Rows, parent, sibling, summed_nodes
+from fedchain.training.boosting.watching import Watch
 from fedchain.types import PartyId
 
 SUM_BOUND = 2**30
@@ -41,21 +42,29 @@ class NodeHistogram:
 
 @dataclass(frozen=True)
 class Opener:
-    """What decryption needs: the job's key pair and which of its columns, and the table of logarithms."""
+    """What decryption needs: the job's key pair and which of its columns, and the table of logarithms.
+
+    Attributes:
+        watch: looks at ciphertexts before they are decrypted; None: nobody does.
+    """
 
     keys: KeyPair
     columns: tuple[int, int]
     dlog: DlogTable
     executor: Executor
+    watch: Watch | None = None
 
     def open(self, raw: bytes, count: int, sender: PartyId) -> Sums:
         """Parse and decrypt `count` sums.
 
         Raises:
             ProtocolViolationError: no points, or sums out of range; names the sender.
+            StaleCiphertextError: a ciphertext was there before; names the sender.
         """
         try:
             sums = CipherSums.from_bytes(raw, count, COLUMNS, culprit=sender, executor=self.executor)
+            if self.watch is not None:
+                self.watch.ciphertexts(sender, sums.c1.x_words())
             return self.keys.decrypt_sums(sums, SUM_BOUND, self.dlog, self.executor, columns=self.columns)
         except (InvalidPointError, DecryptionRangeError) as error:
             raise ProtocolViolationError(sender, f"histogram: {error}") from error
@@ -83,6 +92,7 @@ class ReceivedHistograms:
         Raises:
             ProtocolViolationError: out of shape, no points, or sums out of range; names the sender.
             ForgedHistogramError: a feature's total is not the node's; names the sender.
+            StaleCiphertextError: a ciphertext was there before; names the sender.
         """
         messages = yield from gather(Histogram, step, passive, to_me=True)
         sizes = {node: int(self.sampled[members].sum()) for node, members in rows.items()}

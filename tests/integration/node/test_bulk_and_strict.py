@@ -259,15 +259,15 @@ def test_a_request_out_of_shape_is_closed_as_rejected_once(world: World) -> None
 def test_a_silent_party_ends_a_request_as_expired_and_a_batch_keeps_what_it_has(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fedchain.node.bulk.asking.LEAST_SECONDS", 1.0)
-    monkeypatch.setattr("fedchain.node.bulk.asking.DEADLINES", 0)
-    monkeypatch.setattr("fedchain.node.bulk.desk.FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr("fedchain.node.strict.strict.ANSWER_SECONDS", 1)
     ids, expected = world.holdout()
     since = max(event.request_id for event in world.requests()[0]) + 1
     world.members[2].halt()
     path, out = ids_file(tmp_path, ids[:5]), tmp_path / "out.csv"
-    with world.members[0].client() as control:
+    with monkeypatch.context() as soon, world.members[0].client() as control:
+        soon.setattr("fedchain.node.bulk.asking.LEAST_SECONDS", 1.0)
+        soon.setattr("fedchain.node.bulk.asking.DEADLINES", 0)
+        soon.setattr("fedchain.node.bulk.desk.FIRST_PAUSE_SECONDS", 0.05)
+        soon.setattr("fedchain.node.strict.strict.ANSWER_SECONDS", 1)
         with pytest.raises(DeadlineError, match=world.members[2].name):
             run_batch(BatchClient(control), world.job_id, path, out)
         with pytest.raises(DeadlineError):

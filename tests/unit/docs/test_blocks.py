@@ -16,6 +16,7 @@ NEVER = {
     "README.md": {"it needs the tables of the telecom case"},
     "contracts/README.md": {"it needs Node; make test runs these", "it needs Node and some minutes"},
     "docs/explanation/alignment-cost.md": {"it takes minutes and a quiet machine"},
+    "docs/explanation/contribution-cost.md": {"it takes minutes and a quiet machine"},
     "docs/explanation/exchange-cost.md": {"it takes minutes and a quiet machine"},
     "docs/how-to/backup.md": {"the tutorial's node still runs, and two copies of one node must not"},
     "docs/how-to/cached-sets.md": {"no node of the tutorial holds a cached set"},

@@ -23,7 +23,15 @@ from fedchain.errors import DeadlineError
 from fedchain.exchange import Inbox, Slot
 from fedchain.exchange import waits as module
 from fedchain.exchange.declared import Declared
-from fedchain.exchange.waits import LEARN_FROM, SOFT_FLOOR_SECONDS, Patience, Wait, Waits, soft_deadline
+from fedchain.exchange.waits import (
+    LEARN_FROM,
+    SOFT_FLOOR_SECONDS,
+    Patience,
+    Wait,
+    Waits,
+    is_implausibly_fast,
+    soft_deadline,
+)
 from fedchain.types import JobId, Kind, PartyId, Phase
 
 JOB = JobId("0x" + "cd" * 32)
@@ -128,6 +136,24 @@ def test_waits_that_end_well_are_samples_and_those_that_fail_are_not(waits: Wait
         with waits.on(("beta",), "split", "split", soon(), job_id=JOB, patience=PATIENCE):
             pass
     assert waits.deadlines(JOB, ("beta",), "split", 600.0) == (SOFT_FLOOR_SECONDS, 3 * SOFT_FLOOR_SECONDS)
+
+
+@given(st.lists(st.floats(0.5, 1e4), min_size=LEARN_FROM, max_size=50))
+def test_a_tenth_of_the_shortest_time_before_is_implausibly_fast(times: list[float]) -> None:
+    assert is_implausibly_fast(0.0999 * min(times), times)
+    assert not is_implausibly_fast(0.1001 * min(times), times)
+    assert not is_implausibly_fast(0.0, times[: LEARN_FROM - 1])
+    assert not is_implausibly_fast(0.0, [*times, 0.4999])
+
+
+def test_an_implausibly_fast_answer_is_told_to_listeners_and_is_a_sample_like_others(waits: Waits) -> None:
+    heard: list[bool] = []
+    waits.listen(lambda wait, seconds, arrived: heard.append(wait.is_fast))
+    taught(waits, 60.0)
+    for _ in range(2):
+        with waits.on(("beta",), "histogram", "a histogram", soon(), job_id=JOB, patience=PATIENCE):
+            pass
+    assert heard == [True, False]
 
 
 @pytest.mark.parametrize(("policy", "warnings"), [("warn", 2), ("nothing", 0)])

@@ -1,0 +1,115 @@
+"""What the active party's watch sees of passive parties' histograms, and what follows."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fedchain.anomaly.histograms import HistogramWatch
+from fedchain.errors import StaleCiphertextError
+from fedchain.messages import Histogram, decode
+from fedchain.protocol import Flag, Party
+from fedchain.simulation.channel import Channel, Slot
+from fedchain.training.boosting.received import Opener
+from fedchain.types import Kind, PartyId
+from tests.protocol.adversary import changing, rewriting
+from tests.protocol.boosting import BANK, OPERATOR, ROSTER, SHOP, Training
+
+
+def watched(training: Training, watch: Any, wrap: Any = None, tap: Any = None) -> tuple[dict[PartyId, Any], Channel]:
+    parties: dict[PartyId, Party[Any]] = {
+        OPERATOR: training.active(watch=watch).train(),
+        BANK: training.passive(BANK).train(),
+        SHOP: training.passive(SHOP).train(),
+    }
+    for name, change in (wrap or {}).items():
+        parties[name] = change(parties[name])
+    channel = Channel(tap=tap)
+    return channel.run(parties), channel
+
+
+class Everything(HistogramWatch):
+    """Flags all, and remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[PartyId, NDArray[np.float64]]] = []
+
+    def root(self, sender: PartyId, step: int, output: int, gradients: NDArray[np.float64]) -> Flag | None:
+        self.seen.append((sender, gradients))
+        return Flag(sender, step, 1, 6_000_000)
+
+
+def test_every_root_is_looked_at_in_units_of_gradients_and_a_flag_changes_nothing_in_the_model(
+    training: Training,
+) -> None:
+    watch = Everything()
+    found, channel = watched(training, watch)
+    assert found == training.run()
+    assert channel.flags == [(tree, Flag(party, 1, 1, 6_000_000)) for tree in (1, 2) for party in (BANK, SHOP)]
+    residuals = np.abs(training.labels - 0.5)[training.train_rows]
+    for party, gradients in watch.seen:
+        assert party in ROSTER[1:]
+        assert 0 < np.abs(gradients).sum() <= 2.1 * residuals.sum()  # two features; gradients are below 1
+
+
+def test_an_honest_job_has_no_flag_and_nothing_stale(training: Training) -> None:
+    _, channel = watched(training, HistogramWatch())
+    assert channel.flags == []
+
+
+def test_a_histogram_of_the_tree_before_is_stale_before_it_is_decrypted(training: Training) -> None:
+    first: list[Histogram] = []
+
+    def replay(message: Histogram) -> Histogram:
+        first.append(message)
+        return first[0] if message.nodes == (0,) else message
+
+    with pytest.raises(StaleCiphertextError, match="party 'bank' sent in an earlier round") as caught:
+        watched(training, HistogramWatch(), {BANK: lambda party: changing(party, Histogram, replay)})
+    assert caught.value.culprit == BANK
+
+
+def test_a_copy_of_another_partys_histogram_names_both(training: Training) -> None:
+    seen: dict[int, Histogram] = {}
+
+    def tap(slot: Slot, payload: bytes) -> bytes:
+        if slot.kind is Kind.HISTOGRAM and slot.sender == BANK:
+            seen[slot.step] = decode(payload, Histogram)
+        return payload
+
+    def copy(action: Any) -> Any:
+        if isinstance(getattr(action, "message", None), Histogram):
+            object.__setattr__(action, "message", seen[action.step])
+        return action
+
+    with pytest.raises(StaleCiphertextError, match="accepted later copied it") as caught:
+        watched(training, HistogramWatch(), {SHOP: lambda party: rewriting(party, copy)}, tap)
+    assert caught.value.culprit == "bank or shop"
+
+
+def test_the_watch_costs_less_than_a_hundredth_of_opening(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of parsing and decrypting, which are a part of a round: each measured by this thread's own work."""
+    spent = {"open": 0.0, "watch": 0.0}
+    genuine_open, genuine_look = Opener.open, HistogramWatch.ciphertexts
+
+    def timed_open(self: Opener, *given: Any) -> Any:
+        before = time.thread_time()
+        try:
+            return genuine_open(self, *given)
+        finally:
+            spent["open"] += time.thread_time() - before
+
+    def timed_look(self: HistogramWatch, *given: Any) -> None:
+        before = time.thread_time()
+        genuine_look(self, *given)
+        spent["watch"] += time.thread_time() - before
+
+    monkeypatch.setattr(Opener, "open", timed_open)
+    monkeypatch.setattr(HistogramWatch, "ciphertexts", timed_look)
+    watched(training, HistogramWatch())
+    assert 0 < spent["watch"] < 0.05 * spent["open"]

@@ -1,0 +1,66 @@
+"""Root histograms that are unlike those before them are flagged; others are not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fedchain.anomaly.histograms import UNITS, HistogramWatch, log_norm_e6
+from fedchain.anomaly.robust import MIN_VALUES, WINDOW, score_e6
+from fedchain.errors import StaleCiphertextError
+from fedchain.types import PartyId
+
+A, B = PartyId("a"), PartyId("b")
+
+
+def sums(random: np.random.Generator, scale: float = 5.0) -> np.ndarray:
+    return scale * random.standard_normal(12)
+
+
+def test_steady_histograms_are_not_flagged_and_a_sudden_change_is() -> None:
+    random, watch = np.random.default_rng(3), HistogramWatch()
+    for number in range(40):
+        assert watch.root(A, 1, 0, sums(random, 5.0 * 0.97**number)) is None
+    flag = watch.root(A, 1, 0, sums(random, 5000.0))
+    assert flag is not None
+    assert (flag.party, flag.step) == (A, 1)
+    assert flag.score_e6 > 5_000_000
+
+
+def test_the_score_is_against_the_last_32_of_the_same_party_and_output() -> None:
+    random, watch = np.random.default_rng(3), HistogramWatch()
+    statistics = []
+    for _ in range(WINDOW + 8):
+        own = sums(random)
+        statistics.append(log_norm_e6(own))
+        watch.root(A, 1, 0, own)
+        watch.root(B, 1, 0, 1e6 * own)
+        watch.root(A, 7, 1, 1e-3 * own)
+    odd = np.full(12, 1e9)
+    flag = watch.root(A, 1, 0, odd)
+    assert flag is not None
+    assert flag.statistic_e6 == log_norm_e6(odd)
+    assert flag.score_e6 == score_e6(statistics[-WINDOW:], log_norm_e6(odd))
+
+
+def test_there_is_no_flag_before_there_are_eight() -> None:
+    random, watch = np.random.default_rng(3), HistogramWatch()
+    for _ in range(MIN_VALUES - 1):
+        watch.root(A, 1, 0, sums(random))
+    assert watch.root(A, 1, 0, np.full(12, 1e9)) is None
+
+
+def test_the_statistic_is_a_log_norm_scaled() -> None:
+    assert log_norm_e6(np.array([3.0, 4.0])) == int(1e6 * math.log1p(UNITS * 5))
+    assert log_norm_e6(np.zeros(4)) == 0
+
+
+def test_a_stale_ciphertext_is_refused_and_rounds_are_told_apart() -> None:
+    watch = HistogramWatch()
+    words = np.arange(10, dtype=np.uint64) + np.uint64(2**63)
+    watch.ciphertexts(A, words)
+    watch.begin_round()
+    with pytest.raises(StaleCiphertextError, match="earlier round"):
+        watch.ciphertexts(A, words[-1:])

@@ -11,7 +11,7 @@ from fedchain.types import JobId
 
 E6 = 1_000_000
 
-SpanKind = Literal["acceptance", "alignment", "round", "evaluation"]
+SpanKind = Literal["acceptance", "alignment", "preparation", "round", "evaluation"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class AuditFacts:
 
 @dataclass(frozen=True)
 class Span:
-    """A stage of the job: acceptance, alignment, one attempt at a round, or evaluation.
+    """A stage of the job: acceptance, alignment, preparation for round 1, one attempt at a round, or evaluation.
 
     Attributes:
         round, attempt: of a round, else 0.

@@ -305,10 +305,11 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
     assert found["contribution"]["running"] == {"rounds": [1, 2, 3], "shares_e6": [list(one) for one in RUNNING]}
     assert found["audit"]["outcome"] == "disputed"
     assert [(one["what"], one["round"], one["attempt"]) for one in found["spans"]] == [
-        ("acceptance", 0, 0), ("alignment", 0, 0), ("round", 1, 0), ("round", 2, 0), ("round", 2, 1), ("round", 3, 0),
+        ("acceptance", 0, 0), ("alignment", 0, 0), ("preparation", 0, 0), ("round", 1, 0), ("round", 2, 0),
+        ("round", 2, 1), ("round", 3, 0),
         ("evaluation", 0, 0),
     ]  # fmt: skip
-    assert [one["rejected"] for one in found["spans"]] == [0, 0, 1, 0, 0, 0, 0]  # of the round that it claimed
+    assert [one["rejected"] for one in found["spans"]] == [0, 0, 0, 1, 0, 0, 0, 0]  # of the round that it claimed
     assert found["notes"] == []
 
 

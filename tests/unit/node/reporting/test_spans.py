@@ -38,7 +38,8 @@ def test_stages_follow_each_other_without_a_gap() -> None:
         RoundBegan(round=2, attempt=1, **place(8)), phase(Phase.EVALUATING, 9), phase(Phase.COMPLETED, 12),
     )  # fmt: skip
     assert found == [
-        ("acceptance", 0, 0, 10, 30), ("alignment", 0, 0, 30, 50), ("round", 1, 0, 60, 70), ("round", 1, 1, 70, 80),
+        ("acceptance", 0, 0, 10, 30), ("alignment", 0, 0, 30, 50), ("preparation", 0, 0, 50, 60),
+        ("round", 1, 0, 60, 70), ("round", 1, 1, 70, 80),
         ("round", 2, 1, 80, 90), ("evaluation", 0, 0, 90, 120),
     ]  # fmt: skip
 

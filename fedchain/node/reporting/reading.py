@@ -157,15 +157,19 @@ def _contribution(
         (message.gains_e6, "Split gain"),
         (message.p_values_e6, "The free-rider test"),
         (message.powers_e6, "The power of the free-rider test"),
+        (message.detectable_e6, "The smallest effect that the free-rider test finds"),
     ):
         is_told = len(values) == len(names)
         extras.append([value / E6 for value in values] if is_told else [None] * len(names))
         if not is_told:
             notes.append(f"{words}: the active party did not tell it.")
     told = []
-    for at, (line, gain, p_value, power) in enumerate(zip(lines, *extras, strict=True)):
-        tested = {"p_value": p_value, "power": power} if at else {}  # the active party is not tested
-        told.append(replace(line, split_gain=gain, **tested))
+    for at, (line, gain, p_value, power, detectable) in enumerate(zip(lines, *extras, strict=True)):
+        line = replace(line, split_gain=gain)
+        if at:  # the active party is not tested
+            effect_e6 = None if detectable is None else round(detectable * E6)
+            line = replace(line, p_value=p_value, power=power, detectable_e6=effect_e6)
+        told.append(line)
     return replace(facts, rows=message.rows, shares=tuple(told), running=running), tuple(notes)
 
 

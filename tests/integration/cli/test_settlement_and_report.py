@@ -56,6 +56,7 @@ class Audited:
         message = Contribution(
             rows=ROWS, utilities_e6=UTILITIES, shares_e6=SHARES, rounds_e6=RUNNING,
             gains_e6=(500_000, 200_000, 300_000), p_values_e6=(0, 10_000, 420_000), powers_e6=(0, 990_000, 310_000),
+            detectable_e6=(0, 1_200, 1_300),
         )  # fmt: skip
         statistic_e6 = Shares(UTILITIES, SHARES).statistic_e6
         uplink = self.send(1, Kind.CONTRIBUTION, encode(message), statistic_e6=statistic_e6)
@@ -295,6 +296,7 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
     words = re.sub(r"\s+", " ", Page(text).text)
     for expected in (
         "churn completed", "3 rounds done", "media_partner", "+0.047417", "71.8%", "50.0%", "0.420", "31.0%",
+        "0.001300",
         "disputed", "20 of 100 held-out rows", "losses of opened rows, computed anew, are others",
         "Failed the free-rider test: bank", "split gain (gameable)", "WRONG_ROUND", "round 2, attempt 1", "alignment",
     ):  # fmt: skip

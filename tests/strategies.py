@@ -194,7 +194,7 @@ def messages() -> Strategy[Message]:
             st.lists(e6, min_size=4, max_size=256).map(tuple),
             st.lists(e6, min_size=2, max_size=8).map(tuple),
             st.lists(st.lists(e6, min_size=2, max_size=8).map(tuple), max_size=4).map(tuple),
-            *(st.lists(st.integers(0, 10**6), max_size=8).map(tuple) for _ in range(3)),
+            *(st.lists(st.integers(0, 10**6), max_size=8).map(tuple) for _ in range(4)),
         ),
         st.builds(AuditOpening, blob.filter(bool)),
         st.builds(PredictRequest, rows, blob),

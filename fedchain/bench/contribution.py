@@ -20,7 +20,7 @@ from fedchain.contribution.commitments import RowTree, bit_leaves, check_rows
 from fedchain.contribution.free_rider import free_rider_test
 from fedchain.contribution.leaf_mask import leaf_mask_shapley
 from fedchain.contribution.loss_tree import LossTree, check_losses
-from fedchain.contribution.losses import row_losses_e6
+from fedchain.contribution.losses import most_loss_e6, row_losses_e6
 from fedchain.contribution.open_model import open_model
 from fedchain.contribution.recheck import recheck_rows
 from fedchain.contribution.sampling import sample_rows
@@ -167,7 +167,7 @@ def _times(made: MadeUpModel, parties: int) -> dict[str, float]:
         RowTree(packed[0], bytes(32))
 
     def audit() -> None:
-        shown = check_losses(tree.root, tree.sums, rows, indices, opening, "a")
+        shown = check_losses(tree.root, tree.sums, rows, indices, opening, "a", most=most_loss_e6(shard.objective))
         for one, shown_rows in zip(trees, rows_opened, strict=True):
             check_rows(one.root, rows, indices, shown_rows, "a")
         recheck_rows(opened, [one[indices] for one in bits], labels[indices], shown, 1.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +16,8 @@ from fedchain.model.shard import OwnSplit, Shard, Tree, TreeShape
 
 FEATURES = 4
 BINS = 32
-_ROOT_COVER = 24_000
+_TRAIN_ROWS = 4096
+_BLOCK_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,6 @@ def made_up_model(parties: int, *, rows: int, trees: int, depth: int, seed: int)
     for _ in range(trees):
         owners = random.integers(0, parties, inner).tolist()
         shape = TreeShape(nodes, (*owners, *[-1] * (inner + 1)))
-        covers = [_ROOT_COVER] + [0] * (len(nodes) - 1)
-        for node in range(inner):
-            left = max(1, min(covers[node] - 1, int(covers[node] * random.uniform(0.3, 0.7))))
-            covers[2 * node + 1], covers[2 * node + 2] = left, covers[node] - left
         weights = tuple(random.normal(0, 1.5 / trees**0.5, inner + 1).tolist())
         splits = [
             OwnSplit(node, int(random.integers(FEATURES)), int(random.integers(4, BINS - 4)), False)
@@ -59,7 +57,7 @@ def made_up_model(parties: int, *, rows: int, trees: int, depth: int, seed: int)
         ]
         for party, own in enumerate(of_party):
             mine = tuple(split for split, owner in zip(splits, owners, strict=True) if owner == party)
-            own.append(Tree(shape, mine, *((tuple(covers), weights) if party == 0 else ())))
+            own.append(Tree(shape, mine, *(((), weights) if party == 0 else ())))
     roster = tuple(f"party_{number + 1}" for number in range(parties))
     shards = tuple(
         Shard(
@@ -74,6 +72,7 @@ def made_up_model(parties: int, *, rows: int, trees: int, depth: int, seed: int)
         for party, name in enumerate(roster)
     )
     n_bins = np.full(FEATURES, BINS)
+    shards = (_covered(shards, random, n_bins), *shards[1:])
     bits = []
     for party, shard in enumerate(shards):
         columns = random.integers(0, BINS, (rows, FEATURES)).astype(np.uint8)
@@ -82,3 +81,23 @@ def made_up_model(parties: int, *, rows: int, trees: int, depth: int, seed: int)
     margin = reached @ np.concatenate([np.asarray(tree.weights) for tree in shards[0].trees])
     labels = (random.random(rows) < 1 / (1 + np.exp(-margin))).astype(np.float64)
     return MadeUpModel(shards, tuple(bits), labels)
+
+
+def _covered(shards: tuple[Shard, ...], random: np.random.Generator, n_bins: NDArray[np.int64]) -> Shard:
+    """The active party's shard with covers of rows like those that judge the model; no leaf is without any."""
+    active = shards[0]
+    counts = np.ones(sum(len(tree.weights) for tree in active.trees), dtype=np.int64)
+    for _ in range(0, _TRAIN_ROWS, _BLOCK_ROWS):
+        reached = np.ones((_BLOCK_ROWS, len(counts)), dtype=bool)
+        for shard in shards:
+            reached &= leaf_bits(shard, random.integers(0, BINS, (_BLOCK_ROWS, FEATURES)).astype(np.uint8), n_bins)
+        counts += reached.sum(axis=0)
+    trees, start = [], 0
+    for tree in active.trees:
+        leaves, inner = len(tree.weights), len(tree.weights) - 1
+        covers = [0] * inner + counts[start : start + leaves].tolist()
+        for node in reversed(range(inner)):
+            covers[node] = covers[2 * node + 1] + covers[2 * node + 2]
+        trees.append(msgspec.structs.replace(tree, covers=tuple(covers)))
+        start += leaves
+    return msgspec.structs.replace(active, trees=tuple(trees))

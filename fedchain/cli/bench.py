@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from fedchain.cli.bench_trust import anomaly, contribution
+from fedchain.cli.benching import Threads, numbers, print_report
 from fedchain.cli.options import AsJson
 from fedchain.cli.output import note, print_json, print_pairs
 from fedchain.errors import ConfigError
-
-if TYPE_CHECKING:
-    from fedchain.bench.report import BenchReport
 
 app = typer.Typer(name="bench", no_args_is_help=True)
 
@@ -34,9 +33,6 @@ PassiveFeatures = Annotated[
 ]
 Bins = Annotated[int, typer.Option("--bins", help="Value bins per column.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", help="Shrinks each tree.")]
-Threads = Annotated[
-    int | None, typer.Option("--threads", min=1, max=1024, metavar="N", help="Workers; default: one per core.")
-]
 
 
 @app.callback()
@@ -96,11 +92,11 @@ def boosting(
         trees=trees,
         bins=bins,
         learning_rate=learning_rate,
-        seeds=(holdout_seed,) if seeds is None else _numbers("--seeds", seeds),
+        seeds=(holdout_seed,) if seeds is None else numbers("--seeds", seeds),
     )
     with StageBars() as bars:
         report = run(bench, on_stage=bars.on_stage, on_run=note if seeds is not None else None, threads=threads)
-    _print(report, as_json)
+    print_report(report, as_json)
 
 
 @app.command()
@@ -144,9 +140,9 @@ def leakage(
         bins=bins,
         learning_rate=learning_rate,
         known=known,
-        seeds=_numbers("--seeds", seeds),
+        seeds=numbers("--seeds", seeds),
     )
-    _print(run(bench, on_run=note, threads=threads), as_json)
+    print_report(run(bench, on_run=note, threads=threads), as_json)
 
 
 @app.command()
@@ -218,7 +214,7 @@ def exchange(
         payload_bytes=payload_mb * 10**6,
         repeats=repeats,
     )
-    _print(run(bench, note), as_json)
+    print_report(run(bench, note), as_json)
 
 
 @app.command()
@@ -267,15 +263,15 @@ def psi(
         if parties != "2" or not rows.isdecimal():
             raise ConfigError("--cached-rows goes with two parties and one number of --rows, the smaller side's")
         cached = psi_cached.CachedPsiBench(int(rows), cached_rows, overlap, threads, padding, proven)
-        _print(psi_cached.run(cached, note), as_json)
+        print_report(psi_cached.run(cached, note), as_json)
         return
     benches = [
         PsiBench(count, several, overlap, threads, padding, proven)
-        for several in _numbers("--parties", parties)
-        for count in _numbers("--rows", rows)
+        for several in numbers("--parties", parties)
+        for count in numbers("--rows", rows)
     ]
     if len(benches) == 1:
-        _print(run(benches[0], note), as_json)
+        print_report(run(benches[0], note), as_json)
         return
     for bench in benches:
         bench.check()
@@ -333,98 +329,8 @@ def inference(
         block_seconds=block_time,
         seed=seed,
     )
-    _print(run(bench, note), as_json)
+    print_report(run(bench, note), as_json)
 
 
-@app.command()
-def contribution(
-    rows: Annotated[int, typer.Option("--rows", min=400, metavar="N", help="Held-out rows of the timed models.")] = (
-        6000
-    ),
-    trees: Annotated[int, typer.Option("--trees", min=1, help="Of the timed models.")] = 50,
-    depth: Annotated[int, typer.Option("--depth", min=1, max=8, help="Of each tree.")] = 5,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="Folder of real tables: telco/, fate/.", show_default=False),
-    ] = None,
-    seeds: Annotated[
-        str, typer.Option("--seeds", metavar="N,N,…", help="Hold-outs that are compared with retraining.")
-    ] = "42,43,44,45,46",
-    gas: Annotated[bool, typer.Option("--gas/--no-gas", help="Measure settlements on an embedded chain.")] = True,
-    as_json: AsJson = False,
-) -> None:
-    """Seconds and gas of contribution scores and their audit, and how far they are from those of retraining.
-
-    Without --data, made-up tables of three parties. Everything it starts is stopped again.
-
-    Example: fedchain bench contribution --json
-
-    Example: fedchain bench contribution --data data --seeds 42,43 --no-gas
-    """
-    from fedchain.bench.contribution import ContributionBench, run
-
-    bench = ContributionBench(rows, trees, depth, data, _numbers("--seeds", seeds), gas)
-    _print(run(bench, on_run=note), as_json)
-
-
-@app.command()
-def anomaly(
-    honest_runs: Annotated[int, typer.Option("--honest-runs", metavar="N", help="Jobs of honest parties.")] = 200,
-    fault_runs: Annotated[int, typer.Option("--fault-runs", metavar="N", help="Jobs with each fault.")] = 40,
-    free_rider_runs: Annotated[
-        int, typer.Option("--free-rider-runs", metavar="N", help="Jobs with each kind of free rider.")
-    ] = 200,
-    audits: Annotated[
-        int, typer.Option("--audits", metavar="N", help="Audits of contributions with tampered rows.")
-    ] = 300,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Of all that is drawn; 1 is the one that was tuned with.")
-    ] = None,
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="FAULT", help="This fault, honest or audits; repeatable.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="FILE", help="Keeps each run; what is in it is not run again.")
-    ] = None,
-    seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="S", help="Start no run after so long: a part, with --resume.")
-    ] = None,
-    threads: Threads = None,
-    as_json: AsJson = False,
-) -> None:
-    """How often each fault of the injector is found, and honest parties are not: whole jobs before the real contracts.
-
-    A quarter of an hour on two cores. The chain is in the process; nothing is sent.
-
-    Example: fedchain bench anomaly --json
-
-    Example: fedchain bench anomaly --resume runs.txt --seconds 60
-
-    Example: fedchain bench anomaly --only dropped_rows --only honest --honest-runs 20 --json
-    """
-    from fedchain.bench.anomaly import DEFAULT_SEED, AnomalyBench, run
-
-    bench = AnomalyBench(
-        honest_runs=honest_runs,
-        fault_runs=fault_runs,
-        free_rider_runs=free_rider_runs,
-        audits=audits,
-        seed=DEFAULT_SEED if seed is None else seed,
-        only=tuple(only or ()),
-    )
-    _print(run(bench, resume=resume, seconds=seconds, workers=threads, on_run=note), as_json)
-
-
-def _numbers(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(one) for one in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option} is '{text}'; give whole numbers with commas between, as in 42,43") from None
-
-
-def _print(report: BenchReport, as_json: bool) -> None:
-    if as_json:
-        print_json(report.as_json())
-    else:
-        print_pairs("settings", report.settings.items())
-        print_pairs("metrics", report.metrics.items())
+app.command()(contribution)
+app.command()(anomaly)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.leaf_mask import Shares, shapley_e6
-from fedchain.contribution.losses import CAP_E6, E6, utilities_e6
+from fedchain.contribution.losses import E6, MOST_UNITS, utilities_e6
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -62,5 +62,5 @@ def _loss_e6(found: Floats, labels: Floats, unit: float) -> int:
             error = np.square(found - np.eye(found.shape[1])[labels.astype(np.int64)]).sum(axis=1)
         else:
             error = np.square(found - labels)
-        capped = np.fmin(error / unit * E6, float(CAP_E6))
+        capped = np.fmin(error / unit * E6, float(MOST_UNITS * E6))
     return int(np.rint(capped).astype(np.int64).sum(dtype=object))

@@ -7,7 +7,8 @@ p = (1 + #{U(π) ≥ U}) / (1 + permutations).
 A party whose columns are worthless fails it, and so does an honest one whose columns add little: it accuses nobody. How
 well it can tell is published with it, by a normal approximation: with σ the standard deviation of U(π), about which
 U varies as much over draws of the held-out rows, an effect e = U - mean U(π) passes at level α with probability
-Φ(e / σ - z(1 - α)), and e is found four times in five from (z(1 - α) + z(0.8)) σ up.
+Φ(e / σ - z(1 - α)), and e is found four times in five from (z(1 - α) + z(0.8)) σ up. The latter is what to plan by: the
+power at the effect that was found is a function of the p-value, and for a worthless party lies above α on average.
 
 Source: Phipson and Smyth 2010 for the 1 in numerator and denominator (the observed order is one of the permutations).
 """

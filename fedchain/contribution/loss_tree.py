@@ -3,8 +3,11 @@
 leaf i = SHA-256(0x00 ‖ salt i ‖ u32 i ‖ losses), node = SHA-256(0x01 ‖ left ‖ right ‖ sums of left ‖ sums of right);
 losses and sums are u128 per coalition, all numbers big-endian; an odd last node is carried up unchanged. root =
 SHA-256(0x02 ‖ "fedchain-losses-1" ‖ u32 rows ‖ top node ‖ sums of the top). A row that is opened thus shows that it
-counts in the posted sums once, and that nothing below zero hides beside it. Salts as in `commitments`, from a secret of
-this tree alone.
+counts in the posted sums once, and that nothing below zero, and nothing above what losses can be, hides beside it.
+Salts as in `commitments`, from a secret of this tree alone.
+
+The path shows sums of unopened rows: where the neighbour of an opened row is not opened, its losses, which tell its
+label; of larger groups, how many rows have which label. So up to twice as many labels as rows are opened become known.
 
 Source: Merkle-sum trees of proofs of liabilities (Chalkias et al., "Distributed Auditing Proofs of Liabilities", 2020):
 a node's hash covers the sums of both children, or a sum could be moved between them.
@@ -20,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.commitments import Positions, path_places, require_indices, require_secret, salt_of
-from fedchain.contribution.losses import CAP_E6, Losses, loss_sums
+from fedchain.contribution.losses import MOST_UNITS, Losses, loss_sums
 from fedchain.errors import ContributionError
 from fedchain.messages.auditing import LOSS_BYTES, SALT_BYTES, SUM_BYTES, OpenedLosses
 from fedchain.types import AuditReason
 
+_MOST_E6 = MOST_UNITS * 1_000_000
 _NAME = b"fedchain-losses-1"
 _BLOCK = 4096
 _Wide = NDArray[np.uint64]
@@ -43,14 +47,14 @@ class LossTree:
         """Build the tree; 6,000 rows of 256 coalitions take a fifth of a second.
 
         Args:
-            losses: (rows, coalitions) int64, 0 to 1e15 (`row_losses_e6`); kept, not copied.
+            losses: (rows, coalitions) int64, 0 to 1e8 (`row_losses_e6`); kept, not copied.
             secret: 32 random bytes, of this tree alone.
 
         Raises:
             ValueError: no row, a loss out of range, or a secret that is not 32 bytes.
         """
-        if losses.ndim != 2 or not len(losses) or losses.min() < 0 or losses.max() > CAP_E6:
-            raise ValueError("a loss tree has one row or more of losses from 0 to 1e15")
+        if losses.ndim != 2 or not len(losses) or losses.min() < 0 or losses.max() > _MOST_E6:
+            raise ValueError("a loss tree has one row or more of losses from 0 to 1e8")
         self._losses, self._secret = losses, require_secret(secret)
         self.sums = loss_sums(losses)
         self._levels = [self._leaves()]
@@ -100,7 +104,14 @@ class LossTree:
 
 
 def check_losses(
-    root: bytes, sums: Sequence[int], rows: int, indices: Positions, opening: OpenedLosses, culprit: str
+    root: bytes,
+    sums: Sequence[int],
+    rows: int,
+    indices: Positions,
+    opening: OpenedLosses,
+    culprit: str,
+    *,
+    most: int,
 ) -> Losses:
     """Check opened losses against a root and against posted sums.
 
@@ -111,13 +122,15 @@ def check_losses(
         indices: rows that should be opened, ascending and distinct.
         opening: what came.
         culprit: who opened it.
+        most: the largest loss that a row can have (`most_loss_e6`). Sums on the path are held to it, too: a lie about
+            one row that is worth more than a row needs a block of as many rows as it is worth, none of them opened.
 
     Returns:
         (opened rows, coalitions) int64.
 
     Raises:
         ContributionError: names `culprit`; reason OPENING where the losses do not lead to the root, SUMS where they
-            lead to it with other sums than were posted, LOSSES where one is above 1e15.
+            lead to it with other sums than were posted, LOSSES where a loss, or a sum, is above what losses can be.
         ValueError: `indices` are not those of a tree of so many rows.
     """
     wanted = require_indices(indices, rows)
@@ -128,13 +141,19 @@ def check_losses(
     if sizes != expected:
         raise ContributionError(culprit, AuditReason.OPENING, f"opened losses of {sizes} bytes, {expected} expected")
     unsigned = np.frombuffer(opening.losses, dtype=">u8").astype(np.uint64).reshape(len(wanted), coalitions)
-    if (unsigned > CAP_E6).any():
+    if (unsigned > most).any():
         raise ContributionError(culprit, AuditReason.LOSSES, "a loss is above the largest there is")
     losses = unsigned.astype(np.int64)
     siblings = {
         place: (opening.path[32 * i : 32 * i + 32], _ints(opening.sums[width * i : width * (i + 1)]))
         for i, place in enumerate(places)
     }
+    for (level, place), (_, several) in siblings.items():
+        below = min((place + 1) << level, rows) - (place << level)
+        if max(several) > most * below:
+            raise ContributionError(
+                culprit, AuditReason.LOSSES, f"{below} rows have losses above the largest there are"
+            )
     raw = _bytes_of(_wide(losses))
     known: dict[int, tuple[bytes, NDArray[np.object_]]] = {}
     for i, row in enumerate(wanted):
@@ -149,10 +168,8 @@ def check_losses(
                 above[place] = left
                 continue
             right = known[2 * place + 1] if 2 * place + 1 in known else siblings[level, 2 * place + 1]
-            together = left[1] + right[1]
-            if max(together) >= 2**128:
-                raise ContributionError(culprit, AuditReason.OPENING, "sums of losses are too large to be any")
-            above[place] = (_node(left[0], right[0], _sum_bytes(left[1]), _sum_bytes(right[1])), together)
+            sums_of_both = _sum_bytes(left[1]), _sum_bytes(right[1])
+            above[place] = (_node(left[0], right[0], *sums_of_both), left[1] + right[1])
         known, level, across = above, level + 1, (across + 1) // 2
     top, found = known[0]
     if not hmac.compare_digest(_root(rows, top, found), root):

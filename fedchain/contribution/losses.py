@@ -23,12 +23,13 @@ from fedchain.model.link import predictions
 from fedchain.model.shard import Shard
 
 E6 = 1_000_000
-CAP_E6 = 10**15
-"""Larger losses, of models that have diverged, count as this: sums of all rows of a table fit into 128 bits."""
+MOST_BRIER_E6 = {"binary": E6, "multiclass": 2 * E6}
+MOST_UNITS = 100
+"""Of numbers and counts: a larger error counts as so many variances of the labels, or one row could outweigh all."""
 
 Floats = NDArray[np.float64]
 Losses = NDArray[np.int64]
-"""(rows, coalitions) int64, scaled by 1e6, 0 to 1e15; a coalition's number has bit j set where party j is in it."""
+"""(rows, coalitions) int64, scaled by 1e6, 0 to `most_loss_e6`; bit j of a coalition's number: party j is in it."""
 
 _CELLS = 2**20
 """Numbers of both halves that are held at a time, 8 MiB."""
@@ -73,9 +74,19 @@ def losses_of_margins(shard: Shard, margins: Floats, labels: Floats, unit: float
             error = np.square(found - truth).sum(axis=1)
         else:
             error = np.square(found - np.repeat(labels, coalitions))
-        capped = np.fmin(error / unit * E6, float(CAP_E6))  # not a number, where infinities met, counts as the cap
+        most = float(most_loss_e6(shard.objective))
+        capped = np.fmin(error / unit * E6, most)  # not a number, where infinities met, counts as the most
     losses: Losses = np.rint(capped).astype(np.int64).reshape(rows, coalitions)
     return losses
+
+
+def most_loss_e6(objective: str) -> int:
+    """The largest loss of a row: 1e6 for two classes, 2e6 for several, 1e8 (100 variances) for numbers and counts.
+
+    It is what keeps a label holder from hiding a large lie in one row: whoever moves a utility by 0.01 (or by one
+    variance) has to lie about 1 % of the rows, or about a block of as many rows in one of them.
+    """
+    return MOST_BRIER_E6.get(objective, MOST_UNITS * E6)
 
 
 def loss_sums(losses: Losses) -> tuple[int, ...]:

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchain.contribution.covers import check_covers
 from fedchain.contribution.losses import Losses, row_losses_e6
-from fedchain.errors import ContributionError
-from fedchain.model.leaf_mask import Bits, bit_count, unpack_bits, whole_bits
+from fedchain.errors import ContributionError, ProtocolViolationError
+from fedchain.model.leaf_mask import Bits, bit_count, require_decisions, unpack_bits, whole_bits
 from fedchain.model.shard import Shard
 from fedchain.types import AuditReason
 
@@ -19,8 +20,6 @@ TOLERANCE_E6 = 1
 _MAX_UNIT_RATIO = 1e4
 """Of the unit and the variance of opened labels, either way: beyond, losses are all 0, or all cut off."""
 _ENOUGH_LABELS = 30
-_RELATIVE = 1e-9
-"""Losses above 1e9 units of 1e-6 may differ in more than the last."""
 
 
 def opened_bits(model: Shard, party: int, leaves: Sequence[bytes]) -> Bits:
@@ -35,17 +34,28 @@ def opened_bits(model: Shard, party: int, leaves: Sequence[bytes]) -> Bits:
         (rows, leaves of all trees) bool.
 
     Raises:
-        ContributionError: not so many bits, or some beyond them; names the party, reason BITS.
+        ContributionError: not so many bits, some beyond them, or none that decisions at the party's nodes give; names
+            the label holder, who had them checked before it evaluated; reason BITS.
     """
-    count, name = bit_count(model, party), model.roster[party]
+    count, name, culprit = bit_count(model, party), model.roster[party], model.roster[0]
     width = -(-count // 8)
     if any(len(leaf) != width for leaf in leaves) or (count % 8 and any(leaf[-1] >> count % 8 for leaf in leaves)):
-        raise ContributionError(name, AuditReason.BITS, f"opened leaf bits that are not {count} per row")
-    return whole_bits(model, party, unpack_bits(b"".join(leaves), len(leaves), count, name))
+        raise ContributionError(culprit, AuditReason.BITS, f"opened leaf bits of {name} that are not {count} per row")
+    bits = unpack_bits(b"".join(leaves), len(leaves), count, culprit)
+    try:
+        require_decisions(model, party, bits, culprit)
+    except ProtocolViolationError as error:
+        raise ContributionError(culprit, AuditReason.BITS, f"opened bits of {name}: {error}") from error
+    return whole_bits(model, party, bits)
 
 
 def recheck_rows(
-    model: Shard, bits_by_party: Sequence[Bits], labels: NDArray[np.float64], losses: Losses, unit: float
+    model: Shard,
+    bits_by_party: Sequence[Bits],
+    labels: NDArray[np.float64],
+    losses: Losses,
+    unit: float,
+    earlier_trees: int = 0,
 ) -> None:
     """Compare opened losses with what the opened model, bits and labels give, up to one unit.
 
@@ -57,11 +67,13 @@ def recheck_rows(
         labels: (rows,) as opened.
         losses: (rows, coalitions) int64 as opened.
         unit: as opened.
+        earlier_trees: of the model that the job continued, else 0; their covers are not compared.
 
     Raises:
         ContributionError: names the label holder; reason LABELS where labels or unit are none for the objective, or the
             unit is far from the labels' variance (short of that, another unit scales all shares alike), SHAPES where
-            bits do not lead each row to one leaf of each tree, LOSSES where losses are others.
+            bits do not lead each row to one leaf of each tree or covers cannot be true (`check_covers`), LOSSES where
+            losses are others.
     """
     culprit = model.roster[0]
     classes = model.objective in ("binary", "multiclass")
@@ -86,8 +98,9 @@ def recheck_rows(
                 culprit, AuditReason.SHAPES, f"opened a tree {number} in which the parties' bits lead to no one leaf"
             )
         start = stop
+    check_covers(model, reached, earlier_trees)
     found = row_losses_e6(model, bits_by_party, labels, unit)
-    wrong = np.abs(found - losses) > np.maximum(TOLERANCE_E6, (found * _RELATIVE).astype(np.int64))
+    wrong = np.abs(found - losses) > TOLERANCE_E6
     if wrong.any():
         row, coalition = (int(one) for one in np.argwhere(wrong)[0])
         raise ContributionError(

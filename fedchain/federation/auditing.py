@@ -206,6 +206,7 @@ class Answered:
         packed: own leaf bits of these rows, as they were answered.
         earlier_rounds: of the model that the job continues; else 0.
         commitments: of the leaf weights of the rounds of this job that the model keeps.
+        covers: training rows by node of each tree of these rounds, as far as it knows them.
         contribution: what the active party published.
     """
 
@@ -214,6 +215,7 @@ class Answered:
     packed: bytes
     earlier_rounds: int
     commitments: tuple[bytes, ...]
+    covers: tuple[dict[int, int], ...]
     contribution: Contribution
 
 
@@ -304,6 +306,7 @@ class PassiveAudit:
             tuple(bit_leaves(answered.packed, len(answered.positions))[row] for row in rows),
             answered.earlier_rounds,
             answered.commitments,
+            answered.covers,
         )
         auditor.check(opening)
         return opening

@@ -57,6 +57,7 @@ class Evaluation:
             gains_e6=self.gains_e6,
             p_values_e6=self.p_values_e6,
             powers_e6=tuple(round(test.power * E6) for test in self.tests),
+            detectable_e6=tuple(test.detectable_e6 for test in self.tests),
         )
 
 

@@ -8,13 +8,16 @@ so takes as stated: covers, leaf weights of a continued model, and whether the l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.commitments import check_rows, read_labels
+from fedchain.contribution.covers import check_known_covers
 from fedchain.contribution.loss_tree import check_losses
+from fedchain.contribution.losses import most_loss_e6
 from fedchain.contribution.open_model import active_outputs, check_open_model, check_weights
 from fedchain.contribution.recheck import opened_bits, recheck_rows
 from fedchain.contribution.sampling import sample_rows
@@ -45,6 +48,7 @@ class Auditor:
         own_bits: own leaf bits of these rows, each as `pack_bits` gives it.
         earlier_rounds: of the model that the job continued; else 0.
         commitments: of the leaf weights of the rounds of this job that the model keeps; None where they were not kept.
+        covers: training rows by node of each tree of these rounds, as far as it knows them; None where not kept.
     """
 
     shard: Shard
@@ -53,6 +57,7 @@ class Auditor:
     own_bits: tuple[bytes, ...]
     earlier_rounds: int
     commitments: tuple[bytes, ...] | None
+    covers: tuple[Mapping[int, int], ...] | None = None
 
     @property
     def culprit(self) -> str:
@@ -83,8 +88,13 @@ class Auditor:
         if self.commitments is not None:
             check_weights(model, self.earlier_rounds, self.commitments, opening.weight_salts, self.culprit)
         terms, root, sums = self.state.terms, self.state.losses_root, self.state.loss_sums
-        losses = check_losses(root, sums, terms.rows, rows, opening.losses, self.culprit)
-        recheck_rows(model, bits, labels, losses, opening.unit)
+        losses = check_losses(
+            root, sums, terms.rows, rows, opening.losses, self.culprit, most=most_loss_e6(model.objective)
+        )
+        earlier_trees = len(model.base_margins) * self.earlier_rounds
+        if self.covers is not None:
+            check_known_covers(model, self.covers, earlier_trees, self.culprit)
+        recheck_rows(model, bits, labels, losses, opening.unit, earlier_trees)
 
     def _bits(self, opening: ActiveOpening, model: Shard, rows: Positions) -> list[Bits]:
         """Leaf bits of every party on the opened rows, (opened rows, leaves of all trees) each."""

@@ -265,7 +265,9 @@ class _Job:
         kept = None
         if audit is not None:
             earlier = 0 if self.checkpoint is None else self.checkpoint.rounds
-            kept = yield from audit.run(Answered(shard, positions, packed, earlier, model.commitments, contribution))
+            kept = yield from audit.run(
+                Answered(shard, positions, packed, earlier, model.commitments, model.covers, contribution)
+            )
         session = session_of(sealing, self.aligned)
         outcome = JobOutcome(shard, session, "", len(self.aligned.ids), contribution=contribution, audit=kept)
         return (yield from self._close(outcome))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fedchain.errors import DataError, ProtocolViolationError, SealError
 from fedchain.inference.scoring import margins
 from fedchain.messages import PredictAnswer, PredictRequest
-from fedchain.model.leaf_mask import Bits, bit_count, pack_bits, unpack_bits, whole_bits
+from fedchain.model.leaf_mask import Bits, bit_count, pack_bits, require_decisions, unpack_bits, whole_bits
 from fedchain.model.link import predictions
 from fedchain.model.shard import Shard
 from fedchain.protocol import Party, Send, Stage, gather, receive
@@ -117,12 +117,14 @@ class Answerer:
         """Active party: the bits of every party over all leaves, from what `collect_packed` gives.
 
         Raises:
-            ProtocolViolationError: of another length; names the party.
+            ProtocolViolationError: of another length, or not of decisions at the party's nodes; names the party.
         """
-        return [
-            whole_bits(self.shard, index, unpack_bits(packed[index], rows, bit_count(self.shard, index), party))
-            for index, party in enumerate(self.roster)
-        ]
+        spread = []
+        for index, party in enumerate(self.roster):
+            bits = unpack_bits(packed[index], rows, bit_count(self.shard, index), party)
+            require_decisions(self.shard, index, bits, party)
+            spread.append(whole_bits(self.shard, index, bits))
+        return spread
 
     def predict(self, requester: PartyId, positions: Positions | None, request_id: int) -> Party[Scores | None]:
         """One whole request; predictions in the order of positions at the requester, else None.

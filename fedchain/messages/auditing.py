@@ -1,7 +1,8 @@
 """Messages of an audit of contributions: what parties open once the audit's seed is known.
 
-An opening is sealed to the roster. It shows the labels, leaf bits and losses of the opened rows, and of the label
-holder's shard the *open model*: which party owns which node, covers, leaf weights and base margins; no column, no cut.
+An opening is sealed to the roster. It shows the labels, leaf bits and losses of the opened rows; by sums on the path
+the labels of up to as many rows again, and how many rows of small groups have which label; and of the label holder's
+shard the *open model*: which party owns which node, covers, leaf weights and base margins; no column, no cut.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class OpenedLosses(Wire, frozen=True):
         losses: 8 bytes big-endian for each coalition of each opened row, row after row, ascending.
         salts: 32 bytes for each opened row.
         path: hashes, 32 bytes each, of the other nodes that are needed, level by level from the leaves, ascending.
-        sums: of the same nodes, 16 bytes big-endian for each coalition.
+        sums: of the same nodes, 16 bytes big-endian for each coalition. Of a single row they are its losses, and tell
+            its label.
     """
 
     losses: Annotated[bytes, msgspec.Meta(min_length=LOSS_BYTES * 4, max_length=LOSS_BYTES * 256 * MAX_OPENED)]
@@ -76,6 +78,8 @@ class OpenedLosses(Wire, frozen=True):
 
 class ActiveOpening(Wire, frozen=True):
     """What the label holder opens. Reveals to the roster the open model, and opened rows' labels, bits and losses.
+
+    And by `OpenedLosses.sums` labels of about as many rows again.
 
     Attributes:
         model: the open model's canonical bytes (`fedchain.contribution.open_model`).

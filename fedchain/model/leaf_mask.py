@@ -99,6 +99,43 @@ def _known_ancestor(leaf: int, known: dict[int, int]) -> int:
     return leaf
 
 
+def require_decisions(shard: Shard, party: int, bits: Bits, culprit: str) -> None:
+    """A party's leaf bits must be those of a decision at each of its nodes, and say nothing at the others'.
+
+    At a node of the party's own that a row can reach, one side has all its bits; at another's node, both sides have
+    some. Without this, bits of leaves that the other parties exclude could be anything: they change no score, but they
+    do change what the model says without the others.
+
+    Args:
+        shard: the active party's, or its open model.
+        party: place on the roster.
+        bits: (rows, `bit_count` of the party) bool.
+        culprit: who is named.
+
+    Raises:
+        ProtocolViolationError: they are not; names `culprit`.
+    """
+    start = 0
+    for number, tree in enumerate(shard.trees, start=1):
+        view = view_of(shard, tree, party)
+        if not view.bit_count:
+            continue
+        columns = np.asfortranarray(bits[:, start : start + view.bit_count])
+        start += view.bit_count
+        leaves = iter(range(view.bit_count - 1, -1, -1))
+        some: dict[int, Bits] = {}
+        for node, owner in zip(reversed(view.nodes), reversed(view.owners), strict=True):
+            if owner < 0:
+                some[node] = columns[:, next(leaves)]
+                continue
+            left, right = some.pop(2 * node + 1), some.pop(2 * node + 2)
+            if (left & right).any() if owner == party else (left != right).any():
+                raise ProtocolViolationError(culprit, f"leaf bits of tree {number} are no decisions at its nodes")
+            some[node] = left | right
+        if not some[0].all():
+            raise ProtocolViolationError(culprit, f"leaf bits of tree {number} exclude every leaf")
+
+
 def pack_bits(bits: Bits) -> bytes:
     """Rows of whole bytes, little-endian bit order."""
     return np.packbits(bits, axis=1, bitorder="little").tobytes()

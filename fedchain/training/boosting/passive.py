@@ -56,10 +56,13 @@ class PassiveModel:
             continues are not among them.
         commitments: the active party's to the leaf weights of each of these rounds, 32 bytes; empty where an older
             fedchain, which kept none, trained some of them.
+        covers: of each of these trees, by node, rows that entered its histograms, as far as this party knows them: at
+            its own nodes and their children, in standard mode at all; empty as above.
     """
 
     trees: tuple[Tree, ...]
     commitments: tuple[bytes, ...]
+    covers: tuple[dict[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class _Growing:
     Attributes:
         owners: per node that was announced, roster index, -1 for a leaf.
         splits: own ones.
+        covers: rows that enter histograms, per node whose rows are known.
     """
 
     number: int
@@ -97,6 +101,12 @@ class _Growing:
     groups: PassiveGroups
     owners: dict[int, int] = field(default_factory=dict)
     splits: list[OwnSplit] = field(default_factory=list)
+    covers: dict[int, int] = field(default_factory=dict)
+
+    def note_covers(self, rows: Mapping[int, Rows]) -> None:
+        """How many of each node's rows enter histograms."""
+        for node, members in rows.items():
+            self.covers[node] = int((self.begun.cipher_of[members] >= 0).sum())
 
 
 @dataclass(frozen=True)
@@ -154,6 +164,7 @@ class PassiveTrainer:
         kept = yield from recall(state.NAME)
         before = state.PassiveState(0, (), 0) if kept is None else state.unpack_passive(kept)
         number, keep, trees, commitments = before.number, before.keep, list(before.trees), list(before.commitments)
+        covers = list(before.covers)
         secret = order_secret(self.bins, self.seed)
         if not keep and self.layout.total:  # tables of points, which the first sums need, while the others get ready
             for key in self.output_keys:
@@ -171,19 +182,24 @@ class PassiveTrainer:
             if self.index in plan.passive:
                 begun = yield from self._gradients(plan)
                 for output in range(self.outputs):
-                    trees.append((yield from self._tree(place, output, plan, begun, secret)))
+                    tree, known = yield from self._tree(place, output, plan, begun, secret)
+                    trees.append(tree)
+                    covers.append(known)
             else:
                 trees += [Tree(TreeShape((0,), (-1,)), (), output=output) for output in range(self.outputs)]
+                covers += [{} for _ in range(self.outputs)]
             closing = yield from self._closing(number)
             keep = closing.keep
             commitments.append(closing.commitment)
             yield CloseRound(number, keep > 0)
-            now = state.PassiveState(number, tuple(trees), keep, tuple(commitments))
+            now = state.PassiveState(number, tuple(trees), keep, tuple(commitments), tuple(covers))
             yield Checkpoint(state.NAME, state.pack(now), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
-        known = commitments[:keep] if len(commitments) == number else []
-        return PassiveModel(tuple(trees[: keep * self.outputs]), tuple(known))
+        kept_trees = keep * self.outputs
+        if len(commitments) != number or len(covers) != len(trees):
+            commitments, covers = [], []
+        return PassiveModel(tuple(trees[:kept_trees]), tuple(commitments[:keep]), tuple(covers[:kept_trees]))
 
     def _closing(self, number: int) -> Party[LeafWeights]:
         """The end of a round: commitment to its leaf weights, and how many rounds the model keeps if it is the last."""
@@ -199,7 +215,10 @@ class PassiveTrainer:
         share = self.params.column_sample
         return column_sample(len(self.layout.n_bins), share, seed=self.seed, tree=number, party=self.me)
 
-    def _tree(self, number: int, output: int, plan: TreePlan, begun: _Round, secret: bytes) -> Party[Tree]:
+    def _tree(
+        self, number: int, output: int, plan: TreePlan, begun: _Round, secret: bytes
+    ) -> Party[tuple[Tree, dict[int, int]]]:
+        """The tree, and rows that enter histograms by node, as far as this party knows either."""
         used = self._used_positions(number)
         order = feature_order(len(used), secret=secret, tree=number, output=output)
         groups = PassiveGroups(self.layout, used, order, self.params.least_bin_rows, self.params.least_leaf_rows)
@@ -215,9 +234,11 @@ class PassiveTrainer:
         if plan.level_wise < self.params.depth and self.index in plan.levels[plan.level_wise]:
             rows = yield from self._grow_leaf_wise(tree, rows)
         tree.owners.update(dict.fromkeys(rows, -1))
+        tree.note_covers(rows)
         nodes = tuple(sorted(tree.owners))
         shape = TreeShape(nodes, tuple(tree.owners[node] for node in nodes))
-        return Tree(shape, tuple(sorted(tree.splits, key=lambda one: one.node)), output=output)
+        splits = tuple(sorted(tree.splits, key=lambda one: one.node))
+        return Tree(shape, splits, output=output), tree.covers
 
     def _grow_leaf_wise(self, tree: _Growing, fresh: dict[int, Rows]) -> Party[dict[int, Rows]]:
         """One split a turn, of the open leaf that the active party names; returns the leaves' rows."""
@@ -254,6 +275,7 @@ class PassiveTrainer:
     ) -> Party[dict[int, Rows]]:
         """Carry out the announced splits as far as this party may know them; returns the children's rows."""
         left: Masks = {}
+        tree.note_covers(rows)
         for node, decision in decisions.items():
             tree.owners[node] = decision.owner
             if decision.owner == self.index:

@@ -45,12 +45,14 @@ class PassiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         trees: of these rounds, as far as this party knows them.
         keep: as in `ActiveState`.
         commitments: to the leaf weights of each round, 32 bytes; fewer where an older fedchain trained the first.
+        covers: of each of `trees`, rows that enter histograms by node, as far as this party knows them.
     """
 
     number: int
     trees: tuple[Tree, ...]
     keep: int
     commitments: tuple[bytes, ...] = ()
+    covers: tuple[dict[int, int], ...] = ()
     version: int = VERSION
 
 

@@ -211,7 +211,7 @@ def test_a_diverged_model_has_a_utility_that_fits_the_wire(margin: float) -> Non
         trees=(),
     )
     shares = leaf_mask_shapley(shard, [np.ones((2, 0), dtype=bool)] * 2, np.array([0.0, 1.0]))
-    assert shares.utilities_e6 == (-(10**15),) * 4
+    assert shares.utilities_e6 == (-(10**8),) * 4
     assert shares.statistic_e6 < 50_000_000
 
 

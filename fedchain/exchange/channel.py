@@ -310,6 +310,11 @@ class JobChannel:
             reason: goes on chain for all to read: no values, no ids, no paths.
         """
         self._finish_proofs()
+        self._abort(reason)
+        if "audit" in self.__dict__:  # this party has taken part in one
+            self.audit.end()
+
+    def _abort(self, reason: str) -> None:
         for _ in range(2):  # once more where another party came first
             with contextlib.suppress(ChainError):
                 if self.request_id is not None:

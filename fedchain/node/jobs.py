@@ -44,6 +44,7 @@ from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.node.setepochs import SetEpochs
+from fedchain.node.settlements import has_audits
 from fedchain.node.settling import settle
 from fedchain.node.terms import require_terms, terms_of
 from fedchain.protocol.actions import Party, Stage
@@ -234,6 +235,11 @@ class Jobs:
             me = PartyId(self._config.name)
             until = time.monotonic() + _OUTAGE_SECONDS
             self._set_epochs.require_willing(spec, me)
+            if spec.contribution.audit and not has_audits(self._exchange.consortium):
+                raise ConfigError(
+                    f"job '{spec.name}' asks for an audit of contributions, and this consortium's contracts are of a "
+                    "version that has none; `fedchain deploy --upgrade` adds it"
+                )
             admit = partial(self._admission.admit, record.job_id, parties)
             through_outages(admit, lambda: None, until, "counting alignments")
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it

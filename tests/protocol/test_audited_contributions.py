@@ -45,7 +45,7 @@ from fedchain.simulation.federation import simulate
 from fedchain.types import AuditReason, PartyId
 from tests.protocol.adversary import rewriting
 from tests.protocol.auditing import BANK, OPERATOR, SHOP, TERMS, Audited, Change, audited_case, instead_of, run_audited
-from tests.protocol.cases import Case, objective_case
+from tests.protocol.cases import Case, objective_case, with_algorithm
 
 Run = Callable[..., Audited]
 
@@ -333,11 +333,12 @@ def test_calling_a_rival_weak_is_voted_false(run: Run) -> None:
 
 
 def test_calling_a_rival_weak_by_invented_p_values_is_voted_false_where_it_is_clearly_none(run: Run) -> None:
-    """The bank's part is most of the gain: it passes on the opened rows whatever is shuffled."""
+    """Half of all rows are held out and opened: there the bank's decisions beat all that are shuffled."""
     invent, mask = published(p_values_e6=(0, 900_000, 10_000)), posted(weak=lambda _: 0b010)
-    case = audited_case(terms=replace_terms(opened_rows=200), trees=6)
+    case = with_algorithm(objective_case("squared_error"), trees=8)
     holdout = case.spec.holdout.model_copy(update={"fraction": 0.5})
-    case = Case(case.spec.model_copy(update={"holdout": holdout}), case.tables)
+    terms = replace_terms(opened_rows=200)
+    case = Case(case.spec.model_copy(update={"holdout": holdout, "contribution": terms}), case.tables)
     found = run(case=case, lies={OPERATOR: lambda action: mask(invent(action))})
     assert found.reasons == ["SUMS", "SUMS"]
     assert "called party 'bank' weak" in found.outcomes[SHOP].audit.finding  # type: ignore[union-attr]

@@ -254,7 +254,8 @@ class ConsortiumReads:
             return self._addresses[contract]
         except KeyError:
             raise ConfigError(
-                f"this consortium's contracts are of a version that has no {contract}; `fedchain deploy --upgrade` adds it"
+                f"this consortium's contracts are of a version that has no {contract}; "
+                "`fedchain deploy --upgrade` adds it"
             ) from None
 
     def _read(self, contract: str, name: str, *arguments: object) -> tuple[Any, ...]:

@@ -250,7 +250,8 @@ def largest_opening(terms: LabelTerms, parties: int, trees: int, leaves: int) ->
         parties: of the job.
         trees, leaves: the most that the model may have, and each tree.
     """
-    coalitions, opened = 2**parties, terms.opened_rows
+    coalitions: int = 2**parties
+    opened = terms.opened_rows
     depth = math.ceil(math.log2(max(2, terms.rows / opened))) + 1
     beside = min(opened * depth + opened, terms.rows)  # nodes of a tree's path
     losses = opened * (LOSS_BYTES * coalitions + SALT_BYTES) + beside * (32 + SUM_BYTES * coalitions)

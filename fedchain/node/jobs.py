@@ -12,6 +12,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from fedchain.chain import JobPolicy, JobProposed
+from fedchain.chain.artifacts import AUDITS
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.digest import table_digest
@@ -44,7 +45,6 @@ from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.node.setepochs import SetEpochs
-from fedchain.node.settlements import has_audits
 from fedchain.node.settling import settle
 from fedchain.node.terms import require_terms, terms_of
 from fedchain.protocol.actions import Party, Stage
@@ -235,7 +235,7 @@ class Jobs:
             me = PartyId(self._config.name)
             until = time.monotonic() + _OUTAGE_SECONDS
             self._set_epochs.require_willing(spec, me)
-            if spec.contribution.audit and not has_audits(self._exchange.consortium):
+            if spec.contribution.audit and AUDITS not in self._exchange.consortium.deployment.addresses:
                 raise ConfigError(
                     f"job '{spec.name}' asks for an audit of contributions, and this consortium's contracts are of a "
                     "version that has none; `fedchain deploy --upgrade` adds it"

@@ -18,6 +18,7 @@ from fedchain.contribution.losses import utilities_e6
 from fedchain.contribution.open_model import open_model
 from fedchain.contribution.shapley import shapley_840
 from fedchain.crypto.dlog import DlogTable
+from fedchain.data.holdout import three_way
 from fedchain.errors import ProtocolViolationError, TrainingError
 from fedchain.federation import auditing
 from fedchain.federation import party as party_module
@@ -345,7 +346,7 @@ def test_calling_a_rival_weak_by_invented_p_values_is_voted_false_where_it_is_cl
 
 
 def test_evaluating_rows_that_were_trained_on_is_voted_false(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = party_module.three_way
+    honest = three_way
 
     def other(*arguments: Any) -> Any:
         split = honest(*arguments)
@@ -361,7 +362,7 @@ def test_evaluating_other_rows_than_are_drawn_without_labels_is_voted_false(
 ) -> None:
     case = objective_case("squared_error")
     case = Case(case.spec.model_copy(update={"contribution": TERMS}), case.tables)
-    honest = party_module.three_way
+    honest = three_way
 
     def other(labels: Any, holdout: float, validation: float, seed: int, stratified: bool) -> Any:
         return honest(labels, holdout, validation, seed + 1, stratified)

@@ -416,11 +416,15 @@ contract ContributionAudit is IContributionAudit {
         if (sums.length != coalitions) revert SumCountInvalid(coalitions, sums.length);
         utilitiesE6 = new int64[](coalitions);
         uint256 max = rows * Shapley.MAX_LOSS;
-        for (uint256 i = 0; i < coalitions; ++i) {
-            uint256 sum = sums[i];
-            if (sum > max) revert SumTooLarge(i, sum, max);
-            // forge-lint: disable-next-line(unsafe-typecast)
-            utilitiesE6[i] = -int64(uint64((sum + rows / 2) / rows));
+        uint256 half = rows / 2;
+        // rows are not zero, sums have 128 bits, and means at most 50
+        unchecked {
+            for (uint256 i = 0; i < coalitions; ++i) {
+                uint256 sum = sums[i];
+                if (sum > max) revert SumTooLarge(i, sum, max);
+                // forge-lint: disable-next-line(unsafe-typecast)
+                utilitiesE6[i] = -int64(uint64((sum + half) / rows));
+            }
         }
     }
 

@@ -16,8 +16,9 @@ library Shapley {
     uint256 private constant LANES = 4;
     uint256 private constant LANE_BITS = 64;
     uint256 private constant LANE = type(uint64).max;
-    /// @dev How many bits a number of four bits has, for each of them, four bits each.
-    uint256 private constant COUNTS = 0x4332322132212110;
+    uint256 private constant WEIGHT_BITS = 16;
+    /// @dev How many bits a number of four bits has, for each of them, in the lower sixteen bytes.
+    uint256 private constant COUNTS = 0x00010102010202030102020302030304;
 
     /// @notice There are 2^p utilities for p = 2..8 parties.
     error UtilityCountInvalid(uint256 expected, uint256 found);
@@ -35,25 +36,36 @@ library Shapley {
     function shares840(int64[] memory utilities, uint256 parties) internal pure returns (int64[] memory shares) {
         uint256 count = parties < 2 || parties > MAX_PARTIES ? 0 : 1 << parties;
         if (count == 0 || utilities.length != count) revert UtilityCountInvalid(count, utilities.length);
-        (uint256[] memory without, uint256[] memory within) = _weights(parties);
+        (uint256 without, uint256 within) = _weights(parties);
         uint256 base;
         uint256 low;
         uint256 high;
-        for (uint256 coalition = 0; coalition < count; ++coalition) {
-            int256 utility = utilities[coalition];
-            // forge-lint: disable-next-line(unsafe-typecast)
-            if (utility > 0 || utility < -int256(MAX_LOSS)) revert UtilityInvalid(coalition, utility);
-            // all terms are bounded, see above
-            unchecked {
-                uint256 size = _count(coalition);
-                // forge-lint: disable-next-line(unsafe-typecast)
-                uint256 loss = uint256(-utility);
-                base += without[size] * loss;
-                uint256 both = within[size] * loss;
-                low += both * _spread(coalition & 15);
-                high += both * _spread(coalition >> LANES);
+        uint256 bad;
+        // one loop without checks, as all terms are bounded: with checks it costs twice as much
+        // solhint-disable-next-line no-inline-assembly
+        assembly ("memory-safe") {
+            function spread(four) -> ones {
+                ones := or(or(and(four, 1), shl(63, and(four, 2))), or(shl(126, and(four, 4)), shl(189, and(four, 8))))
+            }
+            let at := add(utilities, 32)
+            for { let coalition := 0 } lt(coalition, count) { coalition := add(coalition, 1) } {
+                let loss := sub(0, mload(at))
+                // a positive utility is a huge loss
+                if gt(loss, MAX_LOSS) {
+                    bad := add(coalition, 1)
+                    break
+                }
+                at := add(at, 32)
+                let lower := and(coalition, 15)
+                let upper := shr(4, coalition)
+                let shift := shl(4, add(byte(add(16, lower), COUNTS), byte(add(16, upper), COUNTS)))
+                base := add(base, mul(loss, and(shr(shift, without), 0xffff)))
+                let both := mul(loss, and(shr(shift, within), 0xffff))
+                low := add(low, mul(both, spread(lower)))
+                high := add(high, mul(both, spread(upper)))
             }
         }
+        if (bad != 0) revert UtilityInvalid(bad - 1, utilities[bad - 1]);
         shares = new int64[](parties);
         int256 sum = 0;
         for (uint256 i = 0; i < parties; ++i) {
@@ -68,29 +80,18 @@ library Shapley {
         assert(sum == int256(SCALE) * (int256(utilities[count - 1]) - utilities[0]));
     }
 
-    /// @dev By the size s of a coalition: w(s), zero for the whole roster, and w(s−1) + w(s), where w(−1) is zero.
-    function _weights(uint256 parties) private pure returns (uint256[] memory without, uint256[] memory within) {
-        without = new uint256[](parties + 1);
-        within = new uint256[](parties + 1);
+    /// @dev By the size s of a coalition, 16 bits for each: w(s), zero for the whole roster, and w(s−1) + w(s), where w(−1)
+    /// is zero. Neither is above 840.
+    function _weights(uint256 parties) private pure returns (uint256 without, uint256 within) {
         uint256 choices = 1; // of s among the other p − 1
         uint256 before = 0;
         for (uint256 s = 0; s < parties; ++s) {
             uint256 weight = SCALE / (parties * choices);
-            without[s] = weight;
-            within[s] = before + weight;
+            without |= weight << (WEIGHT_BITS * s);
+            within |= (before + weight) << (WEIGHT_BITS * s);
             before = weight;
             choices = choices * (parties - 1 - s) / (s + 1);
         }
-        within[parties] = before;
-    }
-
-    /// @dev How many parties a coalition has.
-    function _count(uint256 coalition) private pure returns (uint256) {
-        return ((COUNTS >> (4 * (coalition & 15))) & 15) + ((COUNTS >> (4 * (coalition >> 4))) & 15);
-    }
-
-    /// @dev A one in the lane of each of four bits.
-    function _spread(uint256 four) private pure returns (uint256) {
-        return (four & 1) | ((four & 2) << 63) | ((four & 4) << 126) | ((four & 8) << 189);
+        within |= before << (WEIGHT_BITS * parties);
     }
 }

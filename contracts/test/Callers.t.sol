@@ -209,8 +209,8 @@ contract CallersTest is Deployed {
         vm.prank(ALICE);
         if (policy.phaseSeconds == 0 || policy.roundSeconds == 0 || policy.maxUplinksPerRound == 0) {
             vm.expectRevert(IJobManager.PolicyInvalid.selector);
-        } else if (policy.version != 1) {
-            vm.expectRevert(abi.encodeWithSelector(IJobManager.PolicyVersionInvalid.selector, 1, policy.version));
+        } else if (policy.version != 2) {
+            vm.expectRevert(abi.encodeWithSelector(IJobManager.PolicyVersionInvalid.selector, 2, policy.version));
         }
         bytes32 jobId = jobs.propose(spec, roster, policy);
         if (jobId == 0) return;
@@ -232,7 +232,7 @@ contract CallersTest is Deployed {
         JobManager freshJobs = new JobManager(registry, anomalies);
         vm.expectRevert(abi.encodeWithSelector(IJobManager.LedgerAlreadySet.selector, address(0)));
         freshJobs.setLedger(address(0));
-        assertEq(freshJobs.policyVersion(), 1, "version");
+        assertEq(freshJobs.policyVersion(), 2, "version");
         UplinkLedger freshLedger = new UplinkLedger(registry, freshJobs, anomalies);
         InferenceRouter freshRouter = new InferenceRouter(registry, freshJobs);
         ContributionLedger freshContributions = new ContributionLedger(registry, freshJobs, freshLedger);

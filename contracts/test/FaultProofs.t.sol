@@ -355,7 +355,7 @@ contract FaultProofsTest is Gated {
     }
 
     function test_proveReplay_reverts_whenTheKindMayRepeat() public {
-        for (uint8 kind = Kinds.SPLIT; kind <= Kinds.PREDICT_ANSWER; ++kind) {
+        for (uint8 kind = Kinds.SPLIT; kind <= Kinds.AUDIT; ++kind) {
             (IUplinkLedger.Envelope memory a, IUplinkLedger.Envelope memory b) = _replayed(kind);
             vm.expectRevert(abi.encodeWithSelector(IFaultProofs.KindMayRepeat.selector, kind));
             proofs.proveReplay(bob, a, b);

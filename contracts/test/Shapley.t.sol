@@ -7,11 +7,11 @@ import {TestBase} from "./utils/TestBase.sol";
 
 /// @title The library's functions as calls, so that their reverts are seen.
 contract ShapleyCaller {
-    function shares840(int64[] memory utilities, uint256 parties) external pure returns (int64[] memory) {
+    function shares840(int64[] calldata utilities, uint256 parties) external pure returns (int64[] memory) {
         return Shapley.shares840(utilities, parties);
     }
 
-    function divide(int64[] memory shares, uint256 budget) external pure returns (uint64[] memory) {
+    function divide(int64[] calldata shares, uint256 budget) external pure returns (uint64[] memory) {
         return Points.divide(shares, budget);
     }
 }

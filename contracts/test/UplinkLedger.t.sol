@@ -10,7 +10,7 @@ import {Deployed} from "./utils/Deployed.sol";
 import {Vm} from "./utils/Vm.sol";
 
 contract UplinkLedgerTest is Deployed {
-    uint256 internal constant KINDS = 11;
+    uint256 internal constant KINDS = 12;
 
     /// @dev Every accredited party tries every kind once; `expected` has a row per party (active, passive).
     function _assertMatrix(bytes32 jobId, uint32 round, uint256 active, uint256 passive, uint256 ofPhase) internal {
@@ -48,8 +48,8 @@ contract UplinkLedgerTest is Deployed {
     }
 
     function test_submit_followsTheRules_whenEvaluating() public {
-        // all four by the active party; shard_digest, predict_answer by a passive one
-        _assertMatrix(_evaluating(), 2, 0x780, 0x480, 0x780);
+        // all five by the active party; shard_digest, predict_answer, audit by a passive one
+        _assertMatrix(_evaluating(), 2, 0xF80, 0xC80, 0xF80);
     }
 
     function test_submit_followsTheRules_whenCompleted() public {

@@ -69,10 +69,14 @@ class ChainedRun:
 
 
 class _Stopwatch:
-    """Reads the active party's stage lines as they come."""
+    """Reads the active party's stage lines as they come.
 
-    def __init__(self, cpu: Callable[[], tuple[float, float] | None]) -> None:
-        self._cpu = cpu
+    Processor times are looked up at the first and at the last alone: that takes milliseconds of the very processors
+    that are measured.
+    """
+
+    def __init__(self, cpu: Callable[[], tuple[float, float] | None], trees: int) -> None:
+        self._cpu, self._trees = cpu, trees
         self._seconds: list[float] = []
         self._used: list[tuple[float, float] | None] = []
 
@@ -80,15 +84,16 @@ class _Stopwatch:
         """A line of stage `train`: 0 trees, 1 tree, …"""
         if line["done"] == len(self._seconds):
             self._seconds.append(line["seconds"])
-            self._used.append(self._cpu())
+            if line["done"] in (0, self._trees):
+                self._used.append(self._cpu())
 
-    def closes(self, trees: int) -> tuple[float, ...]:
+    def closes(self) -> tuple[float, ...]:
         """When each tree was closed.
 
         Raises:
             TrainingError: the node did not tell of all of them.
         """
-        if len(self._seconds) != trees + 1:
+        if len(self._seconds) != self._trees + 1:
             raise TrainingError("the active party's node did not tell of the end of each tree")
         return tuple(one - self._seconds[0] for one in self._seconds[1:])
 
@@ -121,11 +126,11 @@ def chained_run(
             return None
         return sum(one for one in nodes if one is not None), chain
 
-    watch = _Stopwatch(cpu)
+    watch = _Stopwatch(cpu, spec.algorithm.trees)
     with _status_lines(local) as lines:  # from before the job, so that none is missed
         job_id = local.submit(spec, "bench exchange")
         _follow(local, job_id, lines, watch, on_run)
-    closes, used = watch.closes(spec.algorithm.trees), watch.cpu_seconds()
+    closes, used = watch.closes(), watch.cpu_seconds()
     view = local.view(job_id)
     digests = [local.consortium.shard_digest(job_id, address) for address in view.roster]
     digest = model_digest([one for one in digests if one is not None])

@@ -14,6 +14,7 @@ from fedchain.chain.deployment import Deployment
 from fedchain.chain.events import ChainEvent
 from fedchain.chain.reverts import revert_data
 from fedchain.chain.rpc import RpcError
+from fedchain.chain.uplink_ids import head_of, uplink_id
 from fedchain.chain.views import (
     ContributionRecord,
     JobView,
@@ -73,6 +74,7 @@ class ConsortiumReads:
         self.deployment = deployment
         self._addresses = {name: checksum(address) for name, address in deployment.addresses.items()}
         self._decoder = EventDecoder(self._addresses)
+        self._uplinks_head = head_of(deployment.chain_id, self._addresses[LEDGER])
 
     def participant(self, address: str) -> Participant:
         """A registry entry; its status is `UNKNOWN` when the address is not registered."""
@@ -182,11 +184,7 @@ class ConsortiumReads:
         Raises:
             ChainError: a field does not fit its type.
         """
-        call = function(LEDGER, "submit").encode(envelope_values(envelope), b"")  # refuses what does not fit
-        types = ("uint256", "address", "address")
-        head = CODEC.encode(types, (self.deployment.chain_id, self._addresses[LEDGER], sender))
-        size = 32 * len(envelope_values(envelope))
-        return keccak(head + call[4 : 4 + size])
+        return uplink_id(self._uplinks_head, sender, envelope)
 
     def verdict(self, party: str, envelope: Envelope) -> Verdict:
         """The contract's judgement of what a party sent; `known` is False when there is none."""
@@ -254,7 +252,8 @@ class ConsortiumReads:
             return self._addresses[contract]
         except KeyError:
             raise ConfigError(
-                f"this consortium's contracts are of a version that has no {contract}; `fedchain upgrade` adds it"
+                f"this consortium's contracts are of a version that has no {contract}; "
+                "`fedchain deploy --upgrade` adds it"
             ) from None
 
     def _read(self, contract: str, name: str, *arguments: object) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import rlp  # type: ignore[import-untyped]
+from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import checksum
 from fedchain.chain.account import Account
@@ -88,15 +89,21 @@ class Signed:
 
 def sign(account: Account, chain_id: int, call: Call, *, nonce: int, gas: int, gas_price: int) -> Signed:
     """Sign a call: always the same bytes for the same arguments."""
-    raw, tx_hash = account.sign(
-        {
-            "nonce": nonce,
-            "gasPrice": gas_price,  # a legacy transaction: the one form that all chains take, at any base fee
-            "gas": gas,
-            "to": checksum(call.to) if call.to else b"",
-            "value": call.value,
-            "data": call.data,
-            "chainId": chain_id,
-        }
-    )
-    return Signed(nonce, tx_hash, raw, call.what, gas, gas_price)
+    fields = [
+        *(_integer(one) for one in (nonce, gas_price, gas)),  # a legacy transaction: the one form that all chains take
+        bytes.fromhex(checksum(call.to)[2:]) if call.to else b"",
+        _integer(call.value),
+        call.data,
+    ]
+    r, s, parity = account.sign_legacy(_encoded([*fields, _integer(chain_id), b"", b""]))
+    raw = _encoded([*fields, *(_integer(one) for one in (2 * chain_id + 35 + parity, r, s))])  # EIP-155
+    return Signed(nonce, keccak(raw), raw, call.what, gas, gas_price)
+
+
+def _integer(value: int) -> bytes:
+    """As RLP writes numbers: big-endian, without leading zeros."""
+    return value.to_bytes(-(-value.bit_length() // 8), "big")
+
+
+def _encoded(fields: list[bytes]) -> bytes:
+    return bytes(rlp.encode(fields, infer_serializer=False))

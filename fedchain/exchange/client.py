@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FuturesTimeoutError
+from functools import lru_cache
 from typing import TypeVar
 
 import grpc
@@ -354,7 +355,7 @@ class PayloadClient:
         """A connection that shows `mine`; None for the current one."""
         mine = mine or self._identities.current
         try:
-            target = parse_endpoint(there.endpoint).target
+            target = _target_of(there.endpoint)
         except ConfigError as error:
             raise _BadEndpointError(str(error)) from error
         key = (target, there.certificate, mine.fingerprint)
@@ -373,6 +374,12 @@ class PayloadClient:
                     self._channels.popitem(last=False)[1].close()
             self._channels.move_to_end(key)
         return channel
+
+
+@lru_cache(maxsize=256)
+def _target_of(endpoint: str) -> str:
+    """A peer's address is asked for with each call to it."""
+    return parse_endpoint(endpoint).target
 
 
 class _BadEndpointError(Exception):

@@ -28,7 +28,7 @@ class Deliveries:
 
     Attributes:
         bound: (sender's address, envelope) → largest payload in bytes that is taken for it now; 0 refuses it. Called
-            before any of the payload is read.
+            before any of the payload is read, where it does not come with the head.
         on_delivery: (sender's address, envelope, signature, payload, hashes of its chunks): checks that the signature
             is the sender's and that the payload is the envelope's, and keeps it; raises FedchainError to refuse it.
     """
@@ -64,7 +64,8 @@ class DeliveryService:
             head = decode_wire(next(requests, b""), DeliveryHead)
             if len(head.signature) != (SIGNATURE_BYTES if head.payload else 0):
                 raise MessageError("an uplink is signed where its payload ends, and nowhere else")
-            self._require_bound(deliveries, call, head)
+            if not head.payload:  # else it has come already, in one small message
+                self._require_bound(deliveries, call, head)
         except (MessageError, _TooLarge) as error:
             log.warning("delivery refused", party=call.caller.name, error=str(error))
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
@@ -75,10 +76,13 @@ class DeliveryService:
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many deliveries are under way")
         try:
             payload, leaves = _payload(head, requests, call)
-            signature = head.signature if head.payload else decode_wire(next(requests, b""), DeliveryEnd).signature
-            if next(requests, None) is not None:
-                raise MessageError("the delivery goes on after its end")
-            deliveries.on_delivery(call.caller.address, head.envelope, signature, payload, leaves)
+            if head.payload:  # it is whole, and whoever waits for it need not wait for the end of the call
+                deliveries.on_delivery(call.caller.address, head.envelope, head.signature, payload, leaves)
+                _require_end(requests)
+            else:
+                signature = decode_wire(next(requests, b""), DeliveryEnd).signature
+                _require_end(requests)
+                deliveries.on_delivery(call.caller.address, head.envelope, signature, payload, leaves)
         except MessageError as error:
             log.warning("delivery refused", party=call.caller.name, error=str(error))
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:200])
@@ -112,6 +116,11 @@ class DeliveryService:
 
 class _TooLarge(Exception):
     pass
+
+
+def _require_end(requests: Iterator[bytes]) -> None:
+    if next(requests, None) is not None:
+        raise MessageError("the delivery goes on after its end")
 
 
 def _payload(head: DeliveryHead, requests: Iterator[bytes], call: Admission) -> tuple[bytes, list[bytes]]:

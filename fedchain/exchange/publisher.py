@@ -13,7 +13,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from fedchain.chain import MAX_LEAVES, BatchLeaf, Consortium
-from fedchain.crypto.merkle import leaf_hashes, payload_digest, root_of
+from fedchain.compute.executor import chunks, default_executor
+from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hashes, payload_digest, root_of
 from fedchain.errors import (
     ChainUnreachableError,
     NotAccreditedError,
@@ -37,6 +38,9 @@ RANDOMISED = frozenset(
     (Kind.GRADIENTS, Kind.HISTOGRAM, Kind.PARTITION, Kind.LEAF_WEIGHTS, Kind.PREDICT_ANSWER, Kind.AUDIT)
 )
 """Kinds whose bytes differ each time they are made: ciphertexts, sealed payloads, salted commitments."""
+
+_HASHED_BYTES = 16 * CHUNK_BYTES
+"""A thread's share of a large payload, which nobody gets before it is hashed: whole chunks."""
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 2.0
@@ -231,7 +235,9 @@ class Publisher:
         return Signed(envelope, self._sign(uplink_id), payload, uplink.status == "accepted")
 
     def _prepare_ahead(self, payload: bytes, slot: OutgoingSlot, go_ahead: GoAhead) -> Signed:
-        leaves = leaf_hashes(payload)
+        view = memoryview(payload)
+        pieces = [view[cut] for cut in chunks(len(payload), _HASHED_BYTES)]
+        leaves = [leaf for piece in default_executor().map(leaf_hashes, pieces) for leaf in piece]
         envelope = envelope_of(slot.holding(root_of(leaves), len(payload), 0, None))
         promise = Future[bytes]()
         go_ahead(envelope, payload, promise)
@@ -338,7 +344,8 @@ class Publisher:
             digest = payload_digest(payload)
         else:
             recipients = (slot.recipient,) if slot.recipient else self._roster(slot.job_id)
-            digest = self._outgoing.put(payload, Access(slot.job_id, recipients), leaves=leaves)
+            went_ahead = leaves is not None  # then hardly anybody will ask for it
+            digest = self._outgoing.put(payload, Access(slot.job_id, recipients), leaves=leaves, cached=not went_ahead)
         uplink = slot.holding(digest, len(payload), statistic_e6, payload if inline else None)
         return self._state.prepare(uplink)
 

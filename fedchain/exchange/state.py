@@ -57,11 +57,12 @@ class NodeState:
         self.path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        self._lock = threading.RLock()
+        self._lock, self._log = threading.RLock(), -1
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10.0)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.executescript(_TABLES)
+            self._log = os.open(f"{path}-wal", os.O_RDONLY)  # there as long as the connection is
         except sqlite3.DatabaseError as error:
             self._db.close()
             raise ConfigError(f"{path}: not a readable node state ({error}); move it away to start anew") from error
@@ -70,7 +71,7 @@ class NodeState:
             self._check("chain id", "chain_id", str(chain_id))
             self.require_genesis(genesis_hash)
         except BaseException:
-            self._db.close()
+            self.close()
             raise
 
     def require_genesis(self, genesis_hash: bytes) -> None:
@@ -85,6 +86,9 @@ class NodeState:
         """Close the file."""
         with self._lock:
             self._db.close()
+            if self._log >= 0:
+                os.close(self._log)
+            self._log = -1
 
     # -- reading the chain ------------------------------------------------------------------------------------------
 
@@ -206,12 +210,17 @@ class NodeState:
     # -- what came directly from its sender --------------------------------------------------------------------------
 
     def remember_delivery(self, delivery: Delivery) -> None:
-        """Record a signed uplink that came directly; also a second one of its slot, for it is a proof."""
-        with self._write() as db:
+        """Record a signed uplink that came directly; also a second one of its slot, for it is a proof.
+
+        Until it is on the disk this method takes its time; but nobody else who reads or writes waits for that, least of
+        all the party's next message, which the uplink may have called for.
+        """
+        with self._write(synced=False) as db:
             db.execute(
                 "INSERT OR IGNORE INTO deliveries VALUES (?, ?, ?, ?, ?)",
                 (delivery.job_id, delivery.round, delivery.sender, delivery.envelope, delivery.signature),
             )
+        os.fsync(self._log)
 
     def deliveries(self, job_id: JobId) -> list[Delivery]:
         """What came directly for a job's rounds and was not forgotten."""

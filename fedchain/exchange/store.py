@@ -64,7 +64,13 @@ class PayloadStore:
     # -- putting and getting ----------------------------------------------------------------------------------------
 
     def put(
-        self, payload: bytes, access: Access, *, leaves: Sequence[bytes] | None = None, synced: bool = True
+        self,
+        payload: bytes,
+        access: Access,
+        *,
+        leaves: Sequence[bytes] | None = None,
+        synced: bool = True,
+        cached: bool = True,
     ) -> Digest:
         """Keep a payload; it and its access survive a crash once this returns. Putting it again adds the access.
 
@@ -74,6 +80,8 @@ class PayloadStore:
             leaves: the hashes of its chunks, by whoever has just computed them.
             synced: whether a power failure counts as a crash; else only the end of this process does: for what can be
                 had again. A file that was damaged so is found out when it is read.
+            cached: whether somebody is about to read it; else it is no use to the operating system's cache, whose
+                pages the next one is given at once.
 
         Returns:
             Its Merkle digest, 32 bytes.
@@ -98,6 +106,8 @@ class PayloadStore:
                 file.flush()
                 if synced:
                     os.fsync(file.fileno())
+                if synced and not cached and hasattr(os, "posix_fadvise"):
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self.adopt(part, digest, len(payload), b"".join(leaves), access, synced=synced)
         finally:
             part.unlink(missing_ok=True)

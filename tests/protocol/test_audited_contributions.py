@@ -21,6 +21,7 @@ from fedchain.errors import ProtocolViolationError
 from fedchain.federation import auditing, evaluating
 from fedchain.federation.auditing import CONTEXT, ActiveAudit, Outputs
 from fedchain.federation.contribspec import ContributionSpec
+from fedchain.federation.spec import JobSpec
 from fedchain.inference import request as request_module
 from fedchain.messages import AuditOpening, Contribution, ShardDigest, decode, encode
 from fedchain.messages.auditing import ActiveOpening, OpenedLosses
@@ -79,6 +80,23 @@ def test_other_objectives_are_audited_too(objective: str, run: Run) -> None:
     found = run(case=Case(spec, case.tables))
     assert found.reasons == ["SOUND", "SOUND"]
     assert found.state.terms.opened_rows == found.state.terms.rows
+
+
+def test_a_job_that_continues_a_model_is_audited(executor: Executor, dlog: DlogTable) -> None:
+    """Leaf weights of the rounds before were committed to in the earlier job; those of this one are compared."""
+    case = audited_case()
+    first = simulate(case.spec, case.tables, executor=executor, dlog=dlog)
+    document = case.spec.model_dump(mode="json", by_alias=True) | {"warm_start": {"model": first.active.model_digest}}
+    shards = {party: outcome.shard for party, outcome in first.outcomes.items()}
+    spec = JobSpec._validate(document, "test")
+    found = simulate(spec, case.tables, executor=executor, dlog=dlog, checkpoints=shards)
+    for outcome in found.outcomes.values():
+        assert outcome.audit is not None
+        assert (outcome.audit.outcome, outcome.audit.finding) == ("verified", "")
+    kept = found.outcomes[BANK].audit
+    assert kept is not None
+    assert kept.commitments is not None
+    assert (kept.earlier_rounds, len(kept.commitments)) == (2, 2)
 
 
 def replace_terms(**changes: Any) -> ContributionSpec:

@@ -8,14 +8,17 @@ round and the sender non-zero, as they are for all but the first few uplinks of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from eth_utils.crypto import keccak
 
 from contracts.script.report.deployed import POLICY, Deployed, Done
 from contracts.script.report.uplinks import envelope_of, leaf_of, reasons
 from contracts.script.report.workspace import ReportError
 from fedchain.chain import Account, ChainClient, dev_accounts, start_dev_chain
+from fedchain.chain.abi import CODEC
 from fedchain.errors import ChainError, ConfigError
 from fedchain.types import INLINE_LIMIT
 
@@ -30,6 +33,10 @@ SHARD = bytes(32)
 ASKS = 64
 ASKED_BYTES = 512
 """About a strict request sealed to two parties."""
+SETTLED_ROSTERS = (3, 5, 8)
+"""Sizes of the rosters of audited jobs."""
+ROWS = 6000
+"""Held-out rows of theirs."""
 _DAY_SECONDS = 86_400
 
 
@@ -66,10 +73,12 @@ class Measurement:
     """Three parties, three stewards of whom two carry a motion, one strict and one pipelined job in round 1."""
 
     def __init__(self, client: ChainClient) -> None:
-        accounts = dev_accounts(8)
+        accounts = dev_accounts(10)
         self.deployed = Deployed(client, accounts, accounts[1:4], 2)
         self.parties = tuple(accounts[4:7])
         self.newcomer = accounts[7]
+        self.others = (*accounts[7:10], *accounts[1:3])
+        """Who completes rosters of more than three: the newcomer first, stewards last, as anvil funds ten accounts."""
         self.figures: dict[str, int] = {}
         self.further: dict[str, int] = {"deployment and wiring of all contracts": self.deployed.deployment_gas}
         self.hashes: dict[str, bytes] = {}
@@ -97,7 +106,13 @@ class Measurement:
         self._batches(pipelined)
         self._rejected(strict)
         self._inference()
+        for index, party in enumerate(self.others[1:]):
+            self._register(party, f"other-{index}")
+            self.deployed.carry("ParticipantRegistry", "accredit", party.address)
+        for size in SETTLED_ROSTERS:
+            self._settlement(size)
         order = ("uplink_inline_1kb", "uplink_by_reference", "batch_leaf", "rejected_uplink", "accreditation")
+        order += tuple(f"settlement_p{size}" for size in SETTLED_ROSTERS)
         return GasReport({f"gas_{name}": self.figures[f"gas_{name}"] for name in order}, self.further, self.hashes)
 
     def _strict(self, job: bytes) -> None:
@@ -152,6 +167,40 @@ class Measurement:
         self.further[f"closing {ASKS} requests in one call"] = call("closeMany", ids, [1] * ASKS)
         self.further["closing a request"] = call("close", 2**31, 1)
 
+    def _settlement(self, size: int) -> None:
+        """An audited job from its labels to its points; the figure is what posting and settling cost together."""
+        roster = [*self.parties, *self.others][:size]
+        active = roster[0]
+        job = self._job(pipelined=False, roster=roster, labels=(_noise(32), ROWS, 299, 3600, 86_400, 10_000))
+        for party in roster:
+            self.deployed.send(party, "JobManager", "declareStop", job, 1)
+        seeds = [_noise(32, party.address.encode()) for party in roster]
+        shard = _noise(32, b"shard")
+        for party, seed in zip(roster, seeds, strict=True):
+            values = CODEC.encode(("bytes32", "address", "bytes32"), (job, party.address, seed))
+            done = self.deployed.send(
+                party, "ContributionAudit", "freeze", job, _noise(32, b"outputs"), shard, keccak(values)
+            )
+        self.further[f"freezing, the last of {size} parties"] = done.gas
+        sums = [ROWS * int.from_bytes(_noise(4, b"%d" % one)[1:], "big") // 64 for one in range(2**size)]
+        post = self.deployed.send(active, "ContributionAudit", "post", job, _noise(32, b"losses"), sums, 0)
+        for party, seed in zip(roster, seeds, strict=True):
+            done = self.deployed.send(party, "ContributionAudit", "reveal", job, seed)
+        self.further[f"revealing a seed, the last of {size} parties"] = done.gas
+        for party in roster[1:]:
+            done = self.deployed.send(party, "ContributionAudit", "vote", job, True, 0)
+        self.further[f"voting on an audit, the last of {size} parties"] = done.gas
+        done = self.deployed.send(active, "ContributionAudit", "conclude", job)
+        self.further[f"concluding an audit of {size} parties"] = done.gas
+        for party in roster:
+            envelope = envelope_of(job, 2, SHARD_DIGEST, shard)
+            _require(self.deployed.send(party, "UplinkLedger", "submit", envelope, shard), accepted=True)
+        settle = self.deployed.send(active, "Settlement", "settle", job)
+        self.further[f"posting the losses of {size} parties, exact shares among it"] = post.gas
+        self.further[f"settling a job of {size} parties"] = settle.gas
+        self.figures[f"gas_settlement_p{size}"] = post.gas + settle.gas
+        self.hashes[f"gas_settlement_p{size}"] = post.tx_hash
+
     def _keep(self, figure: str, done: Done, among: int = 1) -> None:
         self.figures[figure] = round(done.gas / among)
         self.hashes[figure] = done.tx_hash
@@ -167,21 +216,34 @@ class Measurement:
             hashlib.sha256(name.encode()).digest(),
         )
 
-    def _job(self, *, pipelined: bool, terms: bool = False) -> bytes:
-        active = self.parties[0]
+    def _job(
+        self,
+        *,
+        pipelined: bool,
+        terms: bool = False,
+        roster: Sequence[Account] = (),
+        labels: tuple[object, ...] | None = None,
+    ) -> bytes:
+        """A job in round 1; of the three parties where no roster is given, audited where labels are."""
+        members = roster or self.parties
+        active = members[0]
         version = self.deployed.read("AnomalyPolicy", "version")
         policy = {**POLICY, "pipelined": pipelined, "version": version}
-        roster = [party.address for party in self.parties]
+        addresses = [party.address for party in members]
         spec = b'{"pipelined": %d}' % pipelined
-        proposed = self.deployed.send(active, "JobManager", "propose", spec, roster, policy)
+        proposed = self.deployed.send(active, "JobManager", "propose", spec, addresses, policy)
         job: bytes = proposed.only("JobProposed")["jobId"]
         if terms:
             done = self.deployed.send(active, "InferenceRouter", "setTerms", job, 2**40, _DAY_SECONDS, 600)
             self.further["terms of a job"] = done.gas
-        for call in (("accept", job), ("declareAligned", job, b"o" * 32, 1000)):
-            for party in self.parties:
+        for call in (("accept", job), ("declareAligned", job, b"o" * 32, 20_000)):
+            for party in members:
                 self.deployed.send(party, "JobManager", *call)
-        self.further["proposal of a job of three parties"] = proposed.gas
+        if labels is not None:
+            done = self.deployed.send(active, "ContributionAudit", "commitLabels", job, labels)
+            self.further["commitment to labels"] = done.gas
+        if not roster:
+            self.further["proposal of a job of three parties"] = proposed.gas
         self.further["beginning of a round"] = self.deployed.send(active, "JobManager", "beginRound", job, 1).gas
         return job
 

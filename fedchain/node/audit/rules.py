@@ -2,7 +2,7 @@
 
 An event that the rules do not allow shows that the chain's node did not tell the truth, or that the contracts are not
 what they should be. Source: `contracts/src/JobManager.sol` and `UplinkLedger.sol`; the router's are in
-`asking`.
+`asking`, those of contribution audits and settlements in `contributing`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from fedchain.chain import (
     AlignmentDeclared,
     ContributionRecorded,
+    FaultOverturned,
+    FaultRecorded,
     JobAborted,
     JobAccepted,
     JobExpired,
@@ -34,6 +36,7 @@ from fedchain.chain.events import ChainEvent
 from fedchain.messages import Envelope
 from fedchain.node.audit.asking import Asking
 from fedchain.node.audit.checklist import Checklist
+from fedchain.node.audit.contributing import Contributing
 from fedchain.types import INLINE_LIMIT, SCHEMA_VERSION, Kind, Phase, Reason
 
 RULES = "events follow the contracts' rules"
@@ -41,7 +44,13 @@ RULES = "events follow the contracts' rules"
 _KINDS = {
     Phase.ALIGNING: (Kind.PUBLIC_KEY, Kind.BLINDED_IDS),
     Phase.TRAINING: (Kind.GRADIENTS, Kind.HISTOGRAM, Kind.SPLIT, Kind.PARTITION, Kind.LEAF_WEIGHTS),
-    Phase.EVALUATING: (Kind.SHARD_DIGEST, Kind.CONTRIBUTION, Kind.PREDICT_REQUEST, Kind.PREDICT_ANSWER),
+    Phase.EVALUATING: (
+        Kind.SHARD_DIGEST,
+        Kind.CONTRIBUTION,
+        Kind.PREDICT_REQUEST,
+        Kind.PREDICT_ANSWER,
+        Kind.AUDIT,
+    ),
     Phase.COMPLETED: (Kind.PREDICT_REQUEST, Kind.PREDICT_ANSWER),
 }
 _ACTIVE_ONLY = (Kind.GRADIENTS, Kind.SPLIT, Kind.LEAF_WEIGHTS, Kind.CONTRIBUTION, Kind.PREDICT_REQUEST)
@@ -59,6 +68,7 @@ class Replay:
         attended: who said to wait, in the phase or round in force.
         missing: how often each party was named as missing.
         asking: requests, reservations and receipts of inference.
+        contributing: the contribution audit and the settlement.
         slots: digest of the accepted uplink in each.
         overtaken: ids of rejected uplinks that are nobody's fault.
         suspended: addresses, as far as events since the proposal tell.
@@ -77,6 +87,7 @@ class Replay:
     aborted: JobAborted | JobExpired | None = None
     ended_in: Phase = Phase.NONE
     asking: Asking = field(default_factory=Asking)
+    contributing: Contributing = field(default_factory=Contributing)
     slots: dict[tuple[object, ...], bytes] = field(default_factory=dict)
     overtaken: set[tuple[bytes, int]] = field(default_factory=set)
     suspended: set[str] = field(default_factory=set)
@@ -151,8 +162,15 @@ class Replay:
             self.suspended.add(event.party)
         elif isinstance(event, ParticipantReinstated):
             self.suspended.discard(event.party)
+        elif isinstance(event, FaultRecorded):
+            self.contributing.note_fault(event, self._require, self.proposal.roster)
+        elif isinstance(event, FaultOverturned):
+            self.contributing.note_overturned(event.fault_id)
         else:
-            self.asking.take(event, self._require, self.phase, self.proposal.roster, self.suspended)
+            roster = self.proposal.roster
+            is_known = self.contributing.take(event, self._require, self.phase, self.round, roster, self.shards)
+            if not is_known:
+                self.asking.take(event, self._require, self.phase, roster, self.suspended)
 
     def _require(self, holds: bool, event: ChainEvent, what: str) -> None:
         party = next(

@@ -6,9 +6,10 @@ from fedchain.chain import Consortium, RequestStatus
 from fedchain.errors import TransactionError
 from fedchain.node.audit.asking import Asking
 from fedchain.node.audit.checklist import Checklist
+from fedchain.node.audit.contributing import Contributing
 from fedchain.node.audit.rules import Replay
 from fedchain.node.audit.story import Story
-from fedchain.types import Reason
+from fedchain.types import Reason, Withheld
 
 STATE, VERDICTS, COUNTS = "the contracts' state", "verdicts", "counts of verdicts"
 
@@ -47,6 +48,8 @@ def check_state(consortium: Consortium, story: Story, replay: Replay, checks: Ch
         "contribution record",
     )
     _check_asking(consortium, story, replay.asking, checks)
+    if replay.contributing.terms is not None:
+        _check_contributing(consortium, story, replay.contributing, checks)
     for number, (requester, status) in replay.asking.requests.items():
         try:
             request = consortium.request(story.job_id, number)
@@ -71,6 +74,51 @@ def _check_asking(consortium: Consortium, story: Story, asking: Asking, checks: 
         for index, root in enumerate(roots):
             holds = inference.is_anchored(job_id, address, index, root)
             checks.check(STATE, holds, f"anchor {index} has another root", party=address)
+
+
+def _check_contributing(consortium: Consortium, story: Story, made: Contributing, checks: Checklist) -> None:
+    job_id, roster = story.job_id, story.proposal.roster
+
+    def equal(found: object, expected: object, what: str) -> None:
+        checks.equal(STATE, found, expected, what)
+
+    audit = consortium.audits.state(job_id)
+    terms, posted, concluded = made.terms, made.posted, made.concluded
+    if audit is None or terms is None:
+        checks.check(STATE, False, "the job has no contribution audit")
+        return
+    expected = (terms.root, terms.rows, terms.opened_rows, terms.window_seconds, terms.dispute_seconds, terms.budget)
+    equal(tuple(vars(audit.terms).values()), expected, "terms of the contribution audit")
+    frozen = [made.frozen.get(party) for party in roster]
+    equal(audit.outputs, tuple(b"" if one is None else one.outputs for one in frozen), "frozen outputs")
+    equal(audit.shards, tuple(b"" if one is None else one.shard for one in frozen), "frozen shards")
+    equal(audit.commitments, tuple(b"" if one is None else one.seed_commitment for one in frozen), "frozen seeds")
+    equal(audit.seeds, tuple(made.seeds.get(party, b"") for party in roster), "revealed seeds")
+    if posted is not None:
+        found = (audit.losses_root, audit.loss_sums, audit.shares840, audit.weak)
+        equal(found, (posted.losses_root, posted.sums, posted.shares840, posted.weak_mask), "posted losses")
+    votes = [made.votes.get(party) for party in roster]
+    equal(audit.votes, tuple(0 if one is None else 2 - one.sound for one in votes), "votes on the contributions")
+    reasons = tuple(0 if one is None else int(one.audit_reason) for one in votes)
+    equal(audit.reasons, reasons, "reasons of those votes")
+    equal(audit.outcome, "" if concluded is None else concluded.audit_outcome.text, "outcome of the contribution audit")
+    if concluded is not None:
+        equal(audit.silent, concluded.silent, "who was silent in the contribution audit")
+    _check_settlement(consortium, story, made, checks)
+
+
+def _check_settlement(consortium: Consortium, story: Story, made: Contributing, checks: Checklist) -> None:
+    settlement, settled = consortium.settlements.settlement(story.job_id), made.settled
+    checks.equal(STATE, settlement is not None, settled is not None, "whether the job is settled")
+    if settlement is None or settled is None:
+        return
+    resolved = None if made.resolved is None else made.resolved.stands
+    rejected = Withheld.REJECTED if resolved is False else Withheld.NONE
+    withheld = tuple(one | rejected for one in settled.withheld)
+    disputed_by = "" if made.disputed is None else made.disputed.party
+    found = (settlement.points, settlement.withheld, settlement.final_at, settlement.disputed_by, settlement.resolved)
+    expected = (settled.points, withheld, settled.final_at, disputed_by, resolved)
+    checks.equal(STATE, found, expected, "settlement: points, withheld, final at, disputed by, stands")
 
 
 def _check_verdicts(consortium: Consortium, story: Story, checks: Checklist) -> None:

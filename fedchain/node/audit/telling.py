@@ -39,6 +39,7 @@ from fedchain.chain import (
     UplinkJudged,
 )
 from fedchain.exchange.slot import describe
+from fedchain.node.audit.contributing_words import tell_contributing
 from fedchain.node.audit.report import Moment, RoundSummary
 from fedchain.node.audit.story import Story
 from fedchain.types import Answer, Reason
@@ -103,7 +104,11 @@ def _words(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> tu
         return name_of(event.party), f"was banned: {event.reason}"
     if isinstance(event, ParticipantReinstated) and event.party in story.proposal.roster:
         return name_of(event.party), "was reinstated"
-    return _of_model(event, name_of) or _of_inference(event, name_of)
+    return (
+        _of_model(event, name_of)
+        or tell_contributing(event, story.proposal.roster, name_of)
+        or _of_inference(event, name_of)
+    )
 
 
 def _party_of(fault_id: int, story: Story) -> str | None:

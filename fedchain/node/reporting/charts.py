@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedchain.node.anomalies import CATEGORIES, Anomaly
 from fedchain.node.reporting.facts import E6, ContributionFacts, JobReport, PartyLine, Span
-from fedchain.node.reporting.words import duration, elapsed_unit
+from fedchain.node.reporting.words import duration, elapsed_unit, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,7 +193,7 @@ def stage(span: Span) -> str:
 def spoken_anomaly(one: Anomaly) -> str:
     """An anomaly in one line."""
     words = " ".join(word for word in (one.what.replace("_", " "), one.reason) if word)
-    return f"{one.party}: {words}" + (f" ({one.detail})" if one.detail else "")
+    return printable(f"{one.party}: {words}" + (f" ({one.detail})" if one.detail else ""))
 
 
 def party_class(parties: Sequence[PartyLine], name: str) -> str:

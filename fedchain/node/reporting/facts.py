@@ -11,7 +11,7 @@ from fedchain.types import JobId
 
 E6 = 1_000_000
 
-SpanKind = Literal["acceptance", "alignment", "round", "evaluation"]
+SpanKind = Literal["acceptance", "alignment", "preparation", "round", "evaluation"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class ShareLine:
         part: of the whole gain; 0 where there is no gain.
         split_gain: its part of the split gain of training, 0..1; None where the job does not tell. Gameable.
         p_value: of the free-rider test, 0..1; None of the active party, and where the job does not tell.
-        power: of that test, 0..1.
+        power: of that test at the effect that was found, 0..1; it follows from the p-value.
+        detectable_e6: the smallest effect in utility, scale 1e6, that the test finds four times in five; likewise.
     """
 
     party: str
@@ -50,6 +51,7 @@ class ShareLine:
     split_gain: float | None = None
     p_value: float | None = None
     power: float | None = None
+    detectable_e6: int | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class AuditFacts:
 
 @dataclass(frozen=True)
 class Span:
-    """A stage of the job: acceptance, alignment, one attempt at a round, or evaluation.
+    """A stage of the job: acceptance, alignment, preparation for round 1, one attempt at a round, or evaluation.
 
     Attributes:
         round, attempt: of a round, else 0.

@@ -48,6 +48,7 @@ def render(report: JobReport) -> str:
     environment = Environment(
         loader=PackageLoader(_PLACE, ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: words.printable(value) if type(value) is str else value,
     )  # fmt: skip
     environment.filters |= {
         "e6": lambda value: f"{value / E6:+.6f}",

@@ -152,20 +152,24 @@ def _contribution(
     running = _running(message, len(names), view.round - 1)
     if running is None:
         notes.append("Shares after each round: the active party did not tell them.")
-    extras = {}
-    for field, values, words in (
-        ("split_gain", message.gains_e6, "Split gain"),
-        ("p_value", message.p_values_e6, "The free-rider test"),
-        ("power", message.powers_e6, "The power of the free-rider test"),
+    extras: list[list[float | None]] = []
+    for values, words in (
+        (message.gains_e6, "Split gain"),
+        (message.p_values_e6, "The free-rider test"),
+        (message.powers_e6, "The power of the free-rider test"),
+        (message.detectable_e6, "The smallest effect that the free-rider test finds"),
     ):
-        if len(values) == len(names):
-            extras[field] = [value / E6 for value in values]
-        else:
+        is_told = len(values) == len(names)
+        extras.append([value / E6 for value in values] if is_told else [None] * len(names))
+        if not is_told:
             notes.append(f"{words}: the active party did not tell it.")
     told = []
-    for at, line in enumerate(lines):
-        chosen = {name: values[at] for name, values in extras.items() if at or name == "split_gain"}
-        told.append(replace(line, **chosen))
+    for at, (line, gain, p_value, power, detectable) in enumerate(zip(lines, *extras, strict=True)):
+        line = replace(line, split_gain=gain)
+        if at:  # the active party is not tested
+            effect_e6 = None if detectable is None else round(detectable * E6)
+            line = replace(line, p_value=p_value, power=power, detectable_e6=effect_e6)
+        told.append(line)
     return replace(facts, rows=message.rows, shares=tuple(told), running=running), tuple(notes)
 
 

@@ -11,7 +11,12 @@ from fedchain.node.audit.telling import rounds_of
 from fedchain.node.reporting.facts import Span, SpanKind
 from fedchain.types import Phase
 
-_STAGES: dict[Phase, SpanKind] = {Phase.ALIGNING: "alignment", Phase.EVALUATING: "evaluation"}
+_STAGES: dict[Phase, SpanKind] = {
+    Phase.ALIGNING: "alignment",
+    Phase.TRAINING: "preparation",
+    Phase.EVALUATING: "evaluation",
+}
+_NO_UPLINKS = ("acceptance", "preparation")
 
 
 def spans_of(story: Story, time_of: Callable[[int], int]) -> tuple[Span, ...]:
@@ -26,7 +31,7 @@ def spans_of(story: Story, time_of: Callable[[int], int]) -> tuple[Span, ...]:
     last_round = 0
 
     def begin(what: SpanKind, round: int, attempt: int, at: int) -> None:
-        of = None if what == "acceptance" else judged.get((round, attempt))
+        of = None if what in _NO_UPLINKS else judged.get((round, attempt))
         counts = (0, 0, 0) if of is None else (of.accepted, of.rejected, of.bytes)
         number = round if what == "round" else 0
         spans.append(Span(what, number, attempt, at, None, *counts))
@@ -46,5 +51,5 @@ def spans_of(story: Story, time_of: Callable[[int], int]) -> tuple[Span, ...]:
             at = time_of(event.block_number)
             end(at)
             if event.phase in _STAGES:
-                begin(_STAGES[event.phase], 0 if event.phase is Phase.ALIGNING else last_round + 1, 0, at)
+                begin(_STAGES[event.phase], last_round + 1 if event.phase is Phase.EVALUATING else 0, 0, at)
     return tuple(spans)

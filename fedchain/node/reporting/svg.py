@@ -74,10 +74,10 @@ def _clean(root: ElementTree.Element, key: str, titles: Mapping[str, str]) -> No
         if element.get(_XLINK, "").startswith("#"):
             used.add(element.get(_XLINK, "")[1:])
     for element in root.iter():
-        own = element.attrib.pop("id", None)
+        own = element.attrib.pop("id", "")
         if own in used:
             element.set("id", f"{key}-{own}")
-        elif own is not None and own.startswith(CLASS):
+        elif own.startswith(CLASS):
             element.set("class", own.removeprefix(CLASS).partition(" @")[0])
         if own in titles:
             told = ElementTree.Element(f"{{{_SVG}}}title")

@@ -264,5 +264,5 @@ def test_contracts_of_an_earlier_version_have_no_audits(embedded: Any) -> None:
         name: one for name, one in world.deployment.contracts.items() if name not in ("ContributionAudit", "Settlement")
     }
     earlier = Consortium(world.client, world.deployment.model_copy(update={"contracts": contracts}))
-    with pytest.raises(ConfigError, match="has no ContributionAudit; `fedchain upgrade` adds it"):
+    with pytest.raises(ConfigError, match="has no ContributionAudit; `fedchain deploy --upgrade` adds it"):
         earlier.audits.state(JobId("0x" + "00" * 32))

@@ -21,7 +21,7 @@ from fedchain.chain import (
     upgrade,
 )
 from fedchain.chain import upgrading as module
-from fedchain.chain.artifacts import ANOMALIES, CONTRACT_NAMES, LASTING, VERSIONED
+from fedchain.chain.artifacts import ANOMALIES, CONTRACT_NAMES, LASTING, LATER, VERSIONED
 from fedchain.chain.deploylog import progress_path
 from fedchain.chain.upgrading import UPGRADE_STEPS, candidate_path, version_path
 from fedchain.errors import ConfigError, ContractMissingError
@@ -106,6 +106,23 @@ def test_two_stewards_upgrade_and_nothing_of_the_old_version_is_lost(client: Cha
         for name in VERSIONED:
             assert view.versions.address_of(name, deployment.version) == deployment.addresses[name]
         assert view.stewards.is_gate(deployment.addresses[ANOMALIES])
+
+
+def test_a_consortium_that_has_not_all_contracts_yet_gets_them(client: ChainClient, out: Path) -> None:
+    steward = dev_accounts(1)[0]
+    full, _ = deploy(client, steward, None, out, delay_seconds=0)
+    old = full.model_copy(
+        update={"contracts": {name: full.contracts[name] for name in full.contracts if name not in LATER}}
+    )
+    old.save(out)
+    assert Deployment.load(out) == old
+    assert [one.name for one in check_contracts(client, old)] == [one for one in CONTRACT_NAMES if one not in LATER]
+    done = upgrade(client, steward, out)
+    assert (done.changed, done.in_force) == (True, True)
+    new = Deployment.load(out)
+    assert set(new.contracts) == set(CONTRACT_NAMES)
+    assert [one.problem for one in check_contracts(client, new)] == [""] * len(CONTRACT_NAMES)
+    assert Deployment.load(version_path(out, 1)) == old
 
 
 @pytest.mark.usefixtures("earlier_code")

@@ -30,7 +30,7 @@ SPEC = 'name = "churn"\n' + "".join(
 )
 UTILITIES = (-250_000, -200_000, -230_000, -185_000, -249_000, -199_500, -229_000, -184_000)
 """Minus the sums of losses over rows, as the contract has it."""
-SHARES = (47_500, 17_250, 1_250)
+SHARES = (47_417, 17_667, 916)
 RUNNING = ((20_000, 8_000, -500), (40_000, 12_000, 900), SHARES)
 POINTS = 1000
 
@@ -56,6 +56,7 @@ class Audited:
         message = Contribution(
             rows=ROWS, utilities_e6=UTILITIES, shares_e6=SHARES, rounds_e6=RUNNING,
             gains_e6=(500_000, 200_000, 300_000), p_values_e6=(0, 10_000, 420_000), powers_e6=(0, 990_000, 310_000),
+            detectable_e6=(0, 1_200, 1_300),
         )  # fmt: skip
         statistic_e6 = Shares(UTILITIES, SHARES).statistic_e6
         uplink = self.send(1, Kind.CONTRIBUTION, encode(message), statistic_e6=statistic_e6)
@@ -159,7 +160,7 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
         invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 2), 2, "bank has disputed"
     )
     shown = invoke("settlement", "show", job).stdout
-    assert all(word in shown for word in ("disputed", "by bank: our columns were cut", "media_partner", "26.1%"))
+    assert all(word in shown for word in ("disputed", "by bank: our columns were cut", "media_partner", "26.8%"))
     resolved = invoke("settlement", "resolve", job, "--stands", "--reason", "it was sound", "--dev-account", 0)
     assert resolved.exit_code == 0, resolved.output
     assert "it was sound" in resolved.stdout
@@ -294,7 +295,8 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
     text = written(invoke, disputed.job, tmp_path / "report.html")
     words = re.sub(r"\s+", " ", Page(text).text)
     for expected in (
-        "churn completed", "3 rounds done", "media_partner", "+0.047500", "72.0%", "50.0%", "0.420", "31.0%",
+        "churn completed", "3 rounds done", "media_partner", "+0.047417", "71.8%", "50.0%", "0.420", "31.0%",
+        "0.001300",
         "disputed", "20 of 100 held-out rows", "losses of opened rows, computed anew, are others",
         "Failed the free-rider test: bank", "split gain (gameable)", "WRONG_ROUND", "round 2, attempt 1", "alignment",
     ):  # fmt: skip
@@ -305,10 +307,11 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
     assert found["contribution"]["running"] == {"rounds": [1, 2, 3], "shares_e6": [list(one) for one in RUNNING]}
     assert found["audit"]["outcome"] == "disputed"
     assert [(one["what"], one["round"], one["attempt"]) for one in found["spans"]] == [
-        ("acceptance", 0, 0), ("alignment", 0, 0), ("round", 1, 0), ("round", 2, 0), ("round", 2, 1), ("round", 3, 0),
+        ("acceptance", 0, 0), ("alignment", 0, 0), ("preparation", 0, 0), ("round", 1, 0), ("round", 2, 0),
+        ("round", 2, 1), ("round", 3, 0),
         ("evaluation", 0, 0),
     ]  # fmt: skip
-    assert [one["rejected"] for one in found["spans"]] == [0, 0, 1, 0, 0, 0, 0]  # of the round that it claimed
+    assert [one["rejected"] for one in found["spans"]] == [0, 0, 0, 1, 0, 0, 0, 0]  # of the round that it claimed
     assert found["notes"] == []
 
 

@@ -24,6 +24,7 @@ from fedchain.chain import (
     Sender,
     Terms,
     UplinkJudged,
+    seed_commitment,
 )
 from fedchain.chain.events import ChainEvent
 from fedchain.crypto.merkle import payload_digest
@@ -32,6 +33,7 @@ from fedchain.exchange import Access, NodeState, PayloadStore
 from fedchain.exchange.records import OutgoingSlot
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import (
+    AuditOpening,
     BlindedIds,
     Contribution,
     Envelope,
@@ -48,7 +50,8 @@ from fedchain.messages import (
 from fedchain.model.shard import model_digest
 from fedchain.node.audit import AuditReport, StateFolder, audit_job
 from fedchain.node.jobs import policy_of
-from fedchain.types import INLINE_LIMIT, JobId, Kind
+from fedchain.protocol.audits import LabelTerms
+from fedchain.types import INLINE_LIMIT, AuditReason, JobId, Kind
 from tests.certificates import STAND_IN_KEY, stand_in_certificate
 
 pytestmark = pytest.mark.timeout(60)
@@ -294,6 +297,67 @@ def test_reservations_anchors_and_strict_requests_are_told_and_checked(pair: Pai
     assert any(one.startswith(f"asked strictly, request {numbers[0]}: 6 sealed bytes, digest 0x") for one in told)
     assert f"closed request {numbers[2]}: rejected" in told
     assert report.parties[0].missing == (f"answer to request {numbers[2]}",)
+
+
+def test_a_contribution_audit_and_its_settlement_are_told_and_checked(pair: Pair, steward: Consortium) -> None:
+    active, passive = pair.parties
+    job = pair.aligned()
+    active.audits.commit_labels(job, LabelTerms(b"\x01" * 32, 5, 3, 3600, 600, 100))
+    pair.round(job, 1)
+    for party in pair.parties:
+        party.declare_stop(job, 1)
+    for party, address, shard in zip(pair.parties, pair.addresses, SHARDS, strict=True):
+        party.audits.freeze(job, b"\x0f" * 32, shard, seed_commitment(job, address, shard))
+    message = Contribution(5, (-900_000, -650_000, -750_000, -400_000), (300_000, 200_000))
+    uplink = pair.submit(job, 0, message, 2, statistic_e6=1)
+    active.record_contribution(job, uplink, [300_000, 200_000], -400_000, -900_000)
+    active.audits.post(job, b"\x02" * 32, (4_500_000, 3_250_000, 3_750_000, 2_000_000), 0)
+    for party, shard in zip(pair.parties, SHARDS, strict=True):
+        party.audits.reveal(job, shard)
+    passive.audits.vote(job, False, AuditReason.LOSSES)
+    pair.submit(job, 1, AuditOpening(b"sealed"), 2, step=3)
+    passive.audits.conclude(job)
+    for who in range(2):
+        pair.submit(job, who, ShardDigest(SHARDS[who]), 2, 1)
+    active.settlements.settle(job)
+    active.settlements.dispute(job, "it erred")
+    steward.settlements.resolve(job, False, "so it did not")
+    report = pair.audit(job)
+
+    assert report.is_consistent, report.mismatches
+    told = [moment.what for moment in report.moments]
+    assert f"committed to 5 held-out labels, 3 of them to be opened; root 0x{'01' * 32}; 100 points to settle" in told
+    assert "found the contributions false (LOSSES)" in told
+    assert "the contribution audit ended: disputed" in told
+    first, second = (f"{name} {points} (withheld: outcome)" for name, points in zip(pair.names, (60, 40), strict=True))
+    assert f"the contributions were settled: {first}, {second}" in told
+    assert told[-1] == "stewards decided that the settlement is void: so it did not"
+
+
+@pytest.mark.parametrize("name", ["LabelsCommitted", "AuditVoted", "JobSettled"])
+def test_a_contribution_audit_of_which_an_event_is_withheld_does_not_match(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    active, passive = pair.parties
+    job = pair.aligned()
+    active.audits.commit_labels(job, LabelTerms(b"\x01" * 32, 5, 3, 3600, 600, 100))
+    pair.round(job, 1)
+    for party in pair.parties:
+        party.declare_stop(job, 1)
+    for party, address, shard in zip(pair.parties, pair.addresses, SHARDS, strict=True):
+        party.audits.freeze(job, b"\x0f" * 32, shard, seed_commitment(job, address, shard))
+    active.audits.post(job, b"\x02" * 32, (4_500_000, 3_250_000, 3_750_000, 2_000_000), 0)
+    for party, shard in zip(pair.parties, SHARDS, strict=True):
+        party.audits.reveal(job, shard)
+    passive.audits.vote(job, True, AuditReason.SOUND)
+    passive.audits.conclude(job)
+    for who in range(2):
+        pair.submit(job, who, ShardDigest(SHARDS[who]), 2, 1)
+    active.settlements.settle(job)
+    honest = pair.reader.events
+    assert pair.audit(job).is_consistent
+    monkeypatch.setattr(pair.reader, "events", lambda start, end: _only_of(job, honest(start, end), _without(name)))
+    assert pair.audit(job).verdict == "mismatch"
 
 
 def test_payload_files_are_checked_where_a_state_folder_is_given(pair: Pair, tmp_path: Path) -> None:

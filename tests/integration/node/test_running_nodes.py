@@ -460,7 +460,7 @@ def test_pools_end_with_a_job_that_ends_in_the_middle_of_training(members: list[
     for member in members:
         member.start()
     with members[0].client() as client:
-        toml = job_toml([member.name for member in members]).replace(b"trees = 2", b"trees = 500")
+        toml = job_toml([member.name for member in members], deadline=10.0).replace(b"trees = 2", b"trees = 500")
         job_id = client.submit(toml)
     deadline, seen = time.monotonic() + 60, 0
     while steward.job(job_id).round < 2 and time.monotonic() < deadline:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedchain.chain import Account, dev_accounts, recover_signer
+from fedchain.chain.transaction import Call, sign
 from fedchain.errors import ConfigError, CryptoError
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -172,3 +173,24 @@ def test_only_32_bytes_are_an_uplink_s_id() -> None:
         Account.from_private_key(KEY).sign_uplink(b"\x01" * 31)
     with pytest.raises(ValueError, match="32 bytes"):
         recover_signer(b"\x01" * 33, bytes(65))
+
+
+@given(
+    nonce=st.integers(0, 2**64 - 1),
+    gas=st.integers(0, 2**64 - 1),
+    gas_price=st.integers(0, 2**96 - 1),
+    value=st.integers(0, 2**128 - 1),
+    chain_id=st.integers(1, 2**64 - 1),
+    to=st.none() | st.binary(min_size=20, max_size=20),
+    data=st.binary(max_size=200),
+)
+def test_a_signed_transaction_is_the_one_eth_account_signs(
+    nonce: int, gas: int, gas_price: int, value: int, chain_id: int, to: bytes | None, data: bytes
+) -> None:
+    account = Account.from_private_key(KEY)
+    call = Call("a call", None if to is None else "0x" + to.hex(), data, value)
+    signed = sign(account, chain_id, call, nonce=nonce, gas=gas, gas_price=gas_price)
+    fields: dict[str, object] = {"nonce": nonce, "gas": gas, "gasPrice": gas_price, "value": value, "data": data}
+    expected = account.sign({**fields, "to": b"" if to is None else to, "chainId": chain_id})
+    assert (signed.raw, signed.tx_hash) == expected
+    assert signed.call().is_same(call)

@@ -23,7 +23,7 @@ JOB = b"\x11" * 32
 NOT_DECODED = {"LedgerSet", "ReportersSet", "RouterSet"}
 SAMPLES: dict[str, Any] = {
     "bytes32": JOB, "address": PARTY, "string": "text", "bytes": b"payload", "address[]": [PARTY], "int64[]": [-5, 7],
-    "bytes32[]": [JOB], "bool": True,
+    "bytes32[]": [JOB], "bool": True, "uint128[]": [1, 2**128 - 1], "uint64[]": [3], "uint8[]": [0, 5],
     "(uint32,uint32,uint64,bool,uint32,uint32,uint16,bool,uint16)": (1, 2, 3, True, 4, 5, 6, True, 7),
 }  # fmt: skip
 

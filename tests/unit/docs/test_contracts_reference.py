@@ -47,7 +47,7 @@ def test_kinds_belong_to_the_phases_and_roles_of_the_contract() -> None:
     ranges = {
         "Aligning": range(Kind.PUBLIC_KEY, Kind.BLINDED_IDS + 1),
         "Training": range(Kind.GRADIENTS, Kind.LEAF_WEIGHTS + 1),
-        "Evaluating": range(Kind.SHARD_DIGEST, Kind.PREDICT_ANSWER + 1),
+        "Evaluating": range(Kind.SHARD_DIGEST, Kind.AUDIT + 1),
         "Completed": range(Kind.PREDICT_REQUEST, Kind.PREDICT_ANSWER + 1),
     }
     for phase, kinds in ranges.items():
@@ -55,7 +55,7 @@ def test_kinds_belong_to_the_phases_and_roles_of_the_contract() -> None:
     for condition in (
         "Phase.Aligning) return kind <= BLINDED_IDS;",
         "Phase.Training) return kind >= GRADIENTS && kind <= LEAF_WEIGHTS;",
-        "Phase.Evaluating) return kind >= SHARD_DIGEST && kind <= PREDICT_ANSWER;",
+        "Phase.Evaluating) return kind >= SHARD_DIGEST && kind <= AUDIT;",
         "Phase.Completed) return kind == PREDICT_REQUEST || kind == PREDICT_ANSWER;",
     ):
         assert condition in source, "the contract's rule changed: mend this test and contracts.md"

@@ -184,7 +184,6 @@ def run(first: int, data: bytes) -> bytes:
         pytest.param(lambda: [b"\xc1junk"], id="junk for a head"),
         pytest.param(lambda: [whole(b"s")], id="signature too short"),
         pytest.param(lambda: [whole(b"")], id="no signature"),
-        pytest.param(lambda: [whole(SIGNATURE), END], id="signed twice"),
         pytest.param(lambda: [encode_wire(DeliveryHead(ENVELOPE, SIGNATURE, 5)), run(0, b"12345")], id="signed first"),
         pytest.param(lambda: [head(5), run(0, b"12345")], id="never signed"),
         pytest.param(lambda: [head(5), run(0, b"12345"), b"\x91\xc4\x01s"], id="signature at the end too short"),
@@ -205,6 +204,13 @@ def test_what_is_not_one_whole_uplink_is_refused(
     assert receiver.came == []
     deliver(world.client("beta"), alpha)
     assert len(receiver.came) == 1
+
+
+def test_a_whole_uplink_counts_at_once_though_its_call_is_refused_for_what_follows(
+    world: World, receiver: Receiver, alpha: Peer
+) -> None:
+    assert raw(world.client("beta"), alpha, iter([whole(SIGNATURE), END])) == grpc.StatusCode.INVALID_ARGUMENT
+    assert [one[1:] for one in receiver.came] == [(ENVELOPE, SIGNATURE, b"12345")]
 
 
 @pytest.mark.parametrize("trickle", [False, True])

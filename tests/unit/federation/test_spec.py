@@ -71,6 +71,7 @@ def specs(draw: st.DrawFn) -> JobSpec:
         "holdout": {"fraction": draw(st.floats(0, 1, exclude_min=True, exclude_max=True))},
         "policy": {"deadline_seconds": draw(st.floats(0, 604800, exclude_min=True))},
         "inference": {"quota": draw(st.integers(1, 2**40)), "partial": draw(st.booleans())},
+        "contribution": {"audit": draw(st.booleans()), "alpha": draw(st.floats(0.01, 1, exclude_max=True))},
         "parties": parties,
     }
     return JobSpec._validate(document, "test")

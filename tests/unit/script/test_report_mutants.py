@@ -52,6 +52,14 @@ def test_every_guard_of_the_router_has_a_mutant() -> None:
     assert not {f"InferenceRouter.{name}" for name in errors} - rules()
 
 
+@pytest.mark.parametrize(("contract", "least"), [("ContributionAudit", 18), ("Settlement", 8)])
+def test_every_guard_of_audits_and_settlements_has_a_mutant(contract: str, least: int) -> None:
+    source = without_comments((SOURCES / "interfaces" / f"I{contract}.sol").read_text(encoding="utf-8"))
+    errors = set(re.findall(r"\berror (\w+)\(", source))
+    assert len(errors) >= least
+    assert not {f"{contract}.{name}" for name in errors} - rules()
+
+
 def test_every_call_on_deadlines_has_a_mutant() -> None:
     assert {f"JobManager.{call}" for call in ("attend", "closeRound", "markMissing", "expire")} <= rules()
 

@@ -115,6 +115,19 @@ class Puppet:
         return {
             "job_id": job_id, "contributions": {"operator": 1.0}, "contributions_e6": {"operator": 5},
             "utility_full_e6": 5, "utility_empty_e6": 0, "block": 9,
+            "measured": {
+                "rows": 3, "running_e6": {"operator": [2, 5]}, "split_gain_e6": {"operator": 1_000_000},
+                "p_values_e6": {"operator": 0}, "powers_e6": {"operator": 0},
+            },
+            "audit": {
+                "outcome": "verified", "rows": 3, "opened_rows": 2, "budget": 7, "shares_840e6": {"operator": 4200},
+                "weak": [], "votes": {"partner": "sound"}, "silent": {}, "losses_root": "00", "seed": "01",
+            },
+            "settlement": {
+                "state": "final", "budget": 7, "lines": [{"party": "operator", "points": 7, "withheld": ""}],
+                "settled_at": 1_790_000_000, "final_at": 1_790_000_000, "disputed_by": "", "dispute": "",
+                "resolution": "",
+            },
         }  # fmt: skip
 
     def audit(self, job_id: JobId, *, with_own_files: bool) -> dict[str, Any]:

@@ -111,9 +111,31 @@ def test_why_a_job_failed_is_told_but_for_cells_of_the_table(client: Client, pup
 
 
 def test_a_job_that_is_nobody_s_is_not_found(client: Client, as_: As) -> None:
-    for path in ("", "/progress", "/progress/stream", "/contributions", "/audit", "/anomalies", "/model", "/requests"):
+    for path in (
+        "",
+        "/progress",
+        "/progress/stream",
+        "/contributions",
+        "/audit",
+        "/anomalies",
+        "/report",
+        "/model",
+        "/requests",
+    ):
         answer = client.get(f"/v1/jobs/{OTHER}{path}", headers=as_(ApiRole.ANALYST))
         assert (answer.status_code, answer.json()["type"]) == (404, "urn:fedchain:problem:unknown-job"), path
+
+
+def test_a_report_is_a_page_to_be_saved(client: Client, as_: As, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = client.get(f"/v1/jobs/{JOB}/report", headers=as_(ApiRole.VIEWER))
+    assert (answer.status_code, answer.text) == (200, "<!DOCTYPE html><title>report</title>")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-disposition"] == f'attachment; filename="report-{JOB[2:14]}.html"'
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")  # opened here it shows nothing
+    monkeypatch.setattr("fedchain.node.reporting.page.find_spec", lambda name: None)
+    answer = client.get(f"/v1/jobs/{JOB}/report", headers=as_(ApiRole.VIEWER))
+    assert (answer.status_code, answer.json()["title"]) == (501, "not installed")
+    assert "fedchain[report]" in answer.json()["detail"]
 
 
 def test_an_id_that_is_none_is_refused(client: Client, as_: As) -> None:

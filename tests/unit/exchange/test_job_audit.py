@@ -1,0 +1,223 @@
+"""A party's steps in an audit: what is done is not done again, and windows end waits by the chain's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedchain.chain import combined_seed
+from fedchain.chain.audit_events import (
+    AuditConcluded,
+    AuditVoted,
+    LabelsCommitted,
+    LossesPosted,
+    OutputsFrozen,
+    SeedRevealed,
+)
+from fedchain.errors import DeadlineError, TransactionError
+from fedchain.exchange.audited import Audited
+from fedchain.exchange.auditing import JobAudit
+from fedchain.protocol import AuditState, LabelTerms, PostLosses, RevealSeed, Vote
+from fedchain.types import AuditOutcome, AuditReason, JobId, PartyId
+from tests.unit.exchange.test_inbox import ALPHA, BETA, GAMMA, place
+
+JOB = JobId("0x" + "ab" * 32)
+PARTIES = {PartyId("alpha"): ALPHA, PartyId("beta"): BETA, PartyId("gamma"): GAMMA}
+ROSTER = tuple(PARTIES.values())
+TERMS = LabelTerms(b"\x01" * 32, 100, 10, 60, 0, 0)
+WORD = b"\x07" * 32
+FROZEN = AuditState(TERMS, (WORD,) * 3, (WORD,) * 3, votes=(0,) * 3, reasons=(0,) * 3, seeds=(b"",) * 3, deadline=1000)
+POSTED = replace(FROZEN, losses_root=WORD, seeds=(WORD, WORD, b""))
+
+
+class Chain:
+    """Stands in for the contract and the inbox."""
+
+    def __init__(self, state: AuditState) -> None:
+        self.now = 900.0
+        self.found = state
+        self.refusal = ""
+        self.calls: list[str] = []
+        self.waits: list[str] = []
+        self.on_wait: Callable[[], None] = lambda: None
+
+    # -- the contract
+
+    def state(self, job_id: JobId) -> AuditState:
+        return self.found
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object) -> None:
+            self.calls.append(name)
+            if self.refusal:
+                raise TransactionError(name, self.refusal)
+            if name == "conclude":
+                self.found = replace(self.found, outcome="verified")
+
+        return call
+
+    # -- the inbox
+
+    job_id = JOB
+
+    def wait_audit(self, stage: str, deadline: float, *, round: int) -> None:
+        self.waits.append(stage)
+        if stage == "frozen":
+            return
+        self.on_wait()
+        if stage in ("posted", "seeded", "voted") and not self._is_there(stage):
+            self.now = self.found.deadline + 6.0
+            raise DeadlineError("nothing came", ("gamma",))
+
+    def _is_there(self, stage: str) -> bool:
+        return {
+            "posted": bool(self.found.losses_root),
+            "seeded": bool(self.found.seed),
+            "voted": self.found.all_voted,
+        }[stage]
+
+    def wait_concluded(self, deadline: float, *, round: int) -> bool:
+        self.waits.append("concluded")
+        self.on_wait()
+        return bool(self.found.outcome)
+
+
+def audit_of(chain: Chain, me: str = "beta", *, resumed: bool = False) -> JobAudit:
+    def transact(what: str, act: Callable[[], object], done: Callable[[], bool]) -> None:
+        if not (resumed and done()):
+            act()
+
+    return JobAudit(
+        chain,  # type: ignore[arg-type]
+        chain,  # type: ignore[arg-type]
+        me=PartyId(me),
+        parties=PARTIES,
+        transact=transact,
+        deadline_of=lambda *_: 1e12,
+        round=lambda: 3,
+        clock=lambda: chain.now,
+    )
+
+
+def test_what_came_is_given_at_once() -> None:
+    chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 1)))
+    for stage in ("posted", "seeded", "voted"):
+        assert audit_of(chain).wait(stage) is chain.found  # type: ignore[arg-type]
+    assert chain.waits == ["frozen"] * 3
+
+
+def test_losses_that_do_not_come_end_with_their_window() -> None:
+    chain = Chain(FROZEN)
+    assert audit_of(chain).wait("posted").losses_root == b""
+    assert chain.waits == ["frozen", "posted"]
+
+
+def test_a_seed_that_one_party_keeps_is_drawn_without_it_once_the_window_is_over() -> None:
+    """A chain without new blocks does not tell the time: what it will say follows from what was revealed."""
+    chain = Chain(POSTED)
+    state = audit_of(chain).wait("seeded")
+    assert state.seed == combined_seed(JOB, WORD, (WORD, WORD, b""))
+    assert chain.found.seed == b""
+
+
+def test_no_seed_is_drawn_without_the_active_party_or_before_the_window_is_over() -> None:
+    chain = Chain(replace(POSTED, seeds=(b"", WORD, WORD)))
+    assert audit_of(chain).wait("seeded").seed == b""
+    chain = Chain(POSTED)
+    chain.on_wait = lambda: setattr(chain, "found", replace(POSTED, seed=b"\x09" * 32))
+    assert audit_of(chain).wait("seeded").seed == b"\x09" * 32, "the last came in time"
+
+
+def test_votes_have_a_window_of_their_own_where_a_seed_came_late() -> None:
+    chain = Chain(POSTED)
+    chain.now = 1010.0  # the window of the seeds is over, that of the votes lasts until 1060
+    chain.on_wait = lambda: setattr(chain, "found", replace(POSTED, seed=WORD, votes=(0, 1, 1)))
+    assert audit_of(chain).wait("voted").votes == (0, 1, 1)
+    assert chain.waits == ["frozen", "voted"]
+
+
+@pytest.mark.parametrize("refusal", ["DeadlineOver(1, 2)", "AlreadyConcluded(0xab)"])
+def test_who_is_too_late_goes_on(refusal: str) -> None:
+    chain = Chain(POSTED)
+    chain.refusal = refusal
+    audit_of(chain).reveal(RevealSeed(WORD))
+    audit_of(chain).vote(Vote(False, AuditReason.LOSSES))
+    audit_of(chain, "alpha").post(PostLosses(WORD, (1,) * 8, 0))
+    assert chain.calls == ["reveal", "vote", "post"]
+
+
+def test_another_refusal_is_an_error() -> None:
+    chain = Chain(POSTED)
+    chain.refusal = "SeedDiffers(1, 2)"
+    with pytest.raises(TransactionError, match="SeedDiffers"):
+        audit_of(chain).reveal(RevealSeed(WORD))
+
+
+def test_after_a_restart_nothing_is_done_twice() -> None:
+    chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 0)))
+    audit = audit_of(chain, resumed=True)
+    audit.reveal(RevealSeed(WORD))
+    audit.vote(Vote(True, 0))
+    assert chain.calls == []
+    gamma = audit_of(chain, "gamma", resumed=True)
+    gamma.reveal(RevealSeed(WORD))
+    gamma.vote(Vote(True, 0))
+    assert chain.calls == ["reveal", "vote"]
+
+
+def test_the_active_party_concludes_and_the_others_leave_it_to_it() -> None:
+    chain = Chain(POSTED)
+    assert audit_of(chain, "alpha").conclude().outcome == "verified"
+    assert chain.calls == ["conclude"]
+    chain = Chain(POSTED)
+    chain.on_wait = lambda: setattr(chain, "found", replace(POSTED, outcome="disputed"))
+    assert audit_of(chain).conclude().outcome == "disputed"
+    assert chain.calls == []
+
+
+def test_an_audit_that_cannot_be_concluded_yet_is_tried_again() -> None:
+    chain = Chain(POSTED)
+    chain.refusal = "NotConcludable(0xab, 1000)"
+    chain.on_wait = lambda: setattr(chain, "refusal", "")
+    assert audit_of(chain, "alpha").conclude().outcome == "verified"
+    assert chain.calls == ["conclude", "conclude"]
+
+
+def test_events_tell_who_is_still_to_do_what() -> None:
+    audited = Audited()
+    assert audited.missing("labels", ROSTER) == audited.missing("posted", ROSTER) == (ALPHA,)
+    assert audited.missing("frozen", ROSTER) == audited.missing("seeded", ROSTER) == ROSTER
+    assert audited.missing("voted", ROSTER) == (BETA, GAMMA)
+    audited.take_note(
+        LabelsCommitted(
+            job_id=JOB,
+            by=ALPHA,
+            root=WORD,
+            rows=1,
+            opened_rows=1,
+            window_seconds=30,
+            dispute_seconds=0,
+            budget=0,
+            **place(),
+        )
+    )
+    posted: dict[str, Any] = {"sums": (), "utilities_e6": (), "shares840": (), "weak_mask": 0}
+    audited.take_note(LossesPosted(job_id=JOB, losses_root=WORD, **posted, **place()))
+    for party in (BETA, ALPHA):
+        audited.take_note(
+            OutputsFrozen(job_id=JOB, party=party, outputs=WORD, shard=WORD, seed_commitment=WORD, **place())
+        )
+    audited.take_note(SeedRevealed(job_id=JOB, party=GAMMA, seed=WORD, **place()))
+    audited.take_note(AuditVoted(job_id=JOB, party=GAMMA, sound=False, audit_reason=AuditReason.BITS, **place()))
+    assert audited.missing("labels", ROSTER) == audited.missing("posted", ROSTER) == ()
+    assert audited.missing("frozen", ROSTER) == (GAMMA,)
+    assert audited.missing("seeded", ROSTER) == (ALPHA, BETA)
+    assert audited.missing("voted", ROSTER) == (BETA,)
+    assert not audited.is_concluded
+    audited.take_note(
+        AuditConcluded(job_id=JOB, audit_outcome=AuditOutcome.FAILED, seed=WORD, silent=(0, 0, 0), **place())
+    )
+    assert audited.is_concluded

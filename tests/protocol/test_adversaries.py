@@ -26,11 +26,15 @@ def court(dlog: DlogTable) -> Court:
 
 
 def small(seed: int, *, strict: bool = False, audit: bool = False) -> Drawn:
-    """Both passive parties compete for every root, so that each has its occasion in every round."""
+    """Both passive parties compete for every root, so that each has its occasion in every round.
+
+    Without GOSS, whose unsampled rows are encryptions of zero: leaving one of them out changes no sum.
+    """
     random = np.random.default_rng([7, seed])
     while True:
         drawn = draw(random, trees=(3, 3), strong=True, strict=strict, audit=audit)
-        if drawn.spec.algorithm.mode.value == "standard" and len(drawn.passive) == 2:
+        algorithm = drawn.spec.algorithm
+        if algorithm.mode.value == "standard" and len(drawn.passive) == 2 and algorithm.goss_top is None:
             return drawn
 
 
@@ -81,7 +85,7 @@ def test_tampered_rows_are_found_where_one_of_them_is_opened_and_an_honest_audit
 
 @pytest.mark.parametrize("name", ["noise_features", "lazy_constant_answers"])
 def test_a_free_rider_goes_unnoticed_but_for_the_free_rider_test(court: Court, name: str) -> None:
-    drawn, kind = small(5), FAULTS[name]
+    drawn, kind = small(1), FAULTS[name]
     culprit = drawn.passive[0]
     found = tried(court, drawn, kind.adversary(np.random.default_rng(4), drawn.spec), culprit)
     assert (found.ended, found.faults, found.named) == ("completed", [], [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from numpy.typing import NDArray
 
 from fedchain.bench.models import made_up_model
 from fedchain.contribution.commitments import bit_leaves
+from fedchain.contribution.loss_tree import LossTree, check_losses
 from fedchain.contribution.losses import row_losses_e6
 from fedchain.contribution.open_model import open_model
 from fedchain.contribution.recheck import opened_bits, recheck_rows
+from fedchain.contribution.sampling import sample_rows
 from fedchain.errors import ContributionError
 from fedchain.model.leaf_mask import bit_count, pack_bits
 from fedchain.model.shard import TreeShape
@@ -45,6 +49,26 @@ def test_two_units_more_or_less_in_one_cell_are_caught(row: int, coalition: int,
     with pytest.raises(ContributionError, match=f"1 of 12 .* row {row + 1} of coalition {coalition}") as caught:
         recheck_rows(OPEN, MADE.bits, MADE.labels, forged, 1.0)
     assert caught.value.reason is AuditReason.LOSSES
+
+
+@pytest.mark.parametrize("opened", [60, 299])
+def test_whole_audits_catch_tampered_rows_as_often_as_the_draw_does(opened: int) -> None:
+    """1 % of 3,000 rows say that coalitions with the label holder are right, the others wrong; root and sums fit."""
+    made = made_up_model(2, rows=3000, trees=5, depth=3, seed=3)
+    model, rows, trials = open_model(made.shards[0]), 3000, 80
+    losses = row_losses_e6(model, made.bits, made.labels, 1.0)
+    losses[np.random.default_rng(1).permutation(rows)[:30]] = [10**6, 0, 10**6, 0]
+    tree = LossTree(losses, bytes(32))
+    caught = 0
+    for trial in range(trials):
+        indices = sample_rows(trial.to_bytes(32, "big"), rows, opened)
+        shown = check_losses(tree.root, tree.sums, rows, indices, tree.open(indices), "a", most=10**6)
+        try:
+            recheck_rows(model, [bits[indices] for bits in made.bits], made.labels[indices], shown, 1.0)
+        except ContributionError as error:
+            caught += error.reason is AuditReason.LOSSES
+    expected = 1 - math.comb(rows - 30, opened) / math.comb(rows, opened)
+    assert abs(caught / trials - expected) < 4 * (expected * (1 - expected) / trials) ** 0.5
 
 
 def test_a_flipped_label_is_caught_by_its_losses() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import pytest
@@ -44,6 +45,18 @@ def test_all_rows_can_be_drawn_and_every_row_is_as_likely() -> None:
     expected = trials * 10 / 40
     spread = np.sqrt(trials * 0.25 * 0.75)
     assert np.abs(counts - expected).max() < 4.5 * spread
+
+
+@pytest.mark.parametrize(("opened", "stated"), [(299, 0.95), (459, 0.99)])
+def test_draws_meet_one_tampered_row_of_a_hundred_as_often_as_stated(opened: int, stated: float) -> None:
+    """Of 3,000 audits of 6,000 rows; 1 - C(n - t, k) / C(n, k) is what drawing without replacement gives."""
+    rows, tampered, trials = 6000, 60, 3000
+    expected = 1 - math.comb(rows - tampered, opened) / math.comb(rows, opened)
+    assert stated <= expected < stated + 0.005
+    hit = np.zeros(rows, dtype=bool)
+    hit[np.random.default_rng(opened).permutation(rows)[:tampered]] = True
+    found = sum(hit[sample_rows(trial.to_bytes(32, "big"), rows, opened)].any() for trial in range(trials)) / trials
+    assert abs(found - expected) < 4 * (expected * (1 - expected) / trials) ** 0.5
 
 
 @pytest.mark.parametrize(("seed", "rows", "count"), [(b"x", 9, 1), (bytes(32), 9, 0), (bytes(32), 9, 10)])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedchain.contribution import sampling
 from fedchain.contribution.sampling import sample_rows
 
 
@@ -34,6 +35,20 @@ def test_the_draw_is_the_one_that_is_written_down() -> None:
         block += 1
     firsts = list(dict.fromkeys(drawn))[:10]
     assert sample_rows(seed, rows, 10).tolist() == sorted(firsts)
+
+
+def test_numbers_beyond_the_last_whole_multiple_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """2^64 = 6 * 3074457345618258602 + 4: the last four numbers would make the first four rows likelier."""
+
+    class Digest:
+        def __init__(self, _: bytes) -> None:
+            self.numbers = [2**64 - 1, 2**64 - 4, 2**64 - 5, 7]
+
+        def digest(self) -> bytes:
+            return b"".join(one.to_bytes(8, "big") for one in self.numbers)
+
+    monkeypatch.setattr(sampling.hashlib, "sha256", Digest)
+    assert sample_rows(bytes(32), 6, 2).tolist() == [1, 5]
 
 
 def test_all_rows_can_be_drawn_and_every_row_is_as_likely() -> None:

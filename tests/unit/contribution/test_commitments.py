@@ -38,6 +38,7 @@ def naive_root(rows: list[bytes]) -> bytes:
     return hashlib.sha256(b"\x02fedchain-rows-1" + len(rows).to_bytes(4, "big") + level[0]).digest()
 
 
+@settings(deadline=None)
 @given(openings())
 def test_any_rows_that_are_opened_lead_to_the_root(case: tuple[list[bytes], list[int]]) -> None:
     rows, picked = case
@@ -50,7 +51,7 @@ def test_any_rows_that_are_opened_lead_to_the_root(case: tuple[list[bytes], list
 
 
 @given(openings(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_changed_bit_anywhere_is_caught(case: tuple[list[bytes], list[int]], data: st.DataObject) -> None:
     rows, picked = case
     tree, indices = RowTree(rows, SECRET), np.array(picked)
@@ -70,6 +71,7 @@ def test_a_changed_bit_anywhere_is_caught(case: tuple[list[bytes], list[int]], d
     assert (caught.value.culprit, caught.value.reason) == ("liar", AuditReason.OPENING)
 
 
+@settings(deadline=None)
 @given(openings(), st.data())
 def test_rows_of_another_place_or_of_a_tree_of_another_size_are_caught(
     case: tuple[list[bytes], list[int]], data: st.DataObject
@@ -110,6 +112,7 @@ def test_salts_differ_between_rows_and_between_secrets() -> None:
     assert len(set(salts)) == 80
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.binary(max_size=4), min_size=1, max_size=4).map(tuple),
     st.binary(min_size=32, max_size=99),
@@ -138,6 +141,7 @@ def test_trees_of_nothing_of_too_much_or_without_a_secret_are_refused() -> None:
         RowTree([b"x"], b"short")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 2**31), st.floats(allow_nan=False)), min_size=1, max_size=9))
 def test_labels_come_back_and_only_for_their_rows(rows: list[tuple[int, float]]) -> None:
     positions = np.array([position for position, _ in rows], dtype=np.int64)

@@ -83,6 +83,7 @@ def test_the_tail_is_the_beta_binomials() -> None:
                     assert _is_out_of_reach(left, rows, cover_left, cover) == (likely <= UNLIKELY)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**4), st.integers(0, 10**4), st.integers(0, 2**53), st.integers(0, 2**53))
 def test_any_numbers_are_judged(left: int, right: int, cover_left: int, cover_right: int) -> None:
     _is_out_of_reach(left, left + right, cover_left, cover_left + cover_right)

@@ -59,6 +59,7 @@ def naive_root(table: NDArray[np.int64]) -> tuple[bytes, list[int]]:
     return hashlib.sha256(head + top + raw(sums)).digest(), sums
 
 
+@settings(deadline=None)
 @given(cases())
 def test_opened_rows_lead_to_the_root_and_its_sums(case: tuple[NDArray[np.int64], NDArray[np.int64]]) -> None:
     table, indices = case
@@ -69,7 +70,7 @@ def test_opened_rows_lead_to_the_root_and_its_sums(case: tuple[NDArray[np.int64]
 
 
 @given(cases(), st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_changed_bit_anywhere_is_caught(
     case: tuple[NDArray[np.int64], NDArray[np.int64]], data: st.DataObject
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_changed_bit_anywhere_is_caught(
     assert caught.value.reason in (AuditReason.OPENING, AuditReason.LOSSES)
 
 
+@settings(deadline=None)
 @given(cases(), st.data())
 def test_other_posted_sums_another_count_or_other_rows_are_caught(
     case: tuple[NDArray[np.int64], NDArray[np.int64]], data: st.DataObject
@@ -152,6 +154,7 @@ def test_a_large_lie_in_one_row_is_caught_as_often_as_small_ones_in_many() -> No
     assert caught / trials > expected - 4 * (expected * (1 - expected) / trials) ** 0.5
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         OpenedLosses,

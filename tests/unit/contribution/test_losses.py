@@ -110,11 +110,13 @@ def test_margins_beyond_all_numbers_count_as_the_largest_loss() -> None:
     assert (row_losses_e6(shard, bits, made.labels, 1.0) == 100_000_000).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10**15), min_size=1, max_size=30))
 def test_sums_are_exact(column: list[int]) -> None:
     assert loss_sums(np.array([column, column], dtype=np.int64).T) == (sum(column),) * 2
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**127), st.integers(1, 2**31))
 def test_utilities_round_as_the_contract_does(total: int, rows: int) -> None:
     (found,) = utilities_e6([total], rows)
@@ -139,6 +141,7 @@ def test_running_shares_are_those_of_the_model_cut_short() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(2, 8))
 def test_running_rounds_are_few_rising_and_end_with_the_last(rounds: int, parties: int) -> None:
     found = running_rounds(rounds, parties)

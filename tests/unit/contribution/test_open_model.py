@@ -130,6 +130,7 @@ def test_bytes_that_are_no_model_are_typed_errors(raw: bytes) -> None:
         check_open_model(raw, OWN, "party_1")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_a_flipped_bit_of_an_open_model_is_refused_or_another_number(place: int) -> None:
     """What still is a model of the same shapes differs in numbers alone, and then in its commitment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -31,11 +31,13 @@ def reason_of(labels: NDArray[np.float64], losses: NDArray[np.int64], unit: floa
     return caught.value.reason
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-1, 1), min_size=12 * 8, max_size=12 * 8))
 def test_honest_losses_pass_up_to_one_unit(noise: list[int]) -> None:
     recheck_rows(OPEN, MADE.bits, MADE.labels, LOSSES + np.array(noise).reshape(12, 8), 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 11), st.integers(0, 7), st.integers(2, 10**6), st.booleans())
 def test_two_units_more_or_less_in_one_cell_are_caught(row: int, coalition: int, change: int, less: bool) -> None:
     forged = LOSSES.copy()
@@ -120,6 +122,7 @@ def test_bits_beyond_the_last_leaf_are_refused() -> None:
     assert opened_bits(bare, 1, [b"\x0f"] * 3).all()  # it owns no node: every leaf is open to it
 
 
+@settings(deadline=None)
 @given(st.integers(0, 11), st.integers(0, 2), st.data())
 def test_bits_that_no_decisions_give_are_refused_though_they_change_no_score(
     row: int, party: int, data: st.DataObject

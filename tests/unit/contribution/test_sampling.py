@@ -6,12 +6,13 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedchain.contribution.sampling import sample_rows
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=32, max_size=32), st.integers(1, 10**9), st.data())
 def test_as_many_distinct_rows_as_wanted_in_order(seed: bytes, rows: int, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, min(rows, 300)))

@@ -51,6 +51,7 @@ def test_shares_add_up_exactly(values: list[int]) -> None:
     assert sum(shares) == values[-1] - values[0]
 
 
+@settings(deadline=None)
 @given(st.integers(2, 5), st.data())
 def test_a_party_that_adds_nothing_gets_nothing(parties: int, data: st.DataObject) -> None:
     values = data.draw(utilities(parties))
@@ -59,6 +60,7 @@ def test_a_party_that_adds_nothing_gets_nothing(parties: int, data: st.DataObjec
     assert shapley_e6(padded)[dummy] == 0
 
 
+@settings(deadline=None)
 @given(st.integers(2, 5), st.data())
 def test_parties_that_stand_in_for_each_other_get_the_same_up_to_one_unit(parties: int, data: st.DataObject) -> None:
     by_size = data.draw(st.lists(st.integers(-(10**6), 10**6), min_size=parties + 1, max_size=parties + 1))
@@ -148,6 +150,8 @@ def test_the_grand_coalition_is_the_model_and_a_party_without_splits_has_no_shar
         for one, label in zip(found, labels, strict=True)
     ]
     unit = 1.0 if active.objective in ("binary", "multiclass") else float(np.var(labels)) or 1.0
+    if active.objective not in ("binary", "multiclass"):
+        squares = [min(one, 100 * unit) for one in squares]  # a larger error counts as a hundred variances
     assert shares.utilities_e6[-1] == pytest.approx(-np.mean(squares) / unit * 1e6, rel=1e-9, abs=1)
     assert sum(shares.shares_e6) == shares.utilities_e6[-1] - shares.utilities_e6[0]
     for party in range(3):

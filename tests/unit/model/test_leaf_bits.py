@@ -117,6 +117,7 @@ def test_all_parties_bits_lead_to_the_leaf_of_the_walk_and_its_weight(
         assert scores[place].tolist() == margin, "in the order of the trees, so the same to the last bit"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 20), st.data())
 def test_bits_survive_packing(rows: int, leaves: int, data: st.DataObject) -> None:
     flat = data.draw(st.lists(st.booleans(), min_size=rows * leaves, max_size=rows * leaves))
@@ -200,6 +201,7 @@ def test_a_party_s_view_is_its_own_shard_s_shape(model: list[Shard]) -> None:
                 assert set(tree.shape.owners) <= {-1, index}, "no other party's node shows"
 
 
+@settings(deadline=None)
 @given(scored(), st.data())
 def test_bits_are_those_of_decisions_and_any_flipped_one_is_not(
     case: tuple[list[Shard], list[NDArray[np.uint8]]], data: st.DataObject

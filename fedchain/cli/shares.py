@@ -28,7 +28,7 @@ def show_contributions(found: Contributions) -> None:
     print_rows(
         f"job {found.job_id}, block {found.block}: utility (minus squared error) {found.empty_e6 / _E6:.6f} "
         f"of nobody, {found.full_e6 / _E6:.6f} of all",
-        ("party", "gain", "share", "split gain (gameable)", "p-value"),
+        ("party", "share", "part", "split gain (gameable)", "p-value"),
         rows,
     )
     if found.differs:
@@ -40,8 +40,16 @@ def show_contributions(found: Contributions) -> None:
     if found.settlement is not None:
         print_rows(
             f"settlement: {found.settlement.state}, budget {found.settlement.budget} points",
-            ("party", "points", "withheld"),
-            [(line.party, line.points, line.withheld or "-") for line in found.settlement.lines],
+            ("party", "gets", "withheld", "why withheld"),
+            [
+                (
+                    line.party,
+                    0 if line.withheld else line.points,
+                    line.points if line.withheld else 0,
+                    line.withheld or "-",
+                )
+                for line in found.settlement.lines
+            ],
         )
 
 
@@ -50,7 +58,7 @@ def _show_running(found: Contributions) -> None:
     points = found.message.rounds_e6
     chosen = sorted({round(place * (len(points) - 1) / (_POINTS - 1)) for place in range(_POINTS)})
     print_rows(
-        "gain along the rounds",
+        "shares along the rounds",
         ("told", *found.names),
         [(f"{place + 1} of {len(points)}", *(f"{one / _E6:+.6f}" for one in points[place])) for place in chosen],
     )

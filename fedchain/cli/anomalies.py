@@ -31,13 +31,14 @@ def anomalies(
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job's anomalies as a timeline: rejected uplinks, faults, flags, votes, what was overturned, strikes.
+    """Show a job's anomalies as a timeline: rejected uplinks, faults, flags, votes, overturned faults, strikes, aborts.
 
-    Whose fault an entry is, `fedchain audit` says: an uplink that was overtaken, for example, is nobody's.
+    Whose fault an entry is, `fedchain audit` says: an uplink that was overtaken, for example, is nobody's. Why a party
+    ended the job, or disputes its settlement, is what that party claims.
 
     Example: fedchain anomalies 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    from fedchain.node.anomalies import CATEGORIES, Names, counts_by_party, read_anomalies
+    from fedchain.node.anomalies import CATEGORIES, NOBODYS_MARK, Names, counts_by_party, read_anomalies
     from fedchain.node.reporting.words import utc
 
     if category and category not in CATEGORIES:
@@ -62,16 +63,16 @@ def anomalies(
         )
         return
     print_rows(
-        f"{len(shown)} anomalies of job {view.job_id}, {view.phase.name.lower()}",
+        f"{len(shown)} entries about job {view.job_id}, {view.phase.name.lower()}",
         ("time (UTC)", "block", "category", "what", "party", "reason", "detail"),
         [
             (utc(one.time), one.block, one.category, one.what.replace("_", " "), one.party, one.reason, one.detail)
             for one in shown
         ],
     )
-    columns = [one for one in CATEGORIES if one != "vote"]
+    columns = [one for one in CATEGORIES if one not in NOBODYS_MARK]
     print_rows(
-        "by party",
+        "incidents by party",
         ("party", *columns),
         [(name, *(count[one] or "-" for one in columns)) for name, count in counts.items()],
     )

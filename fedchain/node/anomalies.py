@@ -15,6 +15,8 @@ from fedchain.chain import (
     Consortium,
     FaultOverturned,
     FaultRecorded,
+    JobAborted,
+    JobExpired,
     ParticipantBanned,
     ParticipantReinstated,
     ParticipantSuspended,
@@ -35,10 +37,13 @@ from fedchain.types import AuditOutcome, JobId, Reason
 What = Literal[
     "rejected_uplink", "missing", "fault", "flag", "vote_committed", "vote_revealed", "votes_counted", "overturned",
     "audit_vote", "audit_outcome", "disputed", "resolved", "strike", "suspended", "banned", "reinstated",
+    "aborted", "expired",
 ]  # fmt: skip
-Category = Literal["structural", "provable", "statistical", "vote", "audit", "overturned", "standing"]
+Category = Literal["structural", "provable", "statistical", "vote", "audit", "overturned", "standing", "claim"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 """In the order in which they are shown."""
+NOBODYS_MARK: tuple[Category, ...] = ("vote", "claim")
+"""What somebody says: it counts against nobody."""
 
 _E6 = 1_000_000
 _PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
@@ -53,16 +58,17 @@ class Anomaly:
     Attributes:
         what: kind of entry.
         category: which of the answers to misbehaviour it belongs to: `structural` (judged at uplink, or a deadline),
-            `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote`,
-            `audit` (of contributions, and what it is settled by), `overturned` (by stewards),
-            `standing` (strikes, suspensions).
+            `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote` (of
+            receivers, auditors, stewards), `audit` (how that of contributions ended), `overturned` (by stewards),
+            `standing` (strikes, suspensions), `claim` (what a party says that nobody has judged: why it ended the
+            job, why it disputes a settlement).
         party: name of whom it is about, of a vote who voted, of counted votes whose flag it is, of an audit's outcome
-            whose losses were audited, of a dispute who disputes; the address where the registry has no name.
+            whose losses were audited, of a claim who makes it; the address where the registry has no name.
         reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a vote, and of counted
-            ones, what they say; of a suspension or ban, and where stewards overturned a fault, its text.
+            ones, what they say; of a suspension or ban, of a claim, and where stewards overturned a fault, its text.
         detail: of an uplink what it was; of a missed deadline which; of a fault its number on the record and what was
             done; of a flag also statistic and score; of a vote and an overturned fault the fault's number; of a strike
-            how many there are.
+            how many there are; of a claim whose it is.
         block: number.
         time: of the block, seconds since 1970.
         transaction: hash, hex with 0x.
@@ -131,7 +137,7 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
     for event in story.events:
         if isinstance(event, FaultRecorded):
             faults[event.fault_id] = event
-        told = _entry(event, story, faults)
+        told = _entry(event, story, faults, name_of)
         if told is None:
             continue
         what, category, party, reason, detail = told
@@ -142,18 +148,28 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
 
 
 def counts_by_party(anomalies: Sequence[Anomaly], parties: Sequence[str]) -> dict[str, Counter[Category]]:
-    """How many entries of each category are about whom: the parties first, then others; votes are nobody's mark."""
+    """How many incidents of each category are about whom: the parties first, then others.
+
+    An uplink that was rejected and the fault that was recorded for it, or a flag and its fault, are one incident: both
+    stand in one transaction. What somebody says is nobody's mark.
+    """
     found: dict[str, Counter[Category]] = {name: Counter() for name in parties}
+    incidents: dict[tuple[str, Category, str, str], Counter[What]] = {}
     for one in anomalies:
-        if one.category != "vote":
-            found.setdefault(one.party, Counter())[one.category] += 1
+        found.setdefault(one.party, Counter())
+        if one.category not in NOBODYS_MARK:
+            incidents.setdefault((one.party, one.category, one.transaction, one.reason), Counter())[one.what] += 1
+    for (party, category, _, _), entries in incidents.items():
+        found[party][category] += max(entries.values())
     return found
 
 
 _Entry = tuple[What, Category, str, str, str]
 
 
-def _entry(event: ChainEvent, story: Story, faults: dict[int, FaultRecorded]) -> _Entry | None:
+def _entry(
+    event: ChainEvent, story: Story, faults: dict[int, FaultRecorded], name_of: Callable[[str], str]
+) -> _Entry | None:
     """Kind, category, address, reason and detail; None for what is no anomaly."""
     if isinstance(event, UplinkJudged) and event.reason != Reason.ACCEPTED:
         return "rejected_uplink", "structural", event.sender, Reason(event.reason).name, describe(event.envelope)
@@ -165,6 +181,16 @@ def _entry(event: ChainEvent, story: Story, faults: dict[int, FaultRecorded]) ->
         return "fault", category_of(event.reason), event.party, event.reason.name, detail
     if isinstance(event, StrikeRecorded):
         return "strike", "standing", event.party, Reason(event.reason).name, f"{event.strikes} in all"
+    if isinstance(event, JobAborted):
+        return "aborted", "claim", event.by, event.reason, f"claimed by {name_of(event.by)}"
+    if isinstance(event, JobExpired):
+        return (
+            "expired",
+            "claim",
+            event.by,
+            "its deadline passed, or a party was suspended",
+            f"ended by {name_of(event.by)}",
+        )
     on_roster = getattr(event, "party", None) in story.proposal.roster
     if isinstance(event, ParticipantSuspended) and on_roster:
         return "suspended", "standing", event.party, event.reason, ""
@@ -172,7 +198,7 @@ def _entry(event: ChainEvent, story: Story, faults: dict[int, FaultRecorded]) ->
         return "banned", "standing", event.party, event.reason, ""
     if isinstance(event, ParticipantReinstated) and on_roster:
         return "reinstated", "standing", event.party, "", ""
-    return _of_fault(event, faults) or _of_audit(event, story)
+    return _of_fault(event, faults) or _of_audit(event, story, name_of)
 
 
 def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | None:
@@ -202,17 +228,17 @@ def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | N
     return None
 
 
-def _of_audit(event: ChainEvent, story: Story) -> _Entry | None:
-    """What in an audit, and in the settlement by it, is not as it should be."""
+def _of_audit(event: ChainEvent, story: Story, name_of: Callable[[str], str]) -> _Entry | None:
+    """What in an audit, and in the settlement by it, is not as it should be; who votes or disputes gets no mark."""
     active = story.proposal.roster[0]
     if isinstance(event, AuditVoted) and not event.sound:
-        return "audit_vote", "audit", event.party, event.audit_reason.name, "finds the contributions false"
+        return "audit_vote", "vote", event.party, event.audit_reason.name, "finds the contributions false"
     if isinstance(event, AuditConcluded) and event.audit_outcome is not AuditOutcome.VERIFIED:
         return "audit_outcome", "audit", active, event.audit_outcome.text, "audit of the contributions"
     if isinstance(event, SettlementDisputed):
-        return "disputed", "audit", event.party, event.reason, "settlement"
+        return "disputed", "claim", event.party, event.reason, f"settlement; claimed by {name_of(event.party)}"
     if isinstance(event, SettlementResolved):
-        return "resolved", "audit", active, event.reason, "settlement stands" if event.stands else "settlement rejected"
+        return "resolved", "vote", active, event.reason, "settlement stands" if event.stands else "settlement rejected"
     return None
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 from importlib.util import find_spec
 
 from fedchain.errors import ConfigError
-from fedchain.node.anomalies import CATEGORIES, counts_by_party
+from fedchain.node.anomalies import CATEGORIES, NOBODYS_MARK, counts_by_party
 from fedchain.node.reporting import charts, words
 from fedchain.node.reporting.facts import E6, JobReport
 
@@ -26,7 +26,7 @@ MISSING = "drawing a report needs matplotlib and Jinja; install them with `pip i
 """What is said where they are not there."""
 
 _PLACE = "fedchain.node.reporting"
-_MARKS = dict(zip(CATEGORIES, ("●", "■", "▲", "◆", "▼", "✚", "✖"), strict=True))
+_MARKS = dict(zip(CATEGORIES, ("●", "■", "▲", "◆", "▼", "✚", "✖", "★"), strict=True))
 
 
 def can_draw() -> bool:
@@ -74,6 +74,7 @@ def render(report: JobReport) -> str:
             "durations": _safe(charts.durations_chart(report.spans)),
         },
         categories=CATEGORIES,
+        counted=[one for one in CATEGORIES if one not in NOBODYS_MARK],
         marks=_MARKS,
         seen=Counter(one.category for one in report.anomalies),
         counts=counts_by_party(report.anomalies, names),

@@ -208,15 +208,16 @@ def test_anomalies_are_a_timeline_by_category(invoke: Invoke, disputed: Audited)
         ("rejected_uplink", "structural", "bank", "WRONG_ROUND"),
         ("strike", "standing", "bank", "WRONG_ROUND"),
     ]
-    assert ("audit_vote", "audit", "bank", "LOSSES") in told
+    assert ("audit_vote", "vote", "bank", "LOSSES") in told
     assert ("audit_outcome", "audit", "operator", "disputed") in told
-    assert found["parties"]["bank"] == {"structural": 2, "standing": 1, "audit": 1}
+    assert found["parties"]["bank"] == {"structural": 1, "standing": 1}  # its vote is no mark of it
+    assert found["parties"]["operator"] == {"audit": 1}
     times = [one["time"] for one in found["anomalies"]]
     assert times == sorted(times)
     only = json.loads(invoke("anomalies", disputed.job, "--json", "--party", "operator", "--category", "audit").stdout)
     assert {(one["party"], one["category"]) for one in only["anomalies"]} == {("operator", "audit")}
     table = invoke("anomalies", disputed.job).stdout
-    assert all(word in table for word in ("by party", "rejected uplink", "finds the contributions false"))
+    assert all(word in table for word in ("incidents by party", "rejected uplink", "finds the contributions false"))
     assert_one_line(invoke("anomalies", disputed.job, "--category", "odd"), 2, "structural, provable")
     assert_one_line(invoke("anomalies", disputed.job, "--party", "odd"), 2, "operator, media_partner, bank")
 
@@ -313,6 +314,15 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
     ]  # fmt: skip
     assert [one["rejected"] for one in found["spans"]] == [0, 0, 0, 1, 0, 0, 0, 0]  # of the round that it claimed
     assert found["notes"] == []
+
+
+def test_who_ended_a_job_and_why_is_in_its_timeline(invoke: Invoke, aborted: Audited) -> None:
+    found = json.loads(invoke("anomalies", aborted.job, "--json").stdout)
+    (ended,) = [one for one in found["anomalies"] if one["category"] == "claim"]
+    assert (ended["what"], ended["party"], ended["detail"]) == ("aborted", "media_partner", "claimed by media_partner")
+    assert ended["reason"] == "<script>alert(1)</script> & no $x_1$ table"
+    assert found["parties"] == {name: {} for name in NAMES}
+    assert "claimed by media_partner" in invoke("anomalies", aborted.job).stdout
 
 
 def test_a_report_of_a_job_that_was_aborted_tells_what_there_is(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fedchain.errors import ConfigError
-from fedchain.node.anomalies import CATEGORIES, counts_by_party
-from fedchain.node.reporting import page
+from fedchain.node.anomalies import CATEGORIES, Anomaly, Category, What, counts_by_party
+from fedchain.node.reporting import charts, page
 from fedchain.node.reporting.facts import Running, Span
 from fedchain.node.reporting.page import render
 from tests.unit.node.reporting.facts import BEGUN, NAMES, contribution, entry, report
@@ -121,10 +121,26 @@ def test_where_nothing_can_be_drawn_with_it_says_what_to_install(monkeypatch: py
         render(report())
 
 
+def test_an_uplink_and_the_fault_of_it_are_one_incident() -> None:
+    def of(what: What, transaction: str, category: Category = "structural", reason: str = "WRONG_ROUND") -> Anomaly:
+        return Anomaly(what, category, "bank", reason, "", 1, 1, transaction)
+
+    found = counts_by_party(
+        [
+            of("rejected_uplink", "0x1"), of("fault", "0x1"), of("strike", "0x1", "standing"),
+            of("rejected_uplink", "0x2"), of("rejected_uplink", "0x2"), of("fault", "0x2"), of("fault", "0x2"),
+            of("rejected_uplink", "0x3"), of("fault", "0x3", reason="SLOT_TAKEN"),
+        ],
+        ("bank",),
+    )  # fmt: skip
+    assert found["bank"] == Counter({"structural": 5, "standing": 1})
+
+
 def test_votes_are_nobody_s_mark_and_strangers_are_counted() -> None:
     found = counts_by_party(
         [
             entry("vote_revealed", "vote", "bank", "false"),
+            entry("aborted", "claim", "bank", "media_partner lies"),
             entry("flag", "statistical", "operator"),
             entry("rejected_uplink", "structural", "0xstranger"),
         ],
@@ -133,4 +149,5 @@ def test_votes_are_nobody_s_mark_and_strangers_are_counted() -> None:
     assert list(found) == [*NAMES, "0xstranger"]
     assert found["bank"] == Counter()
     assert found["operator"] == Counter({"statistical": 1})
+    assert len(page._MARKS) == len(charts.MARKERS)
     assert len(page._MARKS) == len(CATEGORIES)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fedchain.cli.options import opened
 from fedchain.cli.output import print_json, print_rows, short
 from fedchain.cli.steward import find_participant
 
+if TYPE_CHECKING:
+    from fedchain.node.history import JobLine
+
 _E6 = 1_000_000
+
+
+def _share(job: JobLine) -> str:
+    share = f"{job.share_e6 / _E6:+.6f}"
+    return share if job.recorded_e6 is None else f"{share} (recorded as {job.recorded_e6 / _E6:+.6f})"
 
 
 def show_history(party: str, rpc: str, deployment: Path, *, as_json: bool) -> None:
@@ -29,12 +38,12 @@ def show_history(party: str, rpc: str, deployment: Path, *, as_json: bool) -> No
         (one,) = histories
         print_rows(
             f"{len(one.jobs)} jobs with contributions of {one.name}",
-            ("job", "block", "share", "of the gain", "audit", "points", "withheld", "settlement"),
+            ("job", "block", "share", "part", "audit", "points", "withheld", "settlement"),
             [
                 (
                     job.job_id,
                     job.block,
-                    f"{job.share_e6 / _E6:+.6f}",
+                    _share(job),
                     f"{job.part:.1%}",
                     job.audit or "-",
                     "-" if job.points is None else job.points,

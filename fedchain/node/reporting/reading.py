@@ -1,7 +1,8 @@
 """Reads what a report shows from the chain, and from nothing else: the same chain gives the same report to everybody.
 
 Whatever the active party says in its contribution payload (running shares, split gain, free-rider test) is shown as
-what it says; the recorded shares are the contract's.
+what it says, and so are the shares that it recorded where no audit has posted losses: the contract checks no more of
+them than their sum. Where losses are posted, shares are those that the contract computed from them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from fedchain.chain import Consortium, JobView
 from fedchain.chain.views import ContributionRecord
 from fedchain.contribution.gain import gain_shares
 from fedchain.contribution.leaf_mask import running_rounds
+from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.shapley import rounded_e6
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, decode
@@ -61,8 +64,8 @@ def read_report(consortium: Consortium, view: JobView) -> JobReport:
     name_of, time_of = Names(consortium), BlockTimes(consortium.client)
     spec, notes = _spec(story)
     over = view.phase in (Phase.ABORTED, Phase.EXPIRED)
-    contribution, unsaid = _contribution(consortium, view, story, name_of)
     state = read_audit(consortium, view.job_id)
+    contribution, unsaid = _contribution(consortium, view, story, name_of, state)
     settlement = None if state is None else read_settlement(consortium, view.job_id, name_of, story.events, state)
     model = ""
     if view.phase is Phase.COMPLETED:
@@ -135,16 +138,15 @@ def _parties(consortium: Consortium, view: JobView) -> tuple[PartyLine, ...]:
 
 
 def _contribution(
-    consortium: Consortium, view: JobView, story: Story, name_of: Names
+    consortium: Consortium, view: JobView, story: Story, name_of: Names, state: AuditState | None
 ) -> tuple[ContributionFacts | None, tuple[str, ...]]:
     """The record, and what the accepted payload beside it says; what cannot be told, in sentences."""
     record = consortium.contribution(view.job_id)
     if record is None:
         return None, ()
     names = [name_of(address) for address in record.roster]
-    parts = gain_shares(dict(zip(names, record.shares_e6, strict=True)))
-    lines = tuple(ShareLine(name, share, parts[name]) for name, share in zip(names, record.shares_e6, strict=True))
-    facts = ContributionFacts(record.full, record.empty, None, lines, None, record.block_number)
+    facts = share_facts(record, names, state)
+    lines = facts.shares
     message, why = _payload(story, record)
     if message is None:
         return facts, (f"Running shares, split gain and free-rider test: {why}.",)
@@ -170,7 +172,23 @@ def _contribution(
             effect_e6 = None if detectable is None else round(detectable * E6)
             line = replace(line, p_value=p_value, power=power, detectable_e6=effect_e6)
         told.append(line)
-    return replace(facts, rows=message.rows, shares=tuple(told), running=running), tuple(notes)
+    rows = message.rows if facts.rows is None else facts.rows
+    return replace(facts, rows=rows, shares=tuple(told), running=running), tuple(notes)
+
+
+def share_facts(record: ContributionRecord, names: list[str], state: AuditState | None) -> ContributionFacts:
+    """Shares and utilities: the contract's where the audit has posted losses, else what the active party recorded."""
+    full, empty, shares, rows = record.full, record.empty, record.shares_e6, None
+    computed = state is not None and bool(state.shares840)
+    if state is not None and computed:
+        utilities = utilities_e6(state.loss_sums, state.terms.rows)
+        full, empty, shares, rows = utilities[-1], utilities[0], rounded_e6(state.shares840), state.terms.rows
+    parts = gain_shares(dict(zip(names, shares, strict=True)))
+    lines = tuple(
+        ShareLine(name, share, parts[name], recorded_e6=None if share == recorded else recorded)
+        for name, share, recorded in zip(names, shares, record.shares_e6, strict=True)
+    )
+    return ContributionFacts(full, empty, rows, lines, None, record.block_number, computed)
 
 
 def _payload(story: Story, record: ContributionRecord) -> tuple[Contribution | None, str]:

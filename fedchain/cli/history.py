@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from fedchain.cli.options import opened
 from fedchain.cli.output import print_json, print_rows, short
 from fedchain.cli.steward import find_participant
+from fedchain.errors import ConfigError
 
 if TYPE_CHECKING:
     from fedchain.node.history import JobLine
 
 _E6 = 1_000_000
+_ADDRESS_LENGTH = 42
 
 
 def _share(job: JobLine) -> str:
@@ -24,10 +26,12 @@ def show_history(party: str, rpc: str, deployment: Path, *, as_json: bool) -> No
     """One party's jobs, or, where none is named, a line for everybody.
 
     Raises:
-        ConfigError: nobody has registered that name.
+        ConfigError: nobody has registered that name, or it is none.
     """
     from fedchain.node.history import read_histories
 
+    if party.startswith("0x") and len(party) != _ADDRESS_LENGTH:
+        raise ConfigError("--history takes a participant's name, or nothing for all of them; a job is shown without it")
     with opened(rpc, deployment) as consortium:
         wanted = [find_participant(consortium, party)] if party else consortium.participants()
         histories = read_histories(consortium, wanted)

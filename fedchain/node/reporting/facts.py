@@ -134,6 +134,11 @@ class AuditFacts:
     weak: tuple[str, ...]
     seed: str
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has an outcome."""
+        return self.stage == "concluded"
+
 
 @dataclass(frozen=True)
 class Span:

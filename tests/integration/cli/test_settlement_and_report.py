@@ -150,6 +150,10 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
     assert sum(one["points"] for one in found["lines"]) == POINTS
     assert (found["state"], found["final_at"] - found["settled_at"]) == ("disputable", 7200)
     assert_one_line(invoke("settlement", "settle", job, "--dev-account", 9), 2, "settled already")
+    assert_one_line(invoke("settlement", "dispute", job, "--reason", "", "--dev-account", 3), 2, "1 to 256 bytes")
+    assert_one_line(invoke("settlement", "dispute", job, "--dev-account", 3), 2, "1 to 256 bytes")
+    undecided = invoke("settlement", "resolve", job, "--reason", "x", "--dev-account", 0)
+    assert_one_line(undecided, 2, "--stands or --rejected")
     nothing = invoke("settlement", "resolve", job, "--stands", "--reason", "x", "--dev-account", 0)
     assert_one_line(nothing, 2, "nobody disputes")
 
@@ -160,6 +164,7 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
         invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 2), 2, "bank has disputed"
     )
     shown = invoke("settlement", "show", job).stdout
+    assert re.search(r"bank +0 +14 +1\.4% +failed the free-rider test", shown)
     assert all(word in shown for word in ("disputed", "by bank: our columns were cut", "media_partner", "26.8%"))
     resolved = invoke("settlement", "resolve", job, "--stands", "--reason", "it was sound", "--dev-account", 0)
     assert resolved.exit_code == 0, resolved.output
@@ -195,6 +200,7 @@ def test_history_tells_of_all_jobs_of_a_party(invoke: Invoke, verified: Audited,
     assert re.search(r"operator +2 +1 ", table)
     assert_one_line(invoke("contributions", "nobody", "--history"), 2, "no participant 'nobody'")
     assert_one_line(invoke("contributions"), 2, "name a job")
+    assert_one_line(invoke("contributions", verified.job, "--history"), 2, "participant's name")
 
 
 def test_anomalies_are_a_timeline_by_category(invoke: Invoke, disputed: Audited) -> None:

@@ -105,7 +105,7 @@ def audit_of(chain: Chain, me: str = "beta", *, resumed: bool = False) -> JobAud
 def test_what_came_is_given_at_once() -> None:
     chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 1)))
     for stage in ("posted", "seeded", "voted"):
-        assert audit_of(chain).wait(stage) is chain.found  # type: ignore[arg-type]
+        assert audit_of(chain).wait(stage) is chain.found
     assert chain.waits == ["frozen"] * 3
 
 

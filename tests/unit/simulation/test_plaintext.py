@@ -205,9 +205,9 @@ def test_growing_by_leaves_uses_no_more_leaves_than_allowed() -> None:
     matrix, labels, _ = drawn(OBJECTIVES["numbers"])
     none = np.zeros(len(labels), dtype=bool)
     options = {"objective": OBJECTIVES["numbers"], "trees": 1}
-    by_leaf = predict([matrix], labels, none, depth=0, max_leaves=5, **options)  # type: ignore[arg-type]
+    by_leaf = predict([matrix], labels, none, depth=0, max_leaves=5, **options)
     assert len(np.unique(by_leaf)) == 5
-    assert len(np.unique(predict([matrix], labels, none, depth=3, **options))) == 8  # type: ignore[arg-type]
+    assert len(np.unique(predict([matrix], labels, none, depth=3, **options))) == 8
 
 
 def test_labels_that_do_not_fit_the_objective_are_errors() -> None:

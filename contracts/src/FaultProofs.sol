@@ -73,10 +73,13 @@ contract FaultProofs is IFaultProofs {
     }
 
     /// @inheritdoc IFaultProofs
-    function proveReplay(address party, IUplinkLedger.Envelope calldata first, IUplinkLedger.Envelope calldata second)
-        external
-        returns (uint256 faultId)
-    {
+    function proveReplay(
+        address party,
+        IUplinkLedger.Envelope calldata first,
+        bytes calldata signatureFirst,
+        IUplinkLedger.Envelope calldata second,
+        bytes calldata signatureSecond
+    ) external returns (uint256 faultId) {
         _requireRegistered(party);
         if (!_isFreshCiphertext(first.kind)) revert KindMayRepeat(first.kind);
         if (!_isFreshCiphertext(second.kind)) revert KindMayRepeat(second.kind);
@@ -84,8 +87,8 @@ contract FaultProofs is IFaultProofs {
         if (first.jobId == second.jobId && first.round == second.round && first.attempt == second.attempt) {
             revert SameRound(first.jobId, first.round, first.attempt);
         }
-        bytes32 one = _requireAccepted(party, first);
-        bytes32 other = _requireAccepted(party, second);
+        bytes32 one = _requireSignedOrAccepted(party, first, signatureFirst);
+        bytes32 other = _requireSignedOrAccepted(party, second, signatureSecond);
         bytes32 evidence = one < other
             ? keccak256(abi.encode(Faults.REPLAY, one, other))
             : keccak256(abi.encode(Faults.REPLAY, other, one));
@@ -104,16 +107,22 @@ contract FaultProofs is IFaultProofs {
             kind == Kinds.PUBLIC_KEY || kind == Kinds.BLINDED_IDS || kind == Kinds.GRADIENTS || kind == Kinds.HISTOGRAM;
     }
 
-    /// @dev By block; within one by round and attempt.
+    /// @dev By block of acceptance, what was not accepted last; within one by round.
     function _later(address party, IUplinkLedger.Envelope calldata first, IUplinkLedger.Envelope calldata second)
         private
         view
         returns (IUplinkLedger.Envelope calldata later)
     {
-        uint64 one = ledger.verdictOf(party, first).blockNumber;
-        uint64 other = ledger.verdictOf(party, second).blockNumber;
+        uint64 one = _acceptedAt(party, first);
+        uint64 other = _acceptedAt(party, second);
         if (one != other) return one > other ? first : second;
         return first.round > second.round ? first : second;
+    }
+
+    function _acceptedAt(address party, IUplinkLedger.Envelope calldata envelope) private view returns (uint64) {
+        IUplinkLedger.Verdict memory verdict = ledger.verdictOf(party, envelope);
+        bool accepted = verdict.known && verdict.reason == IUplinkLedger.Reason.Accepted;
+        return accepted ? verdict.blockNumber : type(uint64).max;
     }
 
     /// @dev One proof of each fault.

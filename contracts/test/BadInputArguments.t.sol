@@ -354,7 +354,7 @@ contract BadInputArgumentsTest is BadInput {
             STRANGER, at, abi.encodeCall(IFaultProofs.proveEquivocation, (address(0), none, "", none, "")), unknown
         );
         _refused(STRANGER, at, abi.encodeCall(IFaultProofs.provePayloadMismatch, (address(0), none, 0, "")), unknown);
-        _refused(STRANGER, at, abi.encodeCall(IFaultProofs.proveReplay, (address(0), none, none)), unknown);
+        _refused(STRANGER, at, abi.encodeCall(IFaultProofs.proveReplay, (address(0), none, "", none, "")), unknown);
         _refused(
             STRANGER,
             at,
@@ -370,7 +370,7 @@ contract BadInputArgumentsTest is BadInput {
         _refused(
             STRANGER,
             at,
-            abi.encodeCall(IFaultProofs.proveReplay, (BOB, none, none)),
+            abi.encodeCall(IFaultProofs.proveReplay, (BOB, none, "", none, "")),
             abi.encodeWithSelector(IFaultProofs.SameRound.selector, bytes32(0), 0, 0)
         );
     }
@@ -398,7 +398,7 @@ contract BadInputArgumentsTest is BadInput {
         _refused(
             STRANGER,
             at,
-            abi.encodeCall(IFaultProofs.proveReplay, (BOB, one, other)),
+            abi.encodeCall(IFaultProofs.proveReplay, (BOB, one, "", other, "")),
             abi.encodeWithSelector(IFaultProofs.KindMayRepeat.selector, type(uint8).max)
         );
     }

@@ -201,7 +201,7 @@ contract FaultProofsTest is Gated {
             vm.expectRevert(expected);
             proofs.provePayloadMismatch(unknown[i], a, 0, "");
             vm.expectRevert(expected);
-            proofs.proveReplay(unknown[i], a, b);
+            proofs.proveReplay(unknown[i], a, "", b, "");
         }
     }
 
@@ -273,7 +273,7 @@ contract FaultProofsTest is Gated {
         for (uint256 i = 0; i < 4; ++i) {
             (IUplinkLedger.Envelope memory a, IUplinkLedger.Envelope memory b) = _replayed(kinds[i]);
             vm.prank(STRANGER);
-            assertAnswer(proofs.proveReplay(bob, a, b), Faults.STRIKE);
+            assertAnswer(proofs.proveReplay(bob, a, "", b, ""), Faults.STRIKE);
         }
         assertEq(registry.strikesOf(bob), 4, "strikes");
     }
@@ -288,8 +288,8 @@ contract FaultProofsTest is Gated {
         ledger.accept(bob, attempt);
         vm.roll(block.number + 1);
         ledger.accept(bob, job);
-        proofs.proveReplay(bob, a, attempt);
-        proofs.proveReplay(bob, job, a);
+        proofs.proveReplay(bob, a, "", attempt, "");
+        proofs.proveReplay(bob, job, "", a, "");
         assertEq(record.faultOf(2).jobId, OTHER_JOB, "the later one's job");
         assertEq(registry.strikesOf(bob), 2, "strikes");
     }
@@ -307,11 +307,11 @@ contract FaultProofsTest is Gated {
                 ledger.accept(bob, b);
             }
             uint256 snapshot = vm.snapshotState();
-            assertEq(record.faultOf(proofs.proveReplay(bob, a, b)).round, 2, "round");
+            assertEq(record.faultOf(proofs.proveReplay(bob, a, "", b, "")).round, 2, "round");
             assertEq(record.faultOf(1).evidence, evidence, "evidence");
             assertTrue(proofs.isProven(evidence), "proven");
             vm.revertToState(snapshot);
-            assertEq(record.faultOf(proofs.proveReplay(bob, b, a)).round, 2, "round");
+            assertEq(record.faultOf(proofs.proveReplay(bob, b, "", a, "")).round, 2, "round");
             assertEq(record.faultOf(1).evidence, evidence, "evidence");
             vm.revertToState(snapshot);
         }
@@ -329,7 +329,7 @@ contract FaultProofsTest is Gated {
         for (uint256 i = 0; i < 4; ++i) {
             for (uint256 j = 0; j < 4; ++j) {
                 if (i == j) continue;
-                try proofs.proveReplay(bob, equal[i], equal[j]) {
+                try proofs.proveReplay(bob, equal[i], "", equal[j], "") {
                     ++proven;
                 } catch (bytes memory error) {
                     assertEq(bytes32(bytes4(error)), bytes32(IFaultProofs.AlreadyProven.selector), "error");
@@ -349,19 +349,19 @@ contract FaultProofsTest is Gated {
         ledger.accept(bob, a);
         ledger.accept(bob, b);
         vm.expectRevert(abi.encodeWithSelector(IFaultProofs.SameRound.selector, JOB, 1, 0));
-        proofs.proveReplay(bob, a, b);
+        proofs.proveReplay(bob, a, "", b, "");
         vm.expectRevert(abi.encodeWithSelector(IFaultProofs.SameRound.selector, JOB, 1, 0));
-        proofs.proveReplay(bob, a, a);
+        proofs.proveReplay(bob, a, "", a, "");
     }
 
     function test_proveReplay_reverts_whenTheKindMayRepeat() public {
         for (uint8 kind = Kinds.SPLIT; kind <= Kinds.AUDIT; ++kind) {
             (IUplinkLedger.Envelope memory a, IUplinkLedger.Envelope memory b) = _replayed(kind);
             vm.expectRevert(abi.encodeWithSelector(IFaultProofs.KindMayRepeat.selector, kind));
-            proofs.proveReplay(bob, a, b);
+            proofs.proveReplay(bob, a, "", b, "");
             a.kind = Kinds.GRADIENTS;
             vm.expectRevert(abi.encodeWithSelector(IFaultProofs.KindMayRepeat.selector, kind));
-            proofs.proveReplay(bob, a, b);
+            proofs.proveReplay(bob, a, "", b, "");
         }
     }
 
@@ -373,9 +373,58 @@ contract FaultProofsTest is Gated {
         ledger.accept(carol, b); // Carol replays Bob's ciphertext: not Bob's fault
         bytes32 missing = ledger.uplinkIdOf(bob, b);
         vm.expectRevert(abi.encodeWithSelector(IFaultProofs.UplinkNotAccepted.selector, missing));
-        proofs.proveReplay(bob, a, b);
+        proofs.proveReplay(bob, a, "", b, "");
         vm.expectRevert(abi.encodeWithSelector(IFaultProofs.UplinkNotAccepted.selector, missing));
-        proofs.proveReplay(bob, b, a);
+        proofs.proveReplay(bob, b, "", a, "");
+    }
+
+    function test_proveReplay_strikes_whenWhatWasNotAcceptedIsSigned() public {
+        registry.setStrikesSuspend(false);
+        IUplinkLedger.Envelope memory a = _envelope(Kinds.HISTOGRAM);
+        IUplinkLedger.Envelope memory b = _envelope(Kinds.HISTOGRAM);
+        b.round = 2;
+        ledger.accept(bob, a);
+        vm.roll(block.number + 1);
+        bytes memory signature = _signedUplink(BOB_KEY, bob, b);
+        uint256 snapshot = vm.snapshotState();
+        vm.prank(STRANGER);
+        uint256 faultId = proofs.proveReplay(bob, a, "", b, signature);
+        assertAnswer(faultId, Faults.STRIKE);
+        assertEq(record.faultOf(faultId).round, 2, "the round of what was not accepted");
+        vm.expectRevert();
+        proofs.proveReplay(bob, b, signature, a, ""); // proven
+        vm.revertToState(snapshot);
+        assertEq(record.faultOf(proofs.proveReplay(bob, b, signature, a, "")).round, 2, "in any order");
+        vm.revertToState(snapshot);
+        faultId = proofs.proveReplay(bob, a, _signedUplink(BOB_KEY, bob, a), b, signature);
+        assertEq(record.faultOf(faultId).round, 2, "both signed");
+    }
+
+    function test_proveReplay_recordsTheJob_ofWhatWasNotAccepted() public {
+        IUplinkLedger.Envelope memory a = _envelope(Kinds.GRADIENTS);
+        a.round = 7;
+        IUplinkLedger.Envelope memory b = _envelope(Kinds.GRADIENTS);
+        b.jobId = OTHER_JOB;
+        ledger.accept(bob, a);
+        uint256 faultId = proofs.proveReplay(bob, b, _signedUplink(BOB_KEY, bob, b), a, "");
+        assertEq(record.faultOf(faultId).jobId, OTHER_JOB, "job");
+        assertEq(record.faultOf(faultId).round, 1, "round");
+    }
+
+    function test_proveReplay_reverts_whenASignatureIsAnothers_orOfAnotherUplink() public {
+        IUplinkLedger.Envelope memory a = _envelope(Kinds.GRADIENTS);
+        IUplinkLedger.Envelope memory b = _envelope(Kinds.GRADIENTS);
+        b.round = 2;
+        ledger.accept(bob, a);
+        bytes memory carols = _signedUplink(CAROL_KEY, bob, b);
+        bytes memory another = _signedUplink(BOB_KEY, bob, a);
+        vm.expectRevert(_notSigned(bob, b, bob, carol));
+        proofs.proveReplay(bob, a, "", b, carols);
+        vm.expectRevert(_notSigned(bob, b, bob, carol));
+        proofs.proveReplay(bob, b, carols, a, "");
+        vm.expectRevert();
+        proofs.proveReplay(bob, a, "", b, another);
+        assertEq(registry.strikesOf(bob), 0, "strikes");
     }
 
     function testFuzz_proveReplay_neverConvicts_whenDigestsDiffer(bytes32 first, bytes32 second, uint32 round) public {
@@ -387,6 +436,6 @@ contract FaultProofsTest is Gated {
         ledger.accept(bob, a);
         ledger.accept(bob, b);
         vm.expectRevert(abi.encodeWithSelector(IFaultProofs.DigestsDiffer.selector, first, second));
-        proofs.proveReplay(bob, a, b);
+        proofs.proveReplay(bob, a, "", b, "");
     }
 }

@@ -255,9 +255,27 @@ class Faults:
         """
         return self._write(PROOFS, "provePayloadMismatch", party, envelope_values(envelope), served, signature)
 
-    def prove_replay(self, party: str, first: Envelope, second: Envelope) -> Receipt:
-        """Anyone: show one ciphertext in two rounds, attempts or jobs, both accepted; a strike for the party."""
-        return self._write(PROOFS, "proveReplay", party, envelope_values(first), envelope_values(second))
+    def prove_replay(
+        self, party: str, first: Envelope, first_signature: bytes, second: Envelope, second_signature: bytes
+    ) -> Receipt:
+        """Anyone: show one ciphertext in two rounds, attempts or jobs; a strike for the party. Both become public.
+
+        Args:
+            party: who sent both.
+            first: an uplink.
+            first_signature: the party's, 65 bytes; empty for an uplink that the ledger accepted.
+            second: another with the same digest.
+            second_signature: likewise.
+        """
+        return self._write(
+            PROOFS,
+            "proveReplay",
+            party,
+            envelope_values(first),
+            first_signature,
+            envelope_values(second),
+            second_signature,
+        )
 
 
 def payload_evidence(party: str, digest: bytes) -> bytes:

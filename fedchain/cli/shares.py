@@ -31,6 +31,9 @@ def show_contributions(found: Contributions) -> None:
         ("party", "gain", "share", "split gain (gameable)", "p-value"),
         rows,
     )
+    if found.differs:
+        recorded = ", ".join(f"{name} {share / _E6:+.6f}" for name, share in found.recorded_e6.items())
+        print_pairs("", [("recorded otherwise", f"{recorded}: not what the posted losses come to")])
     if message is not None and len(message.rounds_e6) > 1:
         _show_running(found)
     _show_audit(found)

@@ -216,7 +216,8 @@ def _save(result: SimulationResult, folder: Path) -> dict[str, str]:
 
 
 def _parts(values: dict[str, int]) -> str:
-    return ", ".join(f"{name} {value / 1e6:.1%}" for name, value in values.items()) or "not known"
+    parts = ", ".join(f"{name} {value / 1e6:.1%}" for name, value in values.items())
+    return f"{parts} (gameable)" if parts else "not known"
 
 
 def _print(report: dict[str, Any]) -> None:
@@ -232,7 +233,7 @@ def _print(report: dict[str, Any]) -> None:
             ("trees", f"{report['trees']} of depth {report['depth']}, {report['mode']} mode"),
             (f"{_METRIC_WORDS[metric]}, held-out rows", f"{report[metric]:.4f}"),
             ("contributions", shares),
-            ("split gain, gameable", _parts(report["split_gain_e6"])),
+            ("split gain", _parts(report["split_gain_e6"])),
             *((("audit", report["audit"]),) if report["audit"] else ()),
             ("model digest", report["model_digest"]),
             ("traffic", f"{uplinks} uplinks, {size_text(size)} of payload"),

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from fedchain.chain import Audits, combined_seed, seed_commitment
-from fedchain.errors import DeadlineError, TrainingError, TransactionError
+from fedchain.errors import ChainError, DeadlineError, TrainingError, TransactionError
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.publisher import through_outages
 from fedchain.protocol.actions import AuditStage, CommitLabels, Freeze, PostLosses, RevealSeed, Vote
@@ -29,6 +29,8 @@ _SLACK_SECONDS = 5.0
 _TURN_SECONDS = 3.0
 """Who concludes an audit: each party of the roster leaves the one before it this long."""
 _PAUSE_SECONDS = 1.0
+_FALSE = 2
+"""A vote: then whoever is first concludes, so that nobody has time to end the job before."""
 _TOO_LATE = ("DeadlineOver(", "AlreadyConcluded(")
 
 
@@ -67,6 +69,7 @@ class JobAudit:
         self._audits, self._inbox, self._job_id = audits, inbox, inbox.job_id
         self._parties, self._address, self._place = parties, parties[me], list(parties).index(me)
         self._transact, self._deadline_of, self._round, self._clock = transact, deadline_of, round, clock
+        self._seed = b""
 
     def commit_labels(self, action: CommitLabels) -> None:
         """Active party: see `CommitLabels`."""
@@ -78,7 +81,7 @@ class JobAudit:
 
     def freeze(self, action: Freeze) -> None:
         """See `Freeze`."""
-        job_id, place = self._job_id, self._place
+        job_id, place, self._seed = self._job_id, self._place, action.seed
         commitment = seed_commitment(job_id, self._address, action.seed)
         self._do(
             "freezing the outputs",
@@ -129,16 +132,16 @@ class JobAudit:
         while True:
             state = self._known()
             until = state.deadline + (state.terms.window_seconds if stage == "voted" and not state.seed else 0)
-            seconds = until - self._clock() + _SLACK_SECONDS
-            if _has_reached(state, stage) or state.outcome or seconds <= 0:
-                return self._drawn(state)
-            try:
+            seconds = max(0.0, until - self._clock() + _SLACK_SECONDS)
+            try:  # by the events, which are confirmed: nothing is revealed on what may still be taken back
                 self._inbox.wait_audit(stage, time.monotonic() + seconds, round=self._round())
             except DeadlineError as error:
                 log.warning("the audit goes on without what did not come", stage=stage, missing=error.who)
                 return self._drawn(self._known())
-            if not _has_reached(self._known(), stage):
-                time.sleep(_PAUSE_SECONDS)  # the chain's node is behind its own events
+            state = self._known()
+            if _has_reached(state, stage) or state.outcome:
+                return state
+            time.sleep(_PAUSE_SECONDS)  # the chain's node is behind its own events
 
     def conclude(self) -> AuditState:
         """See `Conclude`: the active party does it, and after a while any other.
@@ -149,7 +152,7 @@ class JobAudit:
         deadline = self._deadline_of(*self._parties)
         turn = time.monotonic() + _TURN_SECONDS * self._place
         while not (state := self._known()).outcome:
-            if time.monotonic() >= turn:
+            if time.monotonic() >= turn or _FALSE in state.votes:
                 try:
                     self._do(
                         "concluding the audit",
@@ -163,6 +166,29 @@ class JobAudit:
                         raise
             self._inbox.wait_concluded(time.monotonic() + _PAUSE_SECONDS, round=self._round())
         return state
+
+    def end(self) -> None:
+        """The job was given up, perhaps so that there be no verdict: do what is still to do. Raises nothing.
+
+        Where the active party ended the job after the losses were posted, through no rejected uplink of another, and
+        nothing that it opened was examined, the passive party's vote is that it opened nothing.
+        """
+        try:
+            state = self._audits.state(self._job_id)
+            if state is None or not state.losses_root or state.outcome:
+                return
+            if self._seed and not state.seeds[self._place] and self._clock() <= state.deadline:
+                self._audits.reveal(self._job_id, self._seed)
+                state = self._known()
+            active = next(iter(self._parties.values()))
+            by_active = self._inbox.aborted_by == active and not self._inbox.rejected - {active}
+            if state.seed and self._place and not state.votes[self._place] and by_active:
+                self._audits.vote(self._job_id, False, AuditReason.ABSENT)
+                state = self._known()
+            if state.all_voted:
+                self._audits.conclude(self._job_id)
+        except ChainError as error:
+            log.info("the audit of a job that was given up is not concluded here", job=self._job_id, reason=str(error))
 
     def _do(
         self,

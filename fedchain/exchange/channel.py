@@ -36,6 +36,7 @@ from fedchain.exchange.slot import Slot
 from fedchain.exchange.waits import Patience
 from fedchain.messages import Message, decode
 from fedchain.protocol import Flag
+from fedchain.protocol.actions import RecordContribution
 from fedchain.types import JobId, Kind, PartyId, Phase
 
 log = structlog.get_logger(__name__)
@@ -152,17 +153,21 @@ class JobChannel:
         """
         return self.gather(message_type, step, (sender,), to_me=to_me)[sender]
 
-    def receive_or_none(self, message_type: type[M], step: int, sender: PartyId) -> M | None:
-        """As `receive`; None, and a word in the log, where it does not come in time or is not what was committed to."""
+    def receive_or_none(self, message_type: type[M], step: int, sender: PartyId, seconds: float) -> M | None:
+        """As `receive`, for so many seconds; None where it does not come, or is not what was committed to."""
         try:
-            return self.receive(message_type, step, sender, to_me=False)
+            return self._gather(message_type, step, (sender,), False, time.monotonic() + seconds)[sender]
         except (DeadlineError, ProtocolViolationError, PayloadUnavailableError) as error:
             log.warning("a message did not come", job=self.job_id, sender=sender, error=str(error))
             return None
 
     def gather(self, message_type: type[M], step: int, senders: Sequence[PartyId], *, to_me: bool) -> dict[PartyId, M]:
         """Wait for the same message from several senders at once, within one deadline; see `receive`."""
-        deadline = self._deadline_of(*senders)
+        return self._gather(message_type, step, senders, to_me, self._deadline_of(*senders))
+
+    def _gather(
+        self, message_type: type[M], step: int, senders: Sequence[PartyId], to_me: bool, deadline: float
+    ) -> dict[PartyId, M]:
         mine = self._address(self.me).lower() if to_me else ""
         slots = [
             Slot(self.round, self.attempt, step, message_type.kind, self._address(sender).lower(), mine)
@@ -274,6 +279,13 @@ class JobChannel:
             active=self._address(self.me),
         )
 
+    def recorded_contribution(self) -> RecordContribution | None:
+        """What the contribution ledger has of the job."""
+        record = through_outages(
+            lambda: self._consortium.contribution(self.job_id), lambda: None, self._deadline(), "reading the ledger"
+        )
+        return None if record is None else RecordContribution(record.shares_e6, record.full, record.empty)
+
     def wait_phase(self, phase: Phase) -> None:
         """Wait until the job has reached this phase."""
         self.inbox.wait_phase(phase, self._phase_deadline())
@@ -298,6 +310,11 @@ class JobChannel:
             reason: goes on chain for all to read: no values, no ids, no paths.
         """
         self._finish_proofs()
+        self._abort(reason)
+        if "audit" in self.__dict__:  # this party has taken part in one
+            self.audit.end()
+
+    def _abort(self, reason: str) -> None:
         for _ in range(2):  # once more where another party came first
             with contextlib.suppress(ChainError):
                 if self.request_id is not None:

@@ -78,6 +78,8 @@ class Inbox:
         waiting: how many threads wait for the chain now.
         trouble: why the chain cannot be read at the moment, for errors; empty where it can.
         arrivals: the uplinks that have come.
+        aborted_by: address of the party that aborted the job, as far as the chain tells; empty if nobody has.
+        rejected: addresses of parties of which an uplink was rejected.
     """
 
     job_id: JobId
@@ -97,6 +99,8 @@ class Inbox:
     patience: Patience | None = None
     waiting: int = 0
     trouble: str = ""
+    aborted_by: str = ""
+    rejected: set[str] = field(default_factory=set)
     _height: int = -1
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
     _seen: set[tuple[bytes, int]] = field(default_factory=set, repr=False)
@@ -165,6 +169,7 @@ class Inbox:
             if event.reason == Reason.ACCEPTED:
                 self._accept(event)
             elif event.sender in self.roster:
+                self.rejected.add(event.sender)
                 self._reject(event)
         elif isinstance(event, PhaseChanged):
             self.phase, self._missing = event.phase, ()
@@ -181,6 +186,7 @@ class Inbox:
         elif isinstance(event, JobExpired):
             self._failures.add(self._expiry(event, self._missing), None, lasting=True)
         elif isinstance(event, JobAborted):
+            self.aborted_by = event.by
             self._failures.add(self._abortion(event), None, lasting=True)
         elif isinstance(event, RequestClosed):
             self._failures.add(self._closing(event), event.request_id, lasting=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fedchain.contribution.free_rider import Weakness, free_rider_test
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.contribution.losses import E6, Losses, row_losses_e6, unit_of
+from fedchain.federation.auditors import weak_mask
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.messages import Contribution
 from fedchain.model.leaf_mask import Bits
@@ -39,7 +40,7 @@ class Evaluation:
 
     def weak(self, alpha: float) -> int:
         """Bit mask over roster positions: whose p-value lies above `alpha`. It is what is published that counts."""
-        return sum(1 << place for place, value in enumerate(self.p_values_e6) if place and value > alpha * E6)
+        return weak_mask(self.p_values_e6, alpha)
 
     @property
     def p_values_e6(self) -> tuple[int, ...]:
@@ -68,6 +69,7 @@ def evaluate(
     labels: NDArray[np.float64],
     gains: Sequence[float],
     salt: bytes,
+    losses: Losses | None = None,
 ) -> Evaluation:
     """Measure contributions.
 
@@ -78,9 +80,10 @@ def evaluate(
         labels: of these rows.
         gains: of all splits of each party in training, roster order; empty where they are not known.
         salt: of the job: the permutations are drawn from it, which nobody chose alone.
+        losses: what `row_losses_e6` gives, where that is there already.
     """
     unit = unit_of(shard.objective, labels)
-    losses = row_losses_e6(shard, bits, labels, unit)
+    losses = row_losses_e6(shard, bits, labels, unit) if losses is None else losses
     shares = leaf_mask_shapley(shard, bits, labels, losses)
     seed = int.from_bytes(salt[:8], "big")
     tests = free_rider_test(shard, bits, labels, permutations=spec.permutations, seed=seed, alpha=spec.alpha)

@@ -22,9 +22,10 @@ class KeptAudit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         outcome: of the audit.
         positions: aligned positions of the opened rows, u32 little-endian each.
         own_bits: own leaf bits of these rows, packed; empty at the active party.
-        opening: what the active party opened, unsealed (`ActiveOpening`); empty where nothing came, or nothing sound.
+        opening: what the active party opened, unsealed, sound or not (`ActiveOpening`); empty where nothing came.
         earlier_rounds: of the model that the job continued; else 0.
         commitments: of the leaf weights of this job's rounds, as they came in training; None at the active party.
+        covers: training rows by node of each tree of these rounds, as far as this party knows them; None likewise.
         finding: what this party found wrong, for its own people; empty where nothing was.
         shards: digests of the shards that the parties froze, roster order.
     """
@@ -36,6 +37,7 @@ class KeptAudit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     opening: bytes = b""
     earlier_rounds: Annotated[int, msgspec.Meta(ge=0)] = 0
     commitments: tuple[bytes, ...] | None = None
+    covers: tuple[dict[int, int], ...] | None = None
     finding: str = ""
     shards: tuple[bytes, ...] = ()
 

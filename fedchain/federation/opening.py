@@ -3,12 +3,15 @@
 The opened rows are the same for everybody who knows the audit's seed. The auditor knows beforehand: what the label
 holder committed to (labels, model, leaf bits, leaf weights of each round, losses), what the contract computed the
 shares from (sums of losses), its own part of the model, and its own leaf bits of these rows. What it does not know and
-so takes as stated: covers, leaf weights of a continued model, and whether the labels are true.
+so takes as stated: covers of nodes that it did not see, leaf weights of a continued model, p-values, whether the label
+holder's own decisions are made by its features, and whether the labels are true.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 
 from fedchain.contribution.commitments import check_rows, read_labels
 from fedchain.contribution.covers import check_known_covers
+from fedchain.contribution.free_rider import free_rider_test
 from fedchain.contribution.loss_tree import check_losses
 from fedchain.contribution.losses import most_loss_e6
 from fedchain.contribution.open_model import active_outputs, check_open_model, check_weights
@@ -30,11 +34,30 @@ from fedchain.protocol import AuditState
 from fedchain.types import AuditReason
 
 Positions = NDArray[np.int64]
+_PERMUTATIONS = 1999
+"""Of the free-rider test on opened rows: a party that is weak there passes all of them once in two thousand audits."""
+_TESTED_ROWS = 1000
+"""At most so many of them, the lowest."""
 
 
 def opened_rows(state: AuditState) -> Positions:
     """Which held-out rows an audit opens, ascending; from the seed of all parties."""
     return sample_rows(state.seed, state.terms.rows, state.terms.opened_rows)
+
+
+def labels_root(tree_root: bytes, unit: float, base_margins: Sequence[float]) -> bytes:
+    """What the label holder commits to before the first round, 32 bytes.
+
+    SHA-256("fedchain-labels-1" ‖ root ‖ float64 big-endian unit ‖ float64 big-endian base margins). The root is of a
+    salted tree and shown to nobody before the audit, so the margins cannot be guessed from it.
+
+    Args:
+        tree_root: of the tree of labels, 32 bytes.
+        unit: what squared errors are divided by.
+        base_margins: of the model, one per output.
+    """
+    margins = b"".join(struct.pack(">d", one) for one in base_margins)
+    return hashlib.sha256(b"fedchain-labels-1" + tree_root + struct.pack(">d", unit) + margins).digest()
 
 
 @dataclass(frozen=True)
@@ -83,7 +106,9 @@ class Auditor:
         if stated != self.state.outputs[0]:
             raise self._refusal(AuditReason.OPENING, "opened another model, unit or tree of leaf bits than it froze")
         bits = self._bits(opening, model, rows)
-        leaves = check_rows(self.state.terms.root, self.state.terms.rows, rows, opening.labels, self.culprit)
+        if labels_root(opening.labels_root, opening.unit, model.base_margins) != self.state.terms.root:
+            raise self._refusal(AuditReason.LABELS, "opened other labels, unit or base margins than before training")
+        leaves = check_rows(opening.labels_root, self.state.terms.rows, rows, opening.labels, self.culprit)
         labels = read_labels(leaves, self.positions, self.culprit)
         if self.commitments is not None:
             check_weights(model, self.earlier_rounds, self.commitments, opening.weight_salts, self.culprit)
@@ -95,6 +120,19 @@ class Auditor:
         if self.covers is not None:
             check_known_covers(model, self.covers, earlier_trees, self.culprit)
         recheck_rows(model, bits, labels, losses, opening.unit, earlier_trees)
+        self._check_weak(model, bits, labels)
+
+    def _check_weak(self, model: Shard, bits: list[Bits], labels: NDArray[np.float64]) -> None:
+        """Nobody is called weak who passes the free-rider test on the opened rows as clearly as one can."""
+        if not self.state.weak:
+            return
+        seed = int.from_bytes(self.state.seed[:8], "big")
+        few = [one[:_TESTED_ROWS] for one in bits]
+        tests = free_rider_test(model, few, labels[:_TESTED_ROWS], permutations=_PERMUTATIONS, seed=seed)
+        for place, party in enumerate(self.shard.roster):
+            if self.state.weak >> place & 1 and tests[place].p_value <= 1 / (1 + _PERMUTATIONS):
+                what = f"called party '{party}' weak, which passes the free-rider test on the opened rows"
+                raise self._refusal(AuditReason.SUMS, what)
 
     def _bits(self, opening: ActiveOpening, model: Shard, rows: Positions) -> list[Bits]:
         """Leaf bits of every party on the opened rows, (opened rows, leaves of all trees) each."""

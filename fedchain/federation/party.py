@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from fedchain.alignment.psi import Admit, Aligned
@@ -21,14 +22,16 @@ from fedchain.alignment.shelf import CachedSets
 from fedchain.anomaly.histograms import HistogramWatch
 from fedchain.compute.executor import Executor
 from fedchain.contribution.leaf_mask import Shares
+from fedchain.contribution.losses import row_losses_e6, unit_of
 from fedchain.contribution.open_model import weights_commitment
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.binning import BinMapper
 from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
-from fedchain.errors import DataError, ProtocolViolationError
+from fedchain.errors import DataError
 from fedchain.federation.aligning import aligned_rows
-from fedchain.federation.auditing import ActiveAudit, Answered, Outputs, PassiveAudit, remember_secrets
+from fedchain.federation.auditing import ActiveAudit, Outputs, remember_secrets
+from fedchain.federation.auditors import Answered, Drawn, PassiveAudit
 from fedchain.federation.checkpoint import Checkpoint as WarmStart
 from fedchain.federation.checkpoint import checkpoint_of, require_announced
 from fedchain.federation.evaluating import Evaluation, evaluate
@@ -54,6 +57,8 @@ from fedchain.training.boosting.passive import PassiveTrainer
 from fedchain.training.boosting.splitting import Layout
 from fedchain.training.boosting.start import ActiveStart, PassiveStart
 from fedchain.types import PartyId, Role
+
+log = structlog.get_logger(__name__)
 
 EVALUATION = "evaluation"
 
@@ -188,9 +193,22 @@ class _Job:
         salt_of: Callable[[str], bytes] = _fresh_salt
         if spec.contribution.audit:
             secrets = yield from remember_secrets()
-            audit = ActiveAudit(spec.contribution, self.roster, sealing, secrets, holdout, labels[holdout])
+            train_weights = None if weights is None else weights[split.train]
+            base = objective.base_margin(labels[split.train], train_weights) if start is None else start.base_margins
+            unit = unit_of(spec.algorithm.objective, labels[holdout])
+            audit = ActiveAudit(
+                spec.contribution,
+                self.roster,
+                sealing,
+                secrets,
+                holdout,
+                labels[holdout],
+                unit,
+                tuple(float(one) for one in base),
+            )
             salt_of = secrets.of
-            yield from audit.commit_labels()
+            limit, leaves = spec.policy.max_payload_bytes, spec.algorithm.most_leaves
+            yield from audit.commit_labels(trees=self._most_trees(), leaves=leaves, max_payload_bytes=limit)
         with mask_pool(pair, rows) if self.fill_pools else nullcontext() as masks:
             model = yield from ActiveTrainer(
                 self.me,
@@ -219,15 +237,22 @@ class _Job:
         packed = yield from answerer.collect_packed(holdout, EVALUATION)
         bits = answerer.unpacked(packed, len(holdout))
         scores = predictions(shard.objective, margins(shard, bits, ", ".join(self.roster[1:])))
-        found = self.measure(spec.contribution, shard, bits, labels[holdout], model.gains, sealing.salt)
+        judged, losses = labels[holdout], None
+        if audit is not None:
+            losses = yield from audit.losses(
+                lambda: row_losses_e6(shard, bits, judged, unit_of(shard.objective, judged))
+            )
+        found = self.measure(spec.contribution, shard, bits, judged, model.gains, sealing.salt, losses)
         shares = found.shares
+        rounds = len(model.trees) // spec.algorithm.outputs
+        outputs = Outputs(shard, packed, found.losses, found.unit, found.weak(spec.contribution.alpha), rounds)
+        if audit is not None:
+            yield from audit.freeze(outputs)
         yield Send(found.message, CONTRIBUTION_STEP, statistic_e6=shares.statistic_e6)
         yield RecordContribution(shares.shares_e6, shares.utilities_e6[-1], shares.utilities_e6[0])
         yield Stage("contribution", 2, 2)
         kept = None
         if audit is not None:
-            rounds = len(model.trees) // spec.algorithm.outputs
-            outputs = Outputs(shard, packed, found.losses, found.unit, found.weak(spec.contribution.alpha), rounds)
             kept = yield from audit.run(outputs)
         session = session_of(sealing, self.aligned, tuple(int(one) for one in holdout))
         outcome = JobOutcome(
@@ -244,7 +269,10 @@ class _Job:
         audit = None
         if self.spec.contribution.audit:
             secrets = yield from remember_secrets()
-            audit = PassiveAudit(self.spec.contribution, self.roster, sealing, secrets, len(self.aligned.ids))
+            held = self.spec.holdout
+            is_stratified = self.spec.algorithm.objective in ("binary", "multiclass")
+            drawn = Drawn(len(self.aligned.ids), held.fraction, held.seed, is_stratified)
+            audit = PassiveAudit(self.spec.contribution, self.roster, sealing, secrets, drawn)
             yield from audit.await_labels()
         with zero_pools(self.keys.gradient_public, self.layout.total) if self.fill_pools else nullcontext(()) as zeros:
             model = yield from PassiveTrainer(
@@ -266,14 +294,15 @@ class _Job:
         positions = yield from answerer.positions_of(active)
         yield Stage("contribution", 0, 2, f"{len(positions)} held-out rows")
         packed = yield from answerer.answer(positions, EVALUATION)
+        earlier = 0 if self.checkpoint is None else self.checkpoint.rounds
+        answered = Answered(shard, positions, packed, earlier, model.commitments, model.covers, model.routed)
+        if audit is not None:
+            yield from audit.freeze(answered)
         contribution = yield from receive(Contribution, CONTRIBUTION_STEP, active)
         yield Stage("contribution", 2, 2)
         kept = None
         if audit is not None:
-            earlier = 0 if self.checkpoint is None else self.checkpoint.rounds
-            kept = yield from audit.run(
-                Answered(shard, positions, packed, earlier, model.commitments, model.covers, contribution)
-            )
+            kept = yield from audit.run(answered, contribution)
         session = session_of(sealing, self.aligned)
         outcome = JobOutcome(shard, session, "", len(self.aligned.ids), contribution=contribution, audit=kept)
         return (yield from self._close(outcome))
@@ -287,10 +316,15 @@ class _Job:
         digests = [shard.digest() if party == self.me else others[party].digest for party in self.roster]
         if outcome.audit is not None:
             for party, digest, frozen in zip(self.roster, digests, outcome.audit.shards, strict=True):
-                if digest != frozen:
-                    raise ProtocolViolationError(party, "put up the digest of another shard than it had frozen")
+                if digest != frozen:  # the chain has completed the job by now, and withholds its points
+                    log.warning("a party put up the digest of another shard than it had frozen", party=party)
         yield Stage("shard", 1, 1)
         return replace(outcome, model_digest=model_digest(digests))
+
+    def _most_trees(self) -> int:
+        """Of the finished model."""
+        earlier = 0 if self.checkpoint is None else len(self.checkpoint.shard.trees)
+        return earlier + self.spec.algorithm.trees * self.spec.algorithm.outputs
 
     def _shard(self, trees: tuple[Tree, ...], base_margins: tuple[float, ...]) -> Shard:
         earlier = () if self.checkpoint is None else self.checkpoint.shard.trees

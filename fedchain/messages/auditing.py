@@ -88,6 +88,7 @@ class ActiveOpening(Wire, frozen=True):
         weight_salts: 32 bytes per round that the job added and the model keeps: of the `LeafWeights` commitments.
         bits_root: of the tree of its own leaf bits; committed to together with the model.
         bits: leaf bits of the opened rows of every party, roster order, each with the path to that party's own root.
+        labels_root: of the tree of labels; committed to together with the unit and the base margins.
         labels: of the opened rows.
         losses: of the opened rows.
     """
@@ -98,5 +99,6 @@ class ActiveOpening(Wire, frozen=True):
     weight_salts: Annotated[bytes, msgspec.Meta(max_length=SALT_BYTES * _MAX_ROUNDS)]
     bits_root: Bytes32
     bits: Annotated[tuple[OpenedRows, ...], msgspec.Meta(min_length=2, max_length=8)]
+    labels_root: Bytes32
     labels: OpenedRows
     losses: OpenedLosses

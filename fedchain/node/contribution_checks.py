@@ -12,12 +12,13 @@ from typing import Any
 
 from fedchain.chain import Consortium, SettlementView, combined_seed, seed_commitment
 from fedchain.contribution.leaf_mask import shapley_e6
-from fedchain.contribution.losses import E6, utilities_e6
+from fedchain.contribution.losses import utilities_e6
 from fedchain.contribution.points import divide
 from fedchain.contribution.shapley import shapley_840
 from fedchain.crypto.merkle import check_payload
 from fedchain.errors import ContributionError, DigestMismatchError, MessageError, SealError
 from fedchain.federation.auditing import CONTEXT, label_terms
+from fedchain.federation.auditors import weak_mask
 from fedchain.federation.kept import KeptAudit
 from fedchain.federation.opening import Auditor, opened_rows
 from fedchain.federation.session import Keys
@@ -30,11 +31,16 @@ from fedchain.node.audit.story import Story, Uplink, read_story
 from fedchain.node.contributions import Contributions
 from fedchain.node.jobfiles import JobFiles
 from fedchain.protocol.audits import AuditState
-from fedchain.types import Kind, PartyId, Reason, Withheld
+from fedchain.types import Kind, PartyId, Phase, Reason, Withheld
 
 SHARES, TERMS, LOSSES, SEED = "shares", "terms of the audit", "posted losses", "seed"
 SHARDS, VOTES, POINTS, OPENING = "frozen shards", "votes and outcome", "points", "opening"
 FALSE_VOTE, VERIFIED = 2, "verified"
+_NEVER = (
+    "covers of nodes that no auditor saw, and leaf weights of rounds of a model that the job continued",
+    "whether the active party's own leaf bits follow from features, rather than from labels",
+    "whether the labels are true: nobody but their holder can tell",
+)
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,16 @@ def verify_contributions(consortium: Consortium, found: Contributions, folder: P
     checker = _Checker(consortium, found, story)
     checker.check_shares()
     if found.audit is None:
-        checker.beyond.append("losses, votes and points: the job has no audit; its shares are the active party's word")
+        checker.check_no_audit()
     else:
         checker.check_audit(found.audit)
     if folder is not None:
         checker.check_kept(StateFolder(folder), found.audit)
     elif found.audit is not None:
         checker.beyond.append("opened rows, leaf weights and the open model: sealed to the parties; give --state DIR")
+    checker.beyond.append("p-values, powers, split gain, and shares along the rounds: the active party's word")
     if found.audit is not None:
-        checker.beyond.append("whether the labels are true: nobody but their holder can tell")
+        checker.beyond += _NEVER
     return Verification(checker.checks, tuple(checker.beyond))
 
 
@@ -98,13 +105,21 @@ class _Checker:
         self._consortium, self._found, self._story = consortium, found, story
         self._spec = JobSpec.from_bytes(story.proposal.spec)
         self._roster = story.proposal.roster
+        self._phase = consortium.job(found.job_id).phase
         self.checks = Checklist()
         self.beyond: list[str] = []
+
+    def check_no_audit(self) -> None:
+        """A job without an audit, which may have been due."""
+        asked = self._spec.contribution.audit
+        if asked and self._phase is Phase.COMPLETED:
+            self.checks.check(TERMS, False, "the job asks for an audit, and the chain has none", party=self._roster[0])
+        self.beyond.append("losses, votes and points: the job has no audit; its shares are the active party's word")
 
     def check_shares(self) -> None:
         """The recorded ones against the published utilities."""
         found, checks = self._found, self.checks
-        shares = tuple(found.shares_e6.values())
+        shares = tuple(found.recorded_e6.values())
         checks.equal(SHARES, sum(shares), found.full_e6 - found.empty_e6, "sum of the recorded shares")
         message = found.message
         if message is None:
@@ -123,6 +138,7 @@ class _Checker:
     def check_audit(self, audit: AuditState) -> None:
         """Each step of the audit against those before."""
         checks = self.checks
+        checks.check(TERMS, self._spec.contribution.audit, "the job asks for no audit", party=self._roster[0])
         expected = label_terms(self._spec.contribution, audit.terms.root, audit.terms.rows)
         checks.equal(TERMS, audit.terms, expected, "terms that the active party committed to")
         if audit.losses_root:
@@ -144,16 +160,17 @@ class _Checker:
         checks, rows = self.checks, audit.terms.rows
         utilities = utilities_e6(audit.loss_sums, rows)
         checks.equal(LOSSES, audit.shares840, shapley_840(utilities), "Shapley values of the posted sums, times 840")
+        recorded = (tuple(self._found.recorded_e6.values()), self._found.full_e6, self._found.empty_e6)
+        due = (shapley_e6(utilities), utilities[-1], utilities[0])
+        checks.equal(
+            LOSSES, recorded, due, "recorded shares and utilities, against the posted sums", party=self._roster[0]
+        )
         message = self._found.message
         if message is None:
             return
         checks.equal(LOSSES, message.rows, rows, "held-out rows of the published shares")
         checks.equal(LOSSES, message.utilities_e6, utilities, "published utilities, against the posted sums")
-        weak = sum(
-            1 << place
-            for place, value in enumerate(message.p_values_e6)
-            if place and value > self._spec.contribution.alpha * E6
-        )
+        weak = weak_mask(message.p_values_e6, self._spec.contribution.alpha)
         checks.equal(LOSSES, audit.weak, weak, "who is weak by the published p-values, bits in roster order")
 
     def _check_seed(self, audit: AuditState) -> None:
@@ -170,15 +187,20 @@ class _Checker:
         checks = self.checks
         expected = divide(audit.shares840, audit.terms.budget) if audit.shares840 else (0,) * len(self._roster)
         checks.equal(POINTS, settlement.points, expected, "points by the audited shares")
-        known = Withheld.WEAK | Withheld.SILENT | Withheld.OUTCOME
+        known = ~(Withheld.FAULT | Withheld.OUTCOME | Withheld.REJECTED)
+        self.beyond.append("points withheld for a fault: faults may be overturned; `fedchain anomalies` lists them")
+        verified = audit.outcome == VERIFIED and not self._is_other_shard(audit, 0)
+        withheld = all(Withheld.OUTCOME in why for why in settlement.withheld)
+        if settlement.resolved is None:  # else stewards have decided what follows from a disputed outcome
+            checks.equal(POINTS, withheld, not verified, "whether the outcome withholds everybody's points")
         for place, (address, why) in enumerate(zip(self._roster, settlement.withheld, strict=True)):
             due = Withheld.WEAK if audit.weak >> place & 1 else Withheld.NONE
             due |= Withheld.SILENT if audit.silent[place] else Withheld.NONE
-            due |= Withheld.OUTCOME if audit.outcome != VERIFIED or self._is_other_shard(audit) else Withheld.NONE
+            due |= Withheld.SHARD if self._is_other_shard(audit, place) else Withheld.NONE
             checks.equal(POINTS, why & known, due, "why points are withheld", party=address)
 
-    def _is_other_shard(self, audit: AuditState) -> bool:
-        return self._consortium.shard_digest(self._found.job_id, self._roster[0]) != audit.shards[0]
+    def _is_other_shard(self, audit: AuditState, place: int) -> bool:
+        return self._consortium.shard_digest(self._found.job_id, self._roster[place]) != audit.shards[place]
 
     def check_kept(self, folder: StateFolder, audit: AuditState | None) -> None:
         """What a node keeps, against the chain."""
@@ -186,6 +208,7 @@ class _Checker:
         _, shard, session = files.load()
         kept = files.load_audit()
         if audit is None or not audit.seed:
+            self.beyond.append("what the node keeps of the audit: no seed was drawn, so nothing was opened")
             return
         if kept is None:
             self.beyond.append("opened rows: this node has kept nothing of the audit")
@@ -194,17 +217,19 @@ class _Checker:
             self._check_uplink(folder, kept, session.keys)
             self._recheck(shard, kept, audit)
         else:
-            self.beyond.append("opened rows: nothing sound was opened to this node" + _because(kept.finding))
+            self.beyond.append("opened rows: nothing was opened to this node" + _because(kept.finding))
         self._check_commitments(folder, kept)
 
     def _recheck(self, shard: Shard, kept: KeptAudit, audit: AuditState) -> None:
         if shard.index == 0:
-            self.beyond.append("leaf weights against training, own leaf bits: not kept by the active party")
+            self.beyond.append("leaf weights and covers against training, own leaf bits: not kept by the active party")
         rows = opened_rows(audit)
         if len(kept.opened_positions) != len(rows):
             self.checks.check(OPENING, False, f"{len(kept.opened_positions)} rows were kept, {len(rows)} are drawn")
             return
-        auditor = Auditor(shard, audit, kept.opened_positions, kept.own_bits, kept.earlier_rounds, kept.commitments)
+        auditor = Auditor(
+            shard, audit, kept.opened_positions, kept.own_bits, kept.earlier_rounds, kept.commitments, kept.covers
+        )
         try:
             auditor.check(kept.opening)
         except ContributionError as error:

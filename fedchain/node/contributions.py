@@ -7,6 +7,8 @@ from typing import Any
 
 from fedchain.chain import Consortium, ContributionRecord, JobProposed, JobView, UplinkJudged
 from fedchain.contribution.gain import gain_shares
+from fedchain.contribution.leaf_mask import shapley_e6
+from fedchain.contribution.losses import utilities_e6
 from fedchain.errors import ConfigError, MessageError
 from fedchain.messages import Contribution, decode
 from fedchain.node.settlements import JobSettlement, read_audit, read_settlement
@@ -24,8 +26,9 @@ class Contributions:
 
     Attributes:
         job_id: the job.
-        shares_e6: Shapley value by party in roster order, scale 1e6; they sum to `full_e6 - empty_e6`.
-        full_e6, empty_e6: utility of all parties, and of nobody, scale 1e6.
+        recorded_e6: Shapley value by party in roster order, scale 1e6, as the active party has recorded it; they sum to
+            `full_e6 - empty_e6`.
+        full_e6, empty_e6: utility of all parties, and of nobody, scale 1e6; recorded likewise.
         block: in which they were recorded.
         message: what the active party published with them; None where the chain does not hold it.
         audit: of the job; None where it has none.
@@ -33,13 +36,25 @@ class Contributions:
     """
 
     job_id: JobId
-    shares_e6: dict[str, int]
+    recorded_e6: dict[str, int]
     full_e6: int
     empty_e6: int
     block: int
     message: Contribution | None = None
     audit: AuditState | None = None
     settlement: JobSettlement | None = None
+
+    @property
+    def shares_e6(self) -> dict[str, int]:
+        """What counts: of an audited job what follows from the posted losses, else what is recorded."""
+        if self.audit is None or not self.audit.loss_sums:
+            return self.recorded_e6
+        return dict(zip(self.names, shapley_e6(utilities_e6(self.audit.loss_sums, self.audit.terms.rows)), strict=True))
+
+    @property
+    def differs(self) -> bool:
+        """Whether the active party has recorded other shares than follow from what it posted."""
+        return self.shares_e6 != self.recorded_e6
 
     @property
     def parts(self) -> dict[str, float]:
@@ -49,7 +64,7 @@ class Contributions:
     @property
     def names(self) -> tuple[str, ...]:
         """Of the parties, roster order."""
-        return tuple(self.shares_e6)
+        return tuple(self.recorded_e6)
 
     def by_name(self, values: tuple[Any, ...]) -> dict[str, Any]:
         """Values in roster order by name; empty where there is not one for each."""
@@ -81,6 +96,7 @@ class Contributions:
             "job_id": self.job_id,
             "contributions": self.parts,
             "contributions_e6": self.shares_e6,
+            "recorded_e6": self.recorded_e6,
             "utility_full_e6": self.full_e6,
             "utility_empty_e6": self.empty_e6,
             "block": self.block,
@@ -149,7 +165,7 @@ def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
 
 
 def _published(consortium: Consortium, job_id: JobId, record: ContributionRecord) -> Contribution | None:
-    """The message behind a record: it was accepted shortly before."""
+    """The last message before a record, whatever it says: it was accepted shortly before."""
     end = record.block_number
     while end >= 0:
         start = max(0, end - _BLOCKS + 1)
@@ -168,7 +184,6 @@ def _message(event: UplinkJudged, record: ContributionRecord) -> Contribution | 
     if (event.envelope.kind, event.reason, event.sender) != (Kind.CONTRIBUTION, Reason.ACCEPTED, record.roster[0]):
         return None
     try:
-        message = decode(event.payload, Contribution)
+        return decode(event.payload, Contribution)
     except MessageError:
         return None
-    return message if message.shares_e6 == record.shares_e6 else None

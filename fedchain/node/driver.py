@@ -36,6 +36,7 @@ from fedchain.protocol.actions import (
     Keep,
     Party,
     PostLosses,
+    ReadRecord,
     Recall,
     Receive,
     RecordContribution,
@@ -146,8 +147,8 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
     elif isinstance(action, Send):
         channel.send(action.message, action.step, action.recipient, action.statistic_e6)
     elif isinstance(action, Receive):
-        if action.may_fail:
-            return channel.receive_or_none(action.message_type, action.step, action.sender)
+        if action.within_seconds is not None:
+            return channel.receive_or_none(action.message_type, action.step, action.sender, action.within_seconds)
         return channel.receive(action.message_type, action.step, action.sender, to_me=action.to_me)
     elif isinstance(action, Gather):
         return channel.gather(action.message_type, action.step, action.senders, to_me=action.to_me)
@@ -161,6 +162,8 @@ def carry_out(action: Action, channel: JobChannel, on_stage: OnStage | None = No
         channel.declare_stop(action.round)
     elif isinstance(action, RecordContribution):
         channel.record_contribution(action.shares_e6, action.utility_full_e6, action.utility_empty_e6)
+    elif isinstance(action, ReadRecord):
+        return channel.recorded_contribution()
     elif isinstance(action, _AUDIT):
         return _carry_out_audit(action, channel.audit)
     elif isinstance(action, Flag):

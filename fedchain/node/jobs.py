@@ -12,6 +12,7 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from fedchain.chain import JobPolicy, JobProposed
+from fedchain.chain.artifacts import AUDITS
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.digest import table_digest
@@ -234,6 +235,11 @@ class Jobs:
             me = PartyId(self._config.name)
             until = time.monotonic() + _OUTAGE_SECONDS
             self._set_epochs.require_willing(spec, me)
+            if spec.contribution.audit and AUDITS not in self._exchange.consortium.deployment.addresses:
+                raise ConfigError(
+                    f"job '{spec.name}' asks for an audit of contributions, and this consortium's contracts are of a "
+                    "version that has none; `fedchain deploy --upgrade` adds it"
+                )
             admit = partial(self._admission.admit, record.job_id, parties)
             through_outages(admit, lambda: None, until, "counting alignments")
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it

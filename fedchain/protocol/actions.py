@@ -15,6 +15,7 @@ channel (`fedchain.simulation`), one over the chain exchange (`fedchain.node`). 
 | DeclareStop        | declares the stopping condition met; waits until all parties have    | None                    |
 | RecordContribution | writes the shares to the contribution ledger                         | None                    |
 | Flag               | has the anomaly record flag a statistic; the party goes on in any case | None                  |
+| ReadRecord         | looks at what the ledger has                                         | `RecordContribution`    |
 | CommitLabels       | active party, before round 1: commits the held-out labels for audit  | None                    |
 | Freeze             | commits this party's outputs, shard and seed                         | None                    |
 | PostLosses         | active party: puts the sums of all losses on record                  | None                    |
@@ -111,15 +112,16 @@ class Send:
 class Receive:
     """Wait for `sender`'s accepted message of type `message_type` in this step.
 
-    `to_me` says whether it is addressed to this party alone (True) or to the whole roster (False). Where it `may_fail`,
-    the answer is None for a message that does not come in time, or is malformed, or not what its sender committed to.
+    `to_me` says whether it is addressed to this party alone (True) or to the whole roster (False). With
+    `within_seconds` the answer is None for a message that does not come by then, is malformed, or not what its sender
+    committed to.
     """
 
     message_type: type[Message]
     step: int
     sender: PartyId
     to_me: bool = False
-    may_fail: bool = False
+    within_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ class RecordContribution:
     shares_e6: tuple[int, ...]
     utility_full_e6: int
     utility_empty_e6: int
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """Look at what the contribution ledger has of the job: answered with a `RecordContribution`, or None."""
 
 
 AuditStage = Literal["labels", "frozen", "posted", "seeded", "voted"]
@@ -303,6 +310,7 @@ Action = Union[
     DeclareAligned,
     DeclareStop,
     RecordContribution,
+    ReadRecord,
     Flag,
     CommitLabels,
     Freeze,
@@ -329,9 +337,9 @@ def receive(message_type: type[M], step: int, sender: PartyId, *, to_me: bool = 
     return message
 
 
-def receive_or_none(message_type: type[M], step: int, sender: PartyId) -> Party[M | None]:
-    """As `receive`; None where it does not come in time or cannot be read."""
-    message = yield Receive(message_type, step, sender, may_fail=True)
+def receive_or_none(message_type: type[M], step: int, sender: PartyId, seconds: float) -> Party[M | None]:
+    """As `receive`; None where it does not come within so many seconds, or cannot be read."""
+    message = yield Receive(message_type, step, sender, within_seconds=seconds)
     assert message is None or isinstance(message, message_type)
     return message
 
@@ -371,3 +379,10 @@ def conclude() -> Party[AuditState]:
     state = yield Conclude()
     assert isinstance(state, AuditState)
     return state
+
+
+def read_record() -> Party[RecordContribution | None]:
+    """Typed form of `ReadRecord`: ``record = yield from read_record()``."""
+    record = yield ReadRecord()
+    assert record is None or isinstance(record, RecordContribution)
+    return record

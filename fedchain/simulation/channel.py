@@ -33,6 +33,7 @@ from fedchain.protocol import (
     Flag,
     Gather,
     Party,
+    ReadRecord,
     Recall,
     Receive,
     RecordContribution,
@@ -171,7 +172,7 @@ class Channel:
     def _give_up_one(self, running: Sequence[_Running]) -> bool:
         """A party that waits for what may fail to come goes on without; False where none does."""
         for party in running:
-            if isinstance(party.waiting, Receive) and party.waiting.may_fail and not party.done:
+            if isinstance(party.waiting, Receive) and party.waiting.within_seconds is not None and not party.done:
                 self._advance(party, None)
                 return True
         return False
@@ -223,6 +224,8 @@ class Channel:
             party.round = action.round + 1
         elif isinstance(action, RecordContribution):
             self.contribution = action
+        elif isinstance(action, ReadRecord):
+            return True, self.contribution
         elif isinstance(action, Flag):
             if party.name != self._active:
                 raise TrainingError(f"'{party.name}' flags a statistic: only the active party can")
@@ -269,7 +272,7 @@ class Channel:
         try:
             return self._open(slot, action.message_type)
         except (UplinkRejectedError, ProtocolViolationError):
-            if not action.may_fail:
+            if action.within_seconds is None:
                 raise
             return None
 

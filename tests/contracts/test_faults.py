@@ -108,7 +108,7 @@ def test_a_ciphertext_that_is_sent_in_two_rounds_is_a_strike(stage: Stage) -> No
     second = envelope_of(job, 2, Kind.HISTOGRAM, PAYLOAD)
 
     def prove(a: dict[str, Any], b: dict[str, Any]) -> None:
-        stage.send(stage.outsider, PROOFS, "proveReplay", passive.address, a, b)
+        stage.send(stage.outsider, PROOFS, "proveReplay", passive.address, a, b"", b, b"")
 
     with stage.refused("UplinkNotAccepted"):
         prove(first, second)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from fedchain.compute.executor import Executor
@@ -17,8 +18,10 @@ from fedchain.contribution.losses import utilities_e6
 from fedchain.contribution.open_model import open_model
 from fedchain.contribution.shapley import shapley_840
 from fedchain.crypto.dlog import DlogTable
-from fedchain.errors import ProtocolViolationError
-from fedchain.federation import auditing, evaluating
+from fedchain.data.holdout import three_way
+from fedchain.errors import ProtocolViolationError, TrainingError
+from fedchain.federation import auditing
+from fedchain.federation import party as party_module
 from fedchain.federation.auditing import CONTEXT, ActiveAudit, Outputs
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.spec import JobSpec
@@ -27,12 +30,23 @@ from fedchain.messages import AuditOpening, Contribution, ShardDigest, decode, e
 from fedchain.messages.auditing import ActiveOpening, OpenedLosses
 from fedchain.model.leaf_mask import pack_bits
 from fedchain.model.shard import Shard, TreeShape
-from fedchain.protocol import Action, CommitLabels, Freeze, Party, PostLosses, RevealSeed, Send, Stage, Vote
+from fedchain.protocol import (
+    Action,
+    CommitLabels,
+    Freeze,
+    Party,
+    PostLosses,
+    RecordContribution,
+    RevealSeed,
+    Send,
+    Stage,
+    Vote,
+)
 from fedchain.simulation.federation import simulate
 from fedchain.types import AuditReason, PartyId
 from tests.protocol.adversary import rewriting
 from tests.protocol.auditing import BANK, OPERATOR, SHOP, TERMS, Audited, Change, audited_case, instead_of, run_audited
-from tests.protocol.cases import Case, objective_case
+from tests.protocol.cases import Case, objective_case, with_algorithm
 
 Run = Callable[..., Audited]
 
@@ -55,7 +69,7 @@ def test_an_honest_job_is_verified_by_all(mode: str, run: Run) -> None:
     assert utilities == active.shares.utilities_e6
     assert state.shares840 == shapley_840(utilities)
     assert sum(state.shares840) == 840 * sum(active.shares.shares_e6)
-    kept = {outcome.audit for outcome in found.outcomes.values() if outcome.audit is not None}
+    kept = [outcome.audit for outcome in found.outcomes.values() if outcome.audit is not None]
     assert len({one.opening for one in kept}) == 1
     assert {len(one.opened_positions) for one in kept} == {20}
     assert len({outcome.model_digest for outcome in found.outcomes.values()}) == 1
@@ -136,7 +150,7 @@ def test_tampered_losses_are_found_where_one_of_them_is_opened(run: Run, monkeyp
         losses[: len(losses) // 2, 1] = 0
         return losses
 
-    monkeypatch.setattr(evaluating, "row_losses_e6", tampered)
+    monkeypatch.setattr(party_module, "row_losses_e6", tampered)
     found = run()
     assert (found.state.outcome, found.reasons) == ("false", ["LOSSES", "LOSSES"])
     assert "other losses" in found.outcomes[BANK].audit.finding  # type: ignore[union-attr]
@@ -151,7 +165,7 @@ def test_one_tampered_row_escapes_where_it_is_not_opened(run: Run, monkeypatch: 
         losses[0, 1] = 0
         return losses
 
-    monkeypatch.setattr(evaluating, "row_losses_e6", tampered)
+    monkeypatch.setattr(party_module, "row_losses_e6", tampered)
     case = audited_case(terms=replace_terms(opened_rows=1))
     outcomes = {run(case=case).state.outcome for _ in range(3)}
     assert "verified" in outcomes
@@ -171,12 +185,12 @@ def other_owners(shard: Shard) -> Shard:
 
 
 def other_base(shard: Shard) -> Shard:
-    """No commitment of training binds it; the losses do."""
+    """Bound with the labels before training, though not by a commitment of any round."""
     return msgspec.structs.replace(shard, base_margins=(shard.base_margins[0] + 0.1,))
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [(other_weights, "WEIGHTS"), (other_owners, "SHAPES"), (other_base, "LOSSES")]
+    ("change", "reason"), [(other_weights, "WEIGHTS"), (other_owners, "SHAPES"), (other_base, "LABELS")]
 )
 def test_another_model_than_trained_is_voted_false(
     change: Callable[[Shard], Shard], reason: str, run: Run, monkeypatch: pytest.MonkeyPatch
@@ -286,6 +300,96 @@ def test_terms_that_are_not_the_jobs_stop_it_before_training(run: Run) -> None:
     assert caught.value.culprit == OPERATOR
 
 
+def published(**changes: Any) -> Change:
+    """An active party that publishes something else, and records the same shares."""
+
+    def lie(action: Action) -> Action:
+        if isinstance(action, Send) and isinstance(action.message, Contribution):
+            return replace(action, message=msgspec.structs.replace(action.message, **changes))
+        if isinstance(action, RecordContribution) and "shares_e6" in changes:
+            return replace(action, shares_e6=changes["shares_e6"])
+        return action
+
+    return lie
+
+
+def test_false_shares_over_true_utilities_are_voted_false(run: Run) -> None:
+    shares = run().outcomes[OPERATOR].shares
+    assert shares is not None
+    mine = (sum(shares.shares_e6), 0, 0)
+    found = run(lies={OPERATOR: published(shares_e6=mine, rounds_e6=(mine,))})
+    assert (found.state.outcome, found.reasons) == ("false", ["SUMS", "SUMS"])
+    found = run(lies={OPERATOR: published(rounds_e6=((1, 2, 3),))})
+    assert found.reasons == ["SUMS", "SUMS"]
+
+
+def test_a_record_that_is_not_what_was_published_is_voted_false(run: Run) -> None:
+    mine = instead_of(RecordContribution, lambda one: replace(one, shares_e6=(sum(one.shares_e6), 0, 0)))
+    assert run(lies={OPERATOR: mine}).reasons == ["SUMS", "SUMS"]
+    assert run(lies={OPERATOR: instead_of(RecordContribution)}).reasons == ["SUMS", "SUMS"]
+
+
+def test_calling_a_rival_weak_is_voted_false(run: Run) -> None:
+    assert run(lies={OPERATOR: posted(weak=lambda _: 0b110)}).reasons == ["SUMS", "SUMS"]
+
+
+def test_calling_a_rival_weak_by_invented_p_values_is_voted_false_where_it_is_clearly_none(run: Run) -> None:
+    """Half of all rows are held out and opened: there the bank's decisions beat all that are shuffled."""
+    invent, mask = published(p_values_e6=(0, 900_000, 10_000)), posted(weak=lambda _: 0b010)
+    case = with_algorithm(objective_case("squared_error"), trees=8)
+    holdout = case.spec.holdout.model_copy(update={"fraction": 0.5})
+    terms = replace_terms(opened_rows=200)
+    case = Case(case.spec.model_copy(update={"holdout": holdout, "contribution": terms}), case.tables)
+    found = run(case=case, lies={OPERATOR: lambda action: mask(invent(action))})
+    assert found.reasons == ["SUMS", "SUMS"]
+    assert "called party 'bank' weak" in found.outcomes[SHOP].audit.finding  # type: ignore[union-attr]
+
+
+def test_evaluating_rows_that_were_trained_on_is_voted_false(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = three_way
+
+    def other(*arguments: Any) -> Any:
+        split = honest(*arguments)
+        swapped = np.roll(split.holdout, 1)
+        return replace(split, holdout=swapped)
+
+    monkeypatch.setattr(party_module, "three_way", other)
+    assert run().reasons == ["LABELS", "LABELS"]
+
+
+def test_evaluating_other_rows_than_are_drawn_without_labels_is_voted_false(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = objective_case("squared_error")
+    case = Case(case.spec.model_copy(update={"contribution": TERMS}), case.tables)
+    honest = three_way
+
+    def other(labels: Any, holdout: float, validation: float, seed: int, stratified: bool) -> Any:
+        return honest(labels, holdout, validation, seed + 1, stratified)
+
+    monkeypatch.setattr(party_module, "three_way", other)
+    assert run(case=case).reasons == ["LABELS", "LABELS"]
+
+
+def test_an_opening_that_would_not_fit_ends_the_job_before_training(executor: Executor, dlog: DlogTable) -> None:
+    case = audited_case()
+    policy = case.spec.policy.model_copy(update={"max_payload_bytes": 5_000})
+    spec = case.spec.model_copy(update={"policy": policy})
+    with pytest.raises(TrainingError, match=r"lower contribution\.opened_rows"):
+        run_audited(executor, dlog, Case(spec, case.tables))
+
+
+def test_the_bound_of_an_opening_holds(run: Run) -> None:
+    for opened in (1, 20, 43):
+        case = audited_case(terms=replace_terms(opened_rows=opened))
+        found = run(case=case)
+        params = case.spec.algorithm
+        bound = auditing.largest_opening(found.state.terms, 3, params.trees, params.most_leaves)
+        kept = found.outcomes[BANK].audit
+        assert kept is not None
+        assert bound / 4 < len(kept.opening) <= bound
+
+
 # -- a passive party lies ---------------------------------------------------------------------------------------------
 
 
@@ -308,15 +412,21 @@ def test_one_false_vote_of_two_disputes_and_condemns_nobody(run: Run) -> None:
 
 
 @pytest.mark.parametrize("liar", [OPERATOR, BANK])
-def test_who_puts_up_another_shard_than_it_froze_is_named(liar: PartyId, run: Run) -> None:
+def test_who_puts_up_another_shard_than_it_froze_is_named(
+    liar: PartyId, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The job is completed on the chain by then, so it is at every party; the contract withholds the points."""
+
     def lie(action: Action) -> Action:
         if isinstance(action, Send) and isinstance(action.message, ShardDigest):
             return replace(action, message=ShardDigest(bytes(32)))
         return action
 
-    with pytest.raises(ProtocolViolationError, match="another shard") as caught:
-        run(lies={liar: lie})
-    assert caught.value.culprit == liar
+    found = run(lies={liar: lie})
+    assert len({outcome.model_digest for name, outcome in found.outcomes.items() if name != liar}) == 1
+    told = capsys.readouterr().out
+    assert told.count("another shard") == 2
+    assert told.count(f"party={liar}") == 2
 
 
 def test_bits_beyond_the_leaves_are_refused_before_anybody_can_be_blamed_for_them(

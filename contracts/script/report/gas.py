@@ -111,8 +111,8 @@ class Measurement:
             self.deployed.carry("ParticipantRegistry", "accredit", party.address)
         for size in SETTLED_ROSTERS:
             self._settlement(size)
-        order: tuple[str, ...] = ("uplink_inline_1kb", "uplink_by_reference", "batch_leaf", "rejected_uplink", "accreditation")
-        order += tuple(f"settlement_p{size}" for size in SETTLED_ROSTERS)
+        order = ["uplink_inline_1kb", "uplink_by_reference", "batch_leaf", "rejected_uplink", "accreditation"]
+        order += [f"settlement_p{size}" for size in SETTLED_ROSTERS]
         return GasReport({f"gas_{name}": self.figures[f"gas_{name}"] for name in order}, self.further, self.hashes)
 
     def _strict(self, job: bytes) -> None:

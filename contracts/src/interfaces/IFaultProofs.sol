@@ -80,15 +80,21 @@ interface IFaultProofs {
     /// gradients, histogram). Of n equal uplinks at most n - 1 faults are proven: each proof has an uplink that no earlier
     /// one had.
     /// @param party who sent both.
-    /// @param first an accepted uplink.
+    /// @param first an uplink.
+    /// @param signatureFirst the party's signature over its uplink id; empty for an uplink that the ledger accepted.
     /// @param second another with the same digest; the order does not matter.
-    /// @return faultId its number in the record, with job and round of the later one.
+    /// @param signatureSecond likewise.
+    /// @return faultId its number in the record, with job and round of the one that was accepted later, or was not.
     /// Evidence: keccak256(abi.encode(REPLAY, lower uplink id, higher uplink id)).
-    /// Requirements: the party is registered, both kinds are such, digests equal, job, round or attempt differ, both accepted,
-    /// not both proven before. Emits {ProofAccepted}.
-    function proveReplay(address party, IUplinkLedger.Envelope calldata first, IUplinkLedger.Envelope calldata second)
-        external
-        returns (uint256 faultId);
+    /// Requirements: the party is registered, both kinds are such, digests equal, job, round or attempt differ, each
+    /// signed or accepted, not both proven before. Emits {ProofAccepted}.
+    function proveReplay(
+        address party,
+        IUplinkLedger.Envelope calldata first,
+        bytes calldata signatureFirst,
+        IUplinkLedger.Envelope calldata second,
+        bytes calldata signatureSecond
+    ) external returns (uint256 faultId);
 
     /// @notice Whether a fault with this evidence was proven.
     function isProven(bytes32 evidence) external view returns (bool);

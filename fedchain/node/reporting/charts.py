@@ -79,7 +79,7 @@ def running_chart(facts: ContributionFacts) -> Chart | None:
             )  # fmt: skip
             sheet.mark(line, f"line party-{party}", f"{name}: {values[-1]:+.6f} after round {running.rounds[-1]}")
         axes.set_xlabel("round")
-        axes.set_ylabel("share (gain in utility)")
+        axes.set_ylabel("share")
         axes.margins(x=0.02)
         _whole_numbers(axes)
 
@@ -99,7 +99,7 @@ def shares_chart(facts: ContributionFacts) -> Chart:
         for at, line in enumerate(lines):
             offset = height / 2 if told else 0.0
             (bar,) = axes.barh(at - offset, 100 * line.part, height)
-            sheet.mark(bar, f"fill party-{at}", f"{line.party}: {line.part:.1%} of the gain (Shapley)")
+            sheet.mark(bar, f"fill party-{at}", f"{line.party}: part {line.part:.1%} (Shapley)")
             _value(sheet, 100 * line.part, at - offset)
             if told and line.split_gain is not None:
                 (other,) = axes.barh(at + offset, 100 * line.split_gain, height, hatch="////")
@@ -107,7 +107,7 @@ def shares_chart(facts: ContributionFacts) -> Chart:
                 _value(sheet, 100 * line.split_gain, at + offset)
         axes.set_yticks(range(len(lines)), [_cut(line.party, sheet.phone) for line in lines])
         axes.invert_yaxis()
-        axes.set_xlabel("percent of the whole")
+        axes.set_xlabel("part, percent")
         axes.margins(x=0.14)
         sheet.mark(axes.axvline(0, linewidth=1), "axis")
         axes.grid(axis="y", visible=False)
@@ -116,7 +116,7 @@ def shares_chart(facts: ContributionFacts) -> Chart:
         f"{line.party} {line.part:.1%}" + ("" if line.split_gain is None else f", split gain {line.split_gain:.1%}")
         for line in lines
     )
-    return _chart(draw, "shares", "Final shares by party", f"Bars: {spoken}.", height=0.9 + 0.62 * len(lines))
+    return _chart(draw, "shares", "Final shares by party, as parts", f"Bars: {spoken}.", height=0.9 + 0.62 * len(lines))
 
 
 def timeline_chart(report: JobReport) -> Chart | None:

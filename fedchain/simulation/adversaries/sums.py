@@ -115,12 +115,15 @@ class MovedSums(HistogramAdversary):
 
 
 class DroppedRows(Adversary):
-    """Leaves rows out of its sums: a single one, up to half of those that train."""
+    """Leaves rows out of its sums: a single one, up to half of those that train.
+
+    With GOSS some of them are encryptions of zero: who leaves out only such changes no sum, and goes unnoticed.
+    """
 
     def __init__(self, random: Random, spec: JobSpec) -> None:
         super().__init__(random, spec)
         self.dropped = self.log_uniform(0.001, 0.5)
-        self.amplitude["share"] = self.dropped
+        self.amplitude |= {"share": self.dropped, "goss": float(spec.algorithm.goss_top is not None)}
 
     def takes(self, action: Receive | Gather, message: Message) -> Message:
         """Gradients of fewer rows than came."""

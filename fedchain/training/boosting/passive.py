@@ -58,11 +58,13 @@ class PassiveModel:
             fedchain, which kept none, trained some of them.
         covers: of each of these trees, by node, rows that entered its histograms, as far as this party knows them: at
             its own nodes and their children, in standard mode at all; empty as above.
+        routed: aligned rows that trained or validated in any round, as bits, little-endian; empty where it saw none.
     """
 
     trees: tuple[Tree, ...]
     commitments: tuple[bytes, ...]
     covers: tuple[dict[int, int], ...] = ()
+    routed: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,13 @@ class _Round:
         ciphertexts: of the rows that enter histograms.
         bins: shape (routed rows, features).
         cipher_of: shape (routed rows,): place among the ciphertexts, -1 for rows that do not enter histograms.
+        routed: which rows of the aligned ones are routed, as bits.
     """
 
     ciphertexts: CipherRows
     bins: NDArray[np.uint8]
     cipher_of: NDArray[np.int64]
+    routed: bytes
 
     def of_output(self, output: int) -> CipherRows:
         """The ciphertexts of one output's gradient and hessian; randomness is shared by all outputs of a row."""
@@ -164,7 +168,7 @@ class PassiveTrainer:
         kept = yield from recall(state.NAME)
         before = state.PassiveState(0, (), 0) if kept is None else state.unpack_passive(kept)
         number, keep, trees, commitments = before.number, before.keep, list(before.trees), list(before.commitments)
-        covers = list(before.covers)
+        covers, routed = list(before.covers), before.routed
         secret = order_secret(self.bins, self.seed)
         if not keep and self.layout.total:  # tables of points, which the first sums need, while the others get ready
             for key in self.output_keys:
@@ -181,6 +185,7 @@ class PassiveTrainer:
             plan = plan_tree(self.params, place, self.has_features)
             if self.index in plan.passive:
                 begun = yield from self._gradients(plan)
+                routed = _united(routed, begun.routed)
                 for output in range(self.outputs):
                     tree, known = yield from self._tree(place, output, plan, begun, secret)
                     trees.append(tree)
@@ -192,14 +197,14 @@ class PassiveTrainer:
             keep = closing.keep
             commitments.append(closing.commitment)
             yield CloseRound(number, keep > 0)
-            now = state.PassiveState(number, tuple(trees), keep, tuple(commitments), tuple(covers))
+            now = state.PassiveState(number, tuple(trees), keep, tuple(commitments), tuple(covers), routed)
             yield Checkpoint(state.NAME, state.pack(now), number)
             yield Stage("train", number, self.params.trees)
         yield DeclareStop(number)
         kept_trees = keep * self.outputs
         if len(commitments) != number or len(covers) != len(trees):
             commitments, covers = [], []
-        return PassiveModel(tuple(trees[:kept_trees]), tuple(commitments[:keep]), tuple(covers[:kept_trees]))
+        return PassiveModel(tuple(trees[:kept_trees]), tuple(commitments[:keep]), tuple(covers[:kept_trees]), routed)
 
     def _closing(self, number: int) -> Party[LeafWeights]:
         """The end of a round: commitment to its leaf weights, and how many rounds the model keeps if it is the last."""
@@ -302,7 +307,7 @@ class PassiveTrainer:
             raise ProtocolViolationError(self.active, f"gradients: {error}") from error
         inside = sampled[routed]
         cipher_of = np.where(inside, np.cumsum(inside) - 1, -1)
-        return _Round(ciphertexts, np.asfortranarray(self.bins[routed]), cipher_of)
+        return _Round(ciphertexts, np.asfortranarray(self.bins[routed]), cipher_of, message.routed_bits)
 
     def _rows(self, packed: bytes) -> NDArray[np.bool_]:
         bits = np.frombuffer(packed, dtype=np.uint8)
@@ -328,3 +333,8 @@ class PassiveTrainer:
         )
         message = Histogram(nodes, tuple(groups.announced(node) for node in nodes), raw)
         yield Send(message, steps.histogram(tree.output, self.params.turns, turn), self.active)
+
+
+def _united(one: bytes, other: bytes) -> bytes:
+    """Rows of either, as bits; `one` may be empty."""
+    return bytes(a | b for a, b in zip(one, other, strict=True)) if one else other

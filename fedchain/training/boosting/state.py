@@ -46,6 +46,7 @@ class PassiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keep: as in `ActiveState`.
         commitments: to the leaf weights of each round, 32 bytes; fewer where an older fedchain trained the first.
         covers: of each of `trees`, rows that enter histograms by node, as far as this party knows them.
+        routed: aligned rows that trained or validated so far, as bits; empty where this party saw none.
     """
 
     number: int
@@ -53,6 +54,7 @@ class PassiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep: int
     commitments: tuple[bytes, ...] = ()
     covers: tuple[dict[int, int], ...] = ()
+    routed: bytes = b""
     version: int = VERSION
 
 

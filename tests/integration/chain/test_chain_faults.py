@@ -78,16 +78,30 @@ def test_a_ciphertext_of_another_job_is_a_strike_that_overturning_forgives(world
         envelopes.append(world.envelope(world.aligning_job(), payload))
         party.submit(envelopes[-1], payload)
     strikes = stranger.participant(address).strikes
-    receipt = stranger.faults.prove_replay(address, *envelopes)
+    receipt = stranger.faults.prove_replay(address, envelopes[0], b"", envelopes[1], b"")
     (recorded,) = [event for event in receipt.events if isinstance(event, FaultRecorded)]
     assert (recorded.reason, recorded.answer) == (Reason.REPLAY, Answer.STRIKE)
     assert recorded.evidence == replay_evidence(*(party.uplink_id(address, one) for one in envelopes))
     assert stranger.faults.is_proven(recorded.evidence)
     assert stranger.participant(address).strikes == strikes + 1
     with pytest.raises(TransactionError, match=r"AlreadyProven\("):
-        stranger.faults.prove_replay(address, *reversed(envelopes))
+        stranger.faults.prove_replay(address, envelopes[1], b"", envelopes[0], b"")
     assert world.steward.faults.overturn(recorded.fault_id, "forgiven").carried
     assert stranger.participant(address).strikes == strikes
+
+
+def test_a_ciphertext_that_was_signed_and_not_accepted_is_a_strike_too(embedded: Any) -> None:
+    party, stranger = embedded.parties[1], embedded.stranger
+    address, payload = address_of(party), b"blinded ids, signed twice"
+    first, second = (embedded.envelope(embedded.aligning_job(), payload) for _ in range(2))
+    party.submit(first, payload)
+    with pytest.raises(TransactionError, match=r"UplinkNotAccepted\("):
+        stranger.faults.prove_replay(address, first, b"", second, b"")
+    signature = party.sign_uplink(party.uplink_id(address, second))
+    receipt = stranger.faults.prove_replay(address, first, b"", second, signature)
+    (recorded,) = [event for event in receipt.events if isinstance(event, FaultRecorded)]
+    assert (recorded.reason, recorded.job_id) == (Reason.REPLAY, f"0x{second.job_id.hex()}")
+    assert embedded.steward.faults.overturn(recorded.fault_id, "forgiven").carried
 
 
 def test_a_rejected_uplink_is_a_fault_with_its_id_as_evidence(embedded: Any) -> None:

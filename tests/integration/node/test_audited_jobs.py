@@ -29,7 +29,7 @@ from fedchain.node.contribution_checks import (
 from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import AUDIT, JobFiles
 from fedchain.node.settling import settle
-from fedchain.protocol import Action, Party, PostLosses, Stage, Vote
+from fedchain.protocol import Action, Party, RecordContribution, Stage, Vote
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, Reason, Withheld
 from tests.integration.node.test_pipelined_jobs import few
@@ -112,19 +112,20 @@ def assert_all_of_it_is_found_again(job: WholeJob, member: Member, outcome: JobO
     tampered = msgspec.structs.replace(kept, opening=kept.opening[:-1] + bytes([kept.opening[-1] ^ 1]))
     (files.folder / AUDIT).write_bytes(tampered.to_bytes())
     assert {one.check for one in verify_contributions(consortium, found, folder).checks.mismatches} == {OPENING}
-    shares = {name: share + place for place, (name, share) in enumerate(found.shares_e6.items())}
-    lies = {one.check for one in verify_contributions(consortium, replace(found, shares_e6=shares)).checks.mismatches}
-    assert lies == {SHARES}
     assert found.audit is not None
     audit = replace(found.audit, votes=(0, 2, 2), seed=bytes(32), weak=7)
     lies = {one.check for one in verify_contributions(consortium, replace(found, audit=audit)).checks.mismatches}
     assert lies == {VOTES, SEED, LOSSES, POINTS}
+    without = verify_contributions(consortium, replace(found, audit=None))
+    assert {one.check for one in without.checks.mismatches} == {TERMS}
 
 
-def test_losses_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:
+def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:
+    """All that is published and posted is true; what is recorded in the ledger is not."""
+
     def lie(action: Action) -> Action:
-        if isinstance(action, PostLosses):
-            return replace(action, sums=(action.sums[0] + 10**6, *action.sums[1:]))
+        if isinstance(action, RecordContribution):
+            return replace(action, shares_e6=(sum(action.shares_e6), 0, 0))
         return action
 
     job = audited(make_job)
@@ -135,6 +136,14 @@ def test_losses_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_jo
     assert [(event.sound, event.audit_reason) for event in votes] == [(False, AuditReason.SUMS)] * 2
     assert job.strikes() == {job.active.name: [Reason(50)]}
     assert all(Withheld.OUTCOME in why for why in settled(job).withheld)
+    consortium = job.active.rig.consortium
+    found = read_contributions(consortium, consortium.job(job.job_id))
+    assert found.differs
+    assert found.message is not None
+    assert tuple(found.shares_e6.values()) == found.message.shares_e6, "what counts follows from the posted losses"
+    mismatches = verify_contributions(consortium, found).checks.mismatches
+    assert {one.check for one in mismatches} == {SHARES, LOSSES}
+    assert {one.party for one in mismatches if one.check == LOSSES} == {job.active.address}
 
 
 def dying_in_the_audit(name: str, *, after: bool) -> Prepare:

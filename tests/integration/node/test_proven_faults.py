@@ -137,6 +137,23 @@ def test_a_ciphertext_of_an_earlier_round_is_a_strike(short_job: Callable[..., S
     assert standing_of(job) == (Status.ACCREDITED, 1)
 
 
+def test_a_ciphertext_of_an_earlier_round_is_a_strike_by_its_signature_before_anything_is_committed(
+    short_job: Callable[..., ShortJob],
+) -> None:
+    def attack(job: ShortJob) -> None:
+        until(lambda: job.rigs[0].exchange.subscriber.inbox(job.job_id)._working == ROUNDS)  # type: ignore[union-attr]
+        earlier = encode(Histogram((0,), GROUPS, job.sums(1, job.hostile.name)))
+        envelope = job.envelope(earlier)
+        job.deliver(envelope.to_bytes(), job.signed(envelope), earlier)
+        until(lambda: bool(faults_of(job)))
+
+    job = short_job(attack=attack)
+    end_of(job)
+    (fault,) = faults_of(job)
+    assert (fault.reason, fault.answer) == (Reason.REPLAY, Answer.STRIKE)
+    assert standing_of(job) == (Status.ACCREDITED, 1)
+
+
 def test_a_member_that_serves_another_payload_gets_a_strike_by_what_it_signed_with_it(
     short_job: Callable[..., ShortJob],
 ) -> None:

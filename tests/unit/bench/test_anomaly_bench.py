@@ -10,7 +10,7 @@ import pytest
 
 from fedchain.bench.anomaly import AnomalyBench, run
 from fedchain.bench.anomaly_audits import ROWS, made_up
-from fedchain.bench.anomaly_table import is_found, table, wrongly_accused
+from fedchain.bench.anomaly_table import is_found, rate, table, wrongly_accused
 from fedchain.errors import ConfigError
 from fedchain.simulation.adversaries.label_holder import Audited, is_caught, tampered
 from fedchain.simulation.adversaries.registry import FAULTS
@@ -33,10 +33,15 @@ STRIKE = ("b", "REPLAY", "STRIKE", 3)
         ("replayed_round", found(named=["b"]), False),
         ("replayed_round", found(faults=[STRIKE, ("c", "WRONG_ROUND", "STRIKE", 3)]), False),
         ("replayed_round", found(faults=[("b", "STATISTIC_OUTLIER", "RECORDED", 3)]), False),
-        ("scaled_histograms", found(named=["b"]), True),
-        ("scaled_histograms", found(named=["c"]), False),
+        ("replayed_round", found(faults=[("b", "SLOT_TAKEN", "STRIKE", 3)]), False),
+        ("scaled_histograms", found(named=["b"], ended="ForgedHistogramError"), True),
+        ("scaled_histograms", found(named=["b"], ended="UplinkRejectedError"), False),
+        ("scaled_histograms", found(named=["c"], ended="ForgedHistogramError"), False),
         ("scaled_histograms", found(), False),
-        ("copied_histograms", found(named=["a", "b"]), True),
+        ("copied_histograms", found(named=["a", "b"], ended="StaleCiphertextError"), True),
+        ("late_answers", found(faults=[("b", "MISSING", "RECORDED", 3)]), True),
+        ("fast_answers", found(fast=["b"]), True),
+        ("fast_answers", found(fast=["c"]), False),
         ("noise_features", found(p_values={"b": 0.06, "c": 0.01}), True),
         ("noise_features", found(p_values={"b": 0.05, "c": 0.9}), False),
         ("noise_features", found(), False),
@@ -56,48 +61,56 @@ def test_deadlines_that_honest_parties_did_miss_are_no_accusation_but_anything_e
 def test_rates_are_shares_of_runs_and_of_rounds() -> None:
     metrics = table(
         {
-            ("dropped_rows", 0): found(named=["b"]),
+            ("dropped_rows", 0): found(named=["b"], ended="ForgedHistogramError"),
+            ("copied_histograms", 0): found(named=["a", "b"], ended="StaleCiphertextError"),
+            ("scaled_histograms", 0): found(named=["b"], ended="UplinkRejectedError"),
             ("dropped_rows", 1): found(),
             ("honest", 0): Findings(rounds=28, flags=[("b", 9), ("c", 9), ("b", 12)], p_values={"b": 0.01, "c": 0.5}),
-            ("honest", 1): Findings(rounds=12, faults=[("c", "MISSING", "RECORDED", 4)], suspended=["c"]),
+            ("honest", 1): Findings(
+                rounds=12, faults=[("c", "MISSING", "RECORDED", 4)], suspended=["c"], soft=["c"], answers=10, retried=1
+            ),
         },
         0.05,
     )
     assert metrics["tpr_dropped_rows"] == 0.5
     assert metrics["runs_dropped_rows"] == 2
+    assert (metrics["tpr_scaled_histograms"], metrics["other_scaled_histograms"]) == (0.0, 1)
+    assert (metrics["tpr_histogram"], metrics["runs_histogram"]) == (0.5, 4)
+    assert (metrics["named_with_an_honest_party"], metrics["honest_accused"]) == (1, 0)
     assert "tpr_noise_features" not in metrics
     assert (metrics["honest_runs"], metrics["honest_rounds"], metrics["honest_flags"]) == (2, 40, 3)
-    assert metrics["fpr_honest_rounds"] == 3 / 40
-    assert metrics["fpr_honest_scored_rounds"] == 3 / 24
+    assert metrics["fpr_honest_rounds"] == 2 / 40
+    assert metrics["fpr_honest_scored_rounds"] == 2 / 24
+    assert (metrics["honest_rounds_missed"], metrics["honest_rounds_retried"]) == (1 / 40, 1 / 40)
+    assert (metrics["fpr_soft"], metrics["fpr_hard"], metrics["fpr_fast"]) == (0.1, 0.0, 0.0)
     assert (metrics["honest_suspensions"], metrics["honest_deadline_misses"]) == (1, 1)
-    assert (metrics["honest_weak"], metrics["free_rider_power_found"]) == (0.5, 0.5)
+    assert metrics["honest_weak"] == 0.5
+
+
+def test_the_interval_s_lower_end_is_wilson_s() -> None:
+    assert rate("x", 300 * [True])["low95_x"] == pytest.approx(0.98736, abs=1e-4)
+    assert rate("x", 19 * [True] + [False])["low95_x"] == pytest.approx(0.7639, abs=1e-3)
+    assert rate("x", [False])["low95_x"] == 0.0
 
 
 @pytest.fixture(scope="module")
 def audited() -> Audited:
-    return made_up(np.random.default_rng(1))
+    return made_up(1)
 
 
-def sums(losses: Any) -> list[int]:
-    return [int(one) for one in losses.sum(axis=0)]
-
-
-def test_an_audit_catches_false_sums_and_many_tampered_rows_and_nothing_in_the_truth(audited: Audited) -> None:
-    random, true = np.random.default_rng(2), audited.losses
-    assert not is_caught(audited, true, sums(true), 299, SEED)
-    for coalition in range(true.shape[1]):
-        off = sums(true)
-        off[coalition] += 1
-        assert is_caught(audited, true, off, 299, SEED)
-    many = tampered(audited, ROWS // 10, 1, random)
+def test_an_audit_of_6000_rows_catches_many_tampered_rows_and_nothing_in_the_truth(audited: Audited) -> None:
+    true = audited.losses
+    assert not is_caught(audited, true, 299, SEED)
+    many = tampered(true, ROWS // 10, 1, np.random.default_rng(2))
     assert (many != true).any(axis=1).sum() == ROWS // 10
-    assert is_caught(audited, many, sums(many), 299, SEED)
+    assert is_caught(audited, many, 299, SEED)
 
 
-def test_tampered_rows_move_a_utility_by_their_share_at_most(audited: Audited) -> None:
-    lies = tampered(audited, 60, 2, np.random.default_rng(3))
-    moved = np.abs((lies - audited.losses).sum(axis=0)) / ROWS
-    assert 2_000 < moved.max() <= 10_000
+def test_a_tampered_row_is_right_wherever_the_favourite_takes_part(audited: Audited) -> None:
+    lies = tampered(audited.losses, 60, 2, np.random.default_rng(3))
+    changed = lies != audited.losses
+    assert not changed[:, :4].any()
+    assert not lies[changed.any(axis=1), 4:].any()
 
 
 def test_runs_are_kept_and_not_run_again(tmp_path: Path) -> None:

@@ -271,3 +271,33 @@ def test_a_digest_that_another_slot_holds_is_not_told_as_dropped(inbox: Inbox) -
     inbox.deliver_directly(BETA, ENVELOPE, PAYLOAD)
     inbox.deliver_directly(BETA, replace(ENVELOPE, round=2), PAYLOAD)
     assert inbox.begin_work(2, 0) == set()
+
+
+def test_a_ciphertext_of_an_earlier_round_is_noticed_as_it_comes_signed_and_once_more_when_it_is_accepted(
+    fetches: Fetches, accused: Accused
+) -> None:
+    """Before it is opened: whoever opens it gives the job up, and its round is never committed."""
+    names: Any = Names()
+    fetcher: Any = fetches
+    told: list[tuple[str, Envelope, Envelope]] = []
+    inbox = Inbox(
+        JOB,
+        ALPHA,
+        ROSTER,
+        10**6,
+        names,
+        fetcher,
+        lambda: None,
+        pipelined=True,
+        on_equivocation=accused,
+        on_replay=lambda *found: told.append(found),
+    )
+    inbox.deliver(BEGINNING, 1)
+    inbox.deliver_directly(BETA, ENVELOPE, PAYLOAD)
+    inbox.deliver([committed(ENVELOPE)], 2)
+    assert told == []
+    again = replace(ENVELOPE, round=2)
+    inbox.deliver_directly(BETA, again, PAYLOAD)
+    assert told == [(BETA, ENVELOPE, again)]
+    inbox.deliver([committed(again)], 3)
+    assert told == 2 * [(BETA, ENVELOPE, again)]  # the proof is asked for before it is brought again

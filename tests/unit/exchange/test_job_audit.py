@@ -56,12 +56,16 @@ class Chain:
                 raise TransactionError(name, self.refusal)
             if name == "conclude":
                 self.found = replace(self.found, outcome="verified")
+            if name == "vote":
+                self.found = replace(self.found, votes=(0, 2, *self.found.votes[2:]))
 
         return call
 
     # -- the inbox
 
     job_id = JOB
+    aborted_by = ""
+    rejected: frozenset[str] = frozenset()
 
     def wait_audit(self, stage: str, deadline: float, *, round: int) -> None:
         self.waits.append(stage)
@@ -106,7 +110,16 @@ def test_what_came_is_given_at_once() -> None:
     chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 1)))
     for stage in ("posted", "seeded", "voted"):
         assert audit_of(chain).wait(stage) is chain.found
-    assert chain.waits == ["frozen"] * 3
+    assert chain.waits == ["frozen", "posted", "frozen", "seeded", "frozen", "voted"]
+
+
+def test_what_is_not_confirmed_is_waited_for() -> None:
+    """A seed is not revealed on losses that the chain may still take back: the events come when they are confirmed."""
+    chain = Chain(POSTED)
+    waited: list[int] = []
+    chain.on_wait = lambda: waited.append(len(chain.calls))
+    audit_of(chain).wait("posted")
+    assert waited == [0]
 
 
 def test_losses_that_do_not_come_end_with_their_window() -> None:
@@ -184,6 +197,42 @@ def test_an_audit_that_cannot_be_concluded_yet_is_tried_again() -> None:
     chain.on_wait = lambda: setattr(chain, "refusal", "")
     assert audit_of(chain, "alpha").conclude().outcome == "verified"
     assert chain.calls == ["conclude", "conclude"]
+
+
+def test_a_false_vote_is_concluded_by_whoever_is_first() -> None:
+    chain = Chain(replace(POSTED, votes=(0, 2, 2)))
+    audit_of(chain, "gamma").conclude()
+    assert chain.calls == ["conclude"]
+    assert chain.waits == []
+
+
+@pytest.mark.parametrize(
+    ("aborted_by", "rejected", "calls"),
+    [
+        (ALPHA, frozenset(), ["vote", "conclude"]),
+        (GAMMA, frozenset(), []),
+        (ALPHA, frozenset({GAMMA}), []),
+        (ALPHA, frozenset({ALPHA}), ["vote", "conclude"]),
+    ],
+)
+def test_an_active_party_that_ends_the_job_does_not_escape_the_vote(
+    aborted_by: str, rejected: frozenset[str], calls: list[str]
+) -> None:
+    """But one that ends it for another's rejected uplink is not accused, and neither is it for what a third one did."""
+    chain = Chain(replace(POSTED, seed=WORD, seeds=(WORD,) * 3, votes=(0, 0, 1)))
+    chain.aborted_by, chain.rejected = aborted_by, rejected
+    audit_of(chain).end()
+    assert chain.calls == calls
+
+
+def test_the_end_of_a_job_raises_nothing_and_does_nothing_without_losses() -> None:
+    chain = Chain(FROZEN)
+    audit_of(chain).end()
+    assert chain.calls == []
+    chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 1)))
+    chain.refusal = "WrongPhase(4, 6)"
+    audit_of(chain).end()
+    assert chain.calls == ["conclude"]
 
 
 def test_events_tell_who_is_still_to_do_what() -> None:

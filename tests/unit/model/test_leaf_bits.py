@@ -14,6 +14,7 @@ from fedchain.model.leaf_mask import (
     bit_count,
     leaf_bits,
     pack_bits,
+    require_decisions,
     require_one_leaf,
     tree_starts,
     unpack_bits,
@@ -197,3 +198,20 @@ def test_a_party_s_view_is_its_own_shard_s_shape(model: list[Shard]) -> None:
             assert view_of(model[0], whole, index) == tree.shape
             if index and model[0].mode != "standard":
                 assert set(tree.shape.owners) <= {-1, index}, "no other party's node shows"
+
+
+@given(scored(), st.data())
+def test_bits_are_those_of_decisions_and_any_flipped_one_is_not(
+    case: tuple[list[Shard], list[NDArray[np.uint8]]], data: st.DataObject
+) -> None:
+    model, bins = case
+    for index, (shard, rows) in enumerate(zip(model, bins, strict=True)):
+        bits = leaf_bits(shard, rows, N_BINS)
+        require_decisions(model[0], index, bits, "nobody")
+        if not bits.size:
+            continue
+        flipped = bits.copy()
+        flipped[data.draw(st.integers(0, len(bits) - 1)), data.draw(st.integers(0, bits.shape[1] - 1))] ^= True
+        with pytest.raises(ProtocolViolationError) as caught:
+            require_decisions(model[0], index, flipped, "liar")
+        assert caught.value.culprit == "liar"

@@ -78,7 +78,8 @@ class Contributions(Document):
 
     Attributes:
         contributions: each party's part of the whole gain.
-        contributions_e6: Shapley value by party, scale 1e6.
+        contributions_e6: Shapley value by party, scale 1e6; of an audited job as they follow from the posted losses.
+        recorded_e6: as the active party has recorded them; in an honest job the same.
         utility_full_e6, utility_empty_e6: of all parties, and of nobody, scale 1e6.
         block: in which they were recorded.
         measured: what the active party published with them; null where the chain does not hold it.
@@ -89,6 +90,7 @@ class Contributions(Document):
     job_id: str
     contributions: dict[str, float]
     contributions_e6: dict[str, int]
+    recorded_e6: dict[str, int]
     utility_full_e6: int
     utility_empty_e6: int
     block: int

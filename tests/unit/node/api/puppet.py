@@ -114,6 +114,7 @@ class Puppet:
         self._known(job_id)
         return {
             "job_id": job_id, "contributions": {"operator": 1.0}, "contributions_e6": {"operator": 5},
+            "recorded_e6": {"operator": 5},
             "utility_full_e6": 5, "utility_empty_e6": 0, "block": 9,
             "measured": {
                 "rows": 3, "running_e6": {"operator": [2, 5]}, "split_gain_e6": {"operator": 1_000_000},

@@ -35,8 +35,12 @@ from fedchain.node.reporting.facts import (
 from fedchain.node.reporting.spans import spans_of
 from fedchain.node.settlements import read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
-from fedchain.types import AuditReason, Kind, Phase, Reason
+from fedchain.types import AuditReason, JobId, Kind, Phase, Reason
 
+_TRIES = 3
+_MOVING = (
+    "Blocks came while this was read: standings, strikes, votes and points may be of a little later than the timeline."
+)
 _VOTES = ("none", "sound", "false")
 _VOTE_REASONS = {
     AuditReason.OPENING: "what was opened does not lead to what was committed to",
@@ -53,15 +57,30 @@ _VOTE_REASONS = {
 def read_report(consortium: Consortium, view: JobView) -> JobReport:
     """All that a report shows of a job that exists; a running one as far as it has come.
 
-    Reads every block since the proposal: seconds for long jobs.
+    Reads every block since the proposal, and asks for the time of each block in which something happened: one request
+    for each round. It is read anew where a block came meanwhile, so that all of it is of one block; on a chain that is
+    faster than that, a note says so.
 
     Raises:
         ConfigError: no block holds the proposal.
         ChainUnreachableError: the chain's node does not answer.
         ChainError: it refuses, or answers with something of another shape.
     """
-    story = read_story(consortium, view.job_id)
-    name_of, time_of = Names(consortium), BlockTimes(consortium.client)
+    time_of = BlockTimes(consortium.client)
+    report = _read(consortium, view.job_id, time_of)
+    for _ in range(_TRIES - 1):
+        if consortium.client.head() == report.block:
+            return report
+        report = _read(consortium, view.job_id, time_of)
+    if consortium.client.head() == report.block:
+        return report
+    return replace(report, notes=(*report.notes, _MOVING))
+
+
+def _read(consortium: Consortium, job_id: JobId, time_of: BlockTimes) -> JobReport:
+    story = read_story(consortium, job_id)
+    view = consortium.job(job_id)
+    name_of = Names(consortium)
     spec, notes = _spec(story)
     over = view.phase in (Phase.ABORTED, Phase.EXPIRED)
     state = read_audit(consortium, view.job_id)

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from fedchain.errors import FedchainError
+from fedchain.printable import one_line
 
 EXIT_INTERNAL = 70
 EXIT_INTERRUPTED = 130
@@ -78,4 +79,4 @@ class Guarded(TyperGroup):
 def _say(line: str, error: BaseException) -> None:
     if SETTINGS.debug:
         traceback.print_exception(type(error), error, error.__traceback__, file=sys.stderr)
-    print(" ".join(line.split()), file=sys.stderr, flush=True)
+    print(one_line(line), file=sys.stderr, flush=True)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+from fedchain.printable import printable
+
 SECRET_WORDS = ("passphrase", "password", "private", "secret", "mnemonic", "keystore_json", "sealing", "authorization")
 REDACTED = "[redacted]"
 LEVELS = ("debug", "info", "warning", "error")
@@ -41,6 +43,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         blot_secrets,
+        only_printable,
     ]
     structlog.configure(
         processors=[
@@ -64,6 +67,14 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers = [one for one in root.handlers if not isinstance(one, _Handler)] + [handler]
     root.setLevel(level.upper())
+
+
+def only_printable(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: texts, which peers may have written, stay on their line and give a terminal no orders."""
+    for key, value in event.items():
+        if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+            event[key] = printable(value)
+    return event
 
 
 def blot_secrets(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

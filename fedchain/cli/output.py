@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fedchain.printable import escaped, printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -26,45 +28,50 @@ def console(*, stderr: bool) -> Console:
 
 def note(line: str) -> None:
     """One line about what is going on, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Exactly one JSON object, on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+    """Exactly one JSON object, on stdout; control characters in its texts are escaped."""
+    print(escaped(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)), flush=True)
 
 
 def print_pairs(title: str, pairs: Iterable[tuple[str, object]]) -> None:
     """A table of names and values on stdout."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(escape(name), escape(str(value)))
+        table.add_row(_shown(name), _shown(value))
     _print_under(title, table)
 
 
 def print_rows(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table with a header on stdout."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(escape(column), overflow="fold")
+        table.add_column(_shown(column), overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(value)) for value in row))
+        table.add_row(*(_shown(value) for value in row))
     _print_under(title, table)
+
+
+def _shown(value: object) -> str:
+    """A cell: what peers wrote is neither markup nor an order to the terminal."""
+    from rich.markup import escape
+
+    return escape(printable(str(value)))
 
 
 def _print_under(title: str, table: Table) -> None:
     """A table below its title; rich's own titles are wrapped to the width of the table."""
     out = console(stderr=False)
     if title:
-        out.print(title, style="italic", markup=False, soft_wrap=True)
+        out.print(printable(title), style="italic", markup=False, soft_wrap=True)
     out.print(table)
 
 

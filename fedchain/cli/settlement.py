@@ -81,7 +81,7 @@ def settle(
 @app.command()
 def dispute(
     job: JobIdArgument,
-    reason: Why,
+    reason: Why = "",
     rpc: Rpc = DEFAULT_RPC,
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
     keystore: Keystore = None,
@@ -93,6 +93,7 @@ def dispute(
 
     Example: fedchain settlement dispute 0x5c…e1 --reason "our columns were cut" --keystore my-node/keystore.json
     """
+    _check_reason(reason)
     with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
         view = known_job(consortium, job)
         found = _settled(consortium, view)
@@ -106,10 +107,10 @@ def dispute(
 def resolve(
     job: JobIdArgument,
     stands: Annotated[
-        bool,
+        bool | None,
         typer.Option("--stands/--rejected", help="Whether it counts; a rejected one pays nobody.", show_default=False),
-    ],
-    reason: Why,
+    ] = None,
+    reason: Why = "",
     rpc: Rpc = DEFAULT_RPC,
     deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
     keystore: Keystore = None,
@@ -121,6 +122,9 @@ def resolve(
 
     Example: fedchain settlement resolve 0x5c…e1 --stands --reason "it was sound" --keystore steward/keystore.json
     """
+    if stands is None:
+        raise ConfigError("say how you vote: --stands or --rejected")
+    _check_reason(reason)
     with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
         view = known_job(consortium, job)
         found = _settled(consortium, view)
@@ -144,6 +148,13 @@ def _read(consortium: Consortium, view: JobView) -> JobSettlement:
     return found
 
 
+def _check_reason(reason: str) -> None:
+    from fedchain.chain.settlements import MAX_SETTLEMENT_REASON_BYTES as MOST
+
+    if not 1 <= len(reason.encode()) <= MOST:
+        raise ConfigError(f"give --reason a text of 1 to {MOST} bytes: it is public, on chain")
+
+
 def _settled(consortium: Consortium, view: JobView) -> JobSettlement:
     found = _read(consortium, view)
     if not found.lines:
@@ -161,8 +172,17 @@ def _show(view: JobView, found: JobSettlement, as_json: bool, vote: Vote | None 
     if found.lines:
         print_rows(
             title,
-            ("party", "points", "of the budget", "withheld"),
-            [(one.party, one.points, f"{one.points / found.budget:.1%}", one.withheld or "-") for one in found.lines],
+            ("party", "gets", "withheld", "of the budget", "why withheld"),
+            [
+                (
+                    one.party,
+                    one.paid,
+                    one.points - one.paid or "-",
+                    f"{one.points / found.budget:.1%}",
+                    one.withheld or "-",
+                )
+                for one in found.lines
+            ],
         )
     pairs: list[tuple[str, object]] = [("budget", f"{found.budget} points")]
     if found.settled_at is not None and found.final_at is not None:

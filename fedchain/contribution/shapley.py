@@ -35,3 +35,21 @@ def shapley_840(utilities: Sequence[int]) -> tuple[int, ...]:
         )
         for party in range(parties)
     )
+
+
+def rounded_e6(shares840: Sequence[int]) -> tuple[int, ...]:
+    """Whole shares, scale 1e6, from exact ones, scale 840e6: the same as `shapley_e6` of the same utilities.
+
+    They sum to the whole gain: fractions are rounded down, and the remainder goes to the largest fractional parts.
+
+    Raises:
+        ValueError: the exact ones do not sum to a whole gain.
+    """
+    gain, odd = divmod(sum(shares840), SCALE)
+    if odd:
+        raise ValueError("exact shares do not sum to a whole gain")
+    rounded = [share // SCALE for share in shares840]
+    by_fraction = sorted(range(len(rounded)), key=lambda party: (-(shares840[party] % SCALE), party))
+    for party in by_fraction[: gain - sum(rounded)]:
+        rounded[party] += 1
+    return tuple(rounded)

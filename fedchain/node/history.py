@@ -8,6 +8,7 @@ from typing import Any
 
 from fedchain.chain import Consortium, Participant
 from fedchain.contribution.gain import gain_shares
+from fedchain.contribution.shapley import rounded_e6
 from fedchain.node.settlements import has_audits, standing_of, withheld_words
 from fedchain.types import JobId
 
@@ -17,7 +18,8 @@ class JobLine:
     """One job in which contributions are recorded.
 
     Attributes:
-        share_e6: the party's Shapley value, scale 1e6.
+        share_e6: the party's Shapley value, scale 1e6: of the posted losses, as the contract has computed it; where
+            no audit has posted any, as the active party recorded it.
         part: of the whole gain; 0 where there is none.
         parties: of the job.
         audit: how the audit ended; empty where there is none, or none yet.
@@ -25,6 +27,7 @@ class JobLine:
         withheld: why the party does not get them; empty if it does.
         settlement: whether it can still change; empty where there is none.
         block: of the record.
+        recorded_e6: what the active party recorded instead, where that is another; else None.
     """
 
     job_id: JobId
@@ -36,6 +39,7 @@ class JobLine:
     withheld: str
     settlement: str
     block: int
+    recorded_e6: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class History:
 
 
 def read_histories(consortium: Consortium, participants: Sequence[Participant]) -> list[History]:
-    """What the contracts hold of each; asks once or twice per job.
+    """What the contracts hold of each; asks up to four times per job.
 
     Raises:
         ChainUnreachableError: the chain's node does not answer.
@@ -88,7 +92,9 @@ def read_histories(consortium: Consortium, participants: Sequence[Participant]) 
         record = consortium.contribution(job_id)
         if record is None or not set(found) & set(record.roster):
             continue
-        parts = gain_shares(dict(zip(record.roster, record.shares_e6, strict=True)))
+        state = consortium.audits.state(job_id) if audited else None
+        shares = rounded_e6(state.shares840) if state is not None and state.shares840 else record.shares_e6
+        parts = gain_shares(dict(zip(record.roster, shares, strict=True)))
         settled = consortium.settlements.settlement(job_id) if audited else None
         for at, address in enumerate(record.roster):
             if address not in found:
@@ -96,7 +102,7 @@ def read_histories(consortium: Consortium, participants: Sequence[Participant]) 
             found[address].append(
                 JobLine(
                     job_id,
-                    record.shares_e6[at],
+                    shares[at],
                     parts[address],
                     len(record.roster),
                     outcomes[address].get(job_id, ""),
@@ -104,6 +110,7 @@ def read_histories(consortium: Consortium, participants: Sequence[Participant]) 
                     "" if settled is None else withheld_words(settled.withheld[at]),
                     "" if settled is None else standing_of(settled),
                     record.block_number,
+                    None if record.shares_e6[at] == shares[at] else record.shares_e6[at],
                 )
             )
     histories = []

@@ -36,6 +36,11 @@ class PointsLine:
     points: int
     withheld: str
 
+    @property
+    def paid(self) -> int:
+        """What it gets of them."""
+        return 0 if self.withheld else self.points
+
 
 @dataclass(frozen=True)
 class JobSettlement:
@@ -62,7 +67,10 @@ class JobSettlement:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        document = asdict(self)
+        for line, one in zip(document["lines"], self.lines, strict=True):
+            line["paid"] = one.paid
+        return document
 
 
 def has_audits(consortium: Consortium) -> bool:

@@ -24,7 +24,10 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _PAGE_INCHES, _PHONE_INCHES = 7.6, 3.9
 _MOST_BARS = 120
-_MOST_MARKS = 400
+MOST_MARKS = 400
+"""Entries that the timeline shows, the first ones."""
+_PAGE_MARKS, _PHONE_MARKS = 70, 35
+"""So many marks fit side by side."""
 _LONGEST_NAME = {False: 24, True: 12}
 
 
@@ -76,7 +79,7 @@ def running_chart(facts: ContributionFacts) -> Chart | None:
             )  # fmt: skip
             sheet.mark(line, f"line party-{party}", f"{name}: {values[-1]:+.6f} after round {running.rounds[-1]}")
         axes.set_xlabel("round")
-        axes.set_ylabel("share of the gain in utility")
+        axes.set_ylabel("share")
         axes.margins(x=0.02)
         _whole_numbers(axes)
 
@@ -96,7 +99,7 @@ def shares_chart(facts: ContributionFacts) -> Chart:
         for at, line in enumerate(lines):
             offset = height / 2 if told else 0.0
             (bar,) = axes.barh(at - offset, 100 * line.part, height)
-            sheet.mark(bar, f"fill party-{at}", f"{line.party}: {line.part:.1%} of the gain (Shapley)")
+            sheet.mark(bar, f"fill party-{at}", f"{line.party}: part {line.part:.1%} (Shapley)")
             _value(sheet, 100 * line.part, at - offset)
             if told and line.split_gain is not None:
                 (other,) = axes.barh(at + offset, 100 * line.split_gain, height, hatch="////")
@@ -104,7 +107,7 @@ def shares_chart(facts: ContributionFacts) -> Chart:
                 _value(sheet, 100 * line.split_gain, at + offset)
         axes.set_yticks(range(len(lines)), [_cut(line.party, sheet.phone) for line in lines])
         axes.invert_yaxis()
-        axes.set_xlabel("percent of the whole")
+        axes.set_xlabel("part, percent")
         axes.margins(x=0.14)
         sheet.mark(axes.axvline(0, linewidth=1), "axis")
         axes.grid(axis="y", visible=False)
@@ -113,12 +116,12 @@ def shares_chart(facts: ContributionFacts) -> Chart:
         f"{line.party} {line.part:.1%}" + ("" if line.split_gain is None else f", split gain {line.split_gain:.1%}")
         for line in lines
     )
-    return _chart(draw, "shares", "Final shares by party", f"Bars: {spoken}.", height=0.9 + 0.62 * len(lines))
+    return _chart(draw, "shares", "Final shares by party, as parts", f"Bars: {spoken}.", height=0.9 + 0.62 * len(lines))
 
 
 def timeline_chart(report: JobReport) -> Chart | None:
     """Anomalies over the time since the proposal, by party; None where there are none."""
-    shown = report.anomalies[:_MOST_MARKS]
+    shown = report.anomalies[:MOST_MARKS]
     if not shown:
         return None
     rows = [party.name for party in report.parties]
@@ -130,21 +133,23 @@ def timeline_chart(report: JobReport) -> Chart | None:
         axes = sheet.axes
         for row in range(len(rows)):
             sheet.mark(axes.axhline(row, linewidth=1), "grid")
+        whole, columns = max(1, last - report.begun), _PHONE_MARKS if sheet.phone else _PAGE_MARKS
         taken: dict[tuple[int, int], int] = {}
         for one in shown:
             row = rows.index(one.party)
             category = CATEGORIES.index(one.category)
-            place = (row, one.block)
-            above = taken.get(place, 0)  # what happened in one block is drawn as a pile
+            at = (one.time - report.begun) / whole
+            place = (row, round(at * columns))  # marks that would lie on each other are drawn as a pile
+            above = taken.get(place, 0)
             taken[place] = above + 1
             (mark,) = axes.plot(
-                (one.time - report.begun) / seconds, row - 0.13 * min(above, 4), marker=MARKERS[category],
+                at * whole / seconds, row - 0.13 * min(above, 4), marker=MARKERS[category],
                 markersize=7, linestyle="none", clip_on=False,
             )  # fmt: skip
             sheet.mark(mark, f"mark category-{one.category}", spoken_anomaly(one))
         axes.set_yticks(range(len(rows)), [_cut(name, sheet.phone) for name in rows])
         axes.set_ylim(len(rows) - 0.5, -0.75)
-        axes.set_xlim(0, max(1, last - report.begun) / seconds)
+        axes.set_xlim(0, whole / seconds)
         axes.set_xlabel(f"{unit} since the proposal")
         axes.grid(axis="y", visible=False)
 
@@ -174,6 +179,7 @@ def durations_chart(spans: Sequence[Span]) -> Chart | None:
                     f"{stage(one)}: {duration(one.seconds or 0)}",
                 )
         _stage_ticks(axes, ended, sheet.phone)
+        axes.set_ylim(0, max(1.0, 1.05 * max(values)))
         axes.set_ylabel(unit)
         axes.margins(x=0.01)
         axes.grid(axis="x", visible=False)

@@ -38,11 +38,12 @@ class ShareLine:
 
     Attributes:
         share_e6: Shapley value, scale 1e6.
-        part: of the whole gain; 0 where there is no gain.
+        part: of the whole gain, 0..1; 0 where there is no gain.
         split_gain: its part of the split gain of training, 0..1; None where the job does not tell. Gameable.
         p_value: of the free-rider test, 0..1; None of the active party, and where the job does not tell.
         power: of that test at the effect that was found, 0..1; it follows from the p-value.
         detectable_e6: the smallest effect in utility, scale 1e6, that the test finds four times in five; likewise.
+        recorded_e6: what the active party recorded instead, where that is another share; else None.
     """
 
     party: str
@@ -52,6 +53,7 @@ class ShareLine:
     p_value: float | None = None
     power: float | None = None
     detectable_e6: int | None = None
+    recorded_e6: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Running:
 
 @dataclass(frozen=True)
 class ContributionFacts:
-    """Recorded contributions.
+    """Contributions: those of the posted losses where an audit has posted any, else those that were recorded.
 
     Attributes:
         full_e6, empty_e6: utility of all parties, and of nobody, scale 1e6.
@@ -77,6 +79,7 @@ class ContributionFacts:
         shares: in roster order.
         running: None where the job does not tell.
         block: of the record.
+        computed: whether the contract has computed the shares, from posted losses; else they are one party's word.
     """
 
     full_e6: int
@@ -85,6 +88,12 @@ class ContributionFacts:
     shares: tuple[ShareLine, ...]
     running: Running | None
     block: int
+    computed: bool = False
+
+    @property
+    def is_recorded_otherwise(self) -> bool:
+        """Whether the active party recorded other shares than the posted losses give."""
+        return any(line.recorded_e6 is not None for line in self.shares)
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,11 @@ class AuditFacts:
     silent: tuple[str, ...]
     weak: tuple[str, ...]
     seed: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has an outcome."""
+        return self.stage == "concluded"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 """Content-Security-Policy of the page, for its own head and for whoever serves it."""
 
 MOST_ROWS = 1000
-"""Of one table; what is beyond them is counted, and `fedchain anomalies` shows it."""
+"""Of one table; what is beyond them is counted, and `fedchain anomalies` or `fedchain report --json` shows it."""
 
 MISSING = "drawing a report needs matplotlib and Jinja; install them with `pip install 'fedchain[report]'`"
 """What is said where they are not there."""
@@ -81,6 +81,7 @@ def render(report: JobReport) -> str:
         party_class={name: f"party-{at}" for at, name in enumerate(names)},
         dashes=("solid", "dashed", "dash-dot", "dotted", "long dash", "dash dot dot", "fine dots", "long dash dot"),
         stage=charts.stage,
+        most_marks=charts.MOST_MARKS,
         anomalies=report.anomalies[:MOST_ROWS],
         spans=report.spans[:MOST_ROWS],
         took=sum(span.seconds or 0 for span in ended),

@@ -1,7 +1,8 @@
 """Reads what a report shows from the chain, and from nothing else: the same chain gives the same report to everybody.
 
 Whatever the active party says in its contribution payload (running shares, split gain, free-rider test) is shown as
-what it says; the recorded shares are the contract's.
+what it says, and so are the shares that it recorded where no audit has posted losses: the contract checks no more of
+them than their sum. Where losses are posted, shares are those that the contract computed from them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from fedchain.chain import Consortium, JobView
 from fedchain.chain.views import ContributionRecord
 from fedchain.contribution.gain import gain_shares
 from fedchain.contribution.leaf_mask import running_rounds
+from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.shapley import rounded_e6
 from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, decode
@@ -32,8 +35,12 @@ from fedchain.node.reporting.facts import (
 from fedchain.node.reporting.spans import spans_of
 from fedchain.node.settlements import read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
-from fedchain.types import AuditReason, Kind, Phase, Reason
+from fedchain.types import AuditReason, JobId, Kind, Phase, Reason
 
+_TRIES = 3
+_MOVING = (
+    "Blocks came while this was read: standings, strikes, votes and points may be of a little later than the timeline."
+)
 _VOTES = ("none", "sound", "false")
 _VOTE_REASONS = {
     AuditReason.OPENING: "what was opened does not lead to what was committed to",
@@ -50,19 +57,34 @@ _VOTE_REASONS = {
 def read_report(consortium: Consortium, view: JobView) -> JobReport:
     """All that a report shows of a job that exists; a running one as far as it has come.
 
-    Reads every block since the proposal: seconds for long jobs.
+    Reads every block since the proposal, and asks for the time of each block in which something happened: one request
+    for each round. It is read anew where a block came meanwhile, so that all of it is of one block; on a chain that is
+    faster than that, a note says so.
 
     Raises:
         ConfigError: no block holds the proposal.
         ChainUnreachableError: the chain's node does not answer.
         ChainError: it refuses, or answers with something of another shape.
     """
-    story = read_story(consortium, view.job_id)
-    name_of, time_of = Names(consortium), BlockTimes(consortium.client)
+    time_of = BlockTimes(consortium.client)
+    report = _read(consortium, view.job_id, time_of)
+    for _ in range(_TRIES - 1):
+        if consortium.client.head() == report.block:
+            return report
+        report = _read(consortium, view.job_id, time_of)
+    if consortium.client.head() == report.block:
+        return report
+    return replace(report, notes=(*report.notes, _MOVING))
+
+
+def _read(consortium: Consortium, job_id: JobId, time_of: BlockTimes) -> JobReport:
+    story = read_story(consortium, job_id)
+    view = consortium.job(job_id)
+    name_of = Names(consortium)
     spec, notes = _spec(story)
     over = view.phase in (Phase.ABORTED, Phase.EXPIRED)
-    contribution, unsaid = _contribution(consortium, view, story, name_of)
     state = read_audit(consortium, view.job_id)
+    contribution, unsaid = _contribution(consortium, view, story, name_of, state)
     settlement = None if state is None else read_settlement(consortium, view.job_id, name_of, story.events, state)
     model = ""
     if view.phase is Phase.COMPLETED:
@@ -135,16 +157,15 @@ def _parties(consortium: Consortium, view: JobView) -> tuple[PartyLine, ...]:
 
 
 def _contribution(
-    consortium: Consortium, view: JobView, story: Story, name_of: Names
+    consortium: Consortium, view: JobView, story: Story, name_of: Names, state: AuditState | None
 ) -> tuple[ContributionFacts | None, tuple[str, ...]]:
     """The record, and what the accepted payload beside it says; what cannot be told, in sentences."""
     record = consortium.contribution(view.job_id)
     if record is None:
         return None, ()
     names = [name_of(address) for address in record.roster]
-    parts = gain_shares(dict(zip(names, record.shares_e6, strict=True)))
-    lines = tuple(ShareLine(name, share, parts[name]) for name, share in zip(names, record.shares_e6, strict=True))
-    facts = ContributionFacts(record.full, record.empty, None, lines, None, record.block_number)
+    facts = share_facts(record, names, state)
+    lines = facts.shares
     message, why = _payload(story, record)
     if message is None:
         return facts, (f"Running shares, split gain and free-rider test: {why}.",)
@@ -170,7 +191,23 @@ def _contribution(
             effect_e6 = None if detectable is None else round(detectable * E6)
             line = replace(line, p_value=p_value, power=power, detectable_e6=effect_e6)
         told.append(line)
-    return replace(facts, rows=message.rows, shares=tuple(told), running=running), tuple(notes)
+    rows = message.rows if facts.rows is None else facts.rows
+    return replace(facts, rows=rows, shares=tuple(told), running=running), tuple(notes)
+
+
+def share_facts(record: ContributionRecord, names: list[str], state: AuditState | None) -> ContributionFacts:
+    """Shares and utilities: the contract's where the audit has posted losses, else what the active party recorded."""
+    full, empty, shares, rows = record.full, record.empty, record.shares_e6, None
+    computed = state is not None and bool(state.shares840)
+    if state is not None and computed:
+        utilities = utilities_e6(state.loss_sums, state.terms.rows)
+        full, empty, shares, rows = utilities[-1], utilities[0], rounded_e6(state.shares840), state.terms.rows
+    parts = gain_shares(dict(zip(names, shares, strict=True)))
+    lines = tuple(
+        ShareLine(name, share, parts[name], recorded_e6=None if share == recorded else recorded)
+        for name, share, recorded in zip(names, shares, record.shares_e6, strict=True)
+    )
+    return ContributionFacts(full, empty, rows, lines, None, record.block_number, computed)
 
 
 def _payload(story: Story, record: ContributionRecord) -> tuple[Contribution | None, str]:

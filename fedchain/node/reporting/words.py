@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from unicodedata import category
+
+from fedchain.printable import printable
+
+__all__ = ["duration", "elapsed_unit", "printable", "utc"]
 
 _UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 
@@ -21,11 +24,6 @@ def duration(seconds: int) -> str:
         if count:
             parts.append(f"{count} {name}")
     return " ".join(parts[:2]) or "0 s"
-
-
-def printable(text: str) -> str:
-    """What people wrote, without characters that have no picture and could upset a page, such as zeros."""
-    return "".join("\ufffd" if category(one) in ("Cc", "Cs") and one not in "\n\t" else one for one in text)
 
 
 def utc(seconds: int) -> str:

@@ -52,15 +52,15 @@ class Audited:
         consortium.submit(envelope, payload)
         return consortium.uplink_id(consortium.acting_for(), envelope)
 
-    def contribute(self) -> None:
+    def contribute(self, shares: tuple[int, ...] = SHARES) -> None:
         message = Contribution(
-            rows=ROWS, utilities_e6=UTILITIES, shares_e6=SHARES, rounds_e6=RUNNING,
+            rows=ROWS, utilities_e6=UTILITIES, shares_e6=shares, rounds_e6=RUNNING,
             gains_e6=(500_000, 200_000, 300_000), p_values_e6=(0, 10_000, 420_000), powers_e6=(0, 990_000, 310_000),
             detectable_e6=(0, 1_200, 1_300),
         )  # fmt: skip
-        statistic_e6 = Shares(UTILITIES, SHARES).statistic_e6
+        statistic_e6 = Shares(UTILITIES, shares).statistic_e6
         uplink = self.send(1, Kind.CONTRIBUTION, encode(message), statistic_e6=statistic_e6)
-        self.net.consortium(1).record_contribution(self.job, uplink, SHARES, UTILITIES[-1], UTILITIES[0])
+        self.net.consortium(1).record_contribution(self.job, uplink, shares, UTILITIES[-1], UTILITIES[0])
 
     def audit(self, *, false: int | None) -> None:
         """All steps; the party of account `false` finds the losses false."""
@@ -119,9 +119,9 @@ def verified(net: Net) -> Audited:
 
 @pytest.fixture(scope="module")
 def disputed(net: Net) -> Audited:
-    """One of two auditors finds the losses false."""
+    """The active party records all of the gain as its own share; one of two auditors finds the losses false."""
     found = trained(net, audited=True, late=True)
-    found.contribute()
+    found.contribute((sum(SHARES), 0, 0))
     found.audit(false=3)
     found.complete()
     return found
@@ -150,6 +150,10 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
     assert sum(one["points"] for one in found["lines"]) == POINTS
     assert (found["state"], found["final_at"] - found["settled_at"]) == ("disputable", 7200)
     assert_one_line(invoke("settlement", "settle", job, "--dev-account", 9), 2, "settled already")
+    assert_one_line(invoke("settlement", "dispute", job, "--reason", "", "--dev-account", 3), 2, "1 to 256 bytes")
+    assert_one_line(invoke("settlement", "dispute", job, "--dev-account", 3), 2, "1 to 256 bytes")
+    undecided = invoke("settlement", "resolve", job, "--reason", "x", "--dev-account", 0)
+    assert_one_line(undecided, 2, "--stands or --rejected")
     nothing = invoke("settlement", "resolve", job, "--stands", "--reason", "x", "--dev-account", 0)
     assert_one_line(nothing, 2, "nobody disputes")
 
@@ -160,6 +164,7 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
         invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 2), 2, "bank has disputed"
     )
     shown = invoke("settlement", "show", job).stdout
+    assert re.search(r"bank +0 +14 +1\.4% +failed the free-rider test", shown)
     assert all(word in shown for word in ("disputed", "by bank: our columns were cut", "media_partner", "26.8%"))
     resolved = invoke("settlement", "resolve", job, "--stands", "--reason", "it was sound", "--dev-account", 0)
     assert resolved.exit_code == 0, resolved.output
@@ -188,10 +193,14 @@ def test_history_tells_of_all_jobs_of_a_party(invoke: Invoke, verified: Audited,
     assert jobs[verified.job]["share_e6"] == SHARES[2]
     assert jobs[verified.job]["part"] == pytest.approx(SHARES[2] / sum(SHARES), abs=1e-6)
     assert bank["verified"] == 1
+    assert (jobs[disputed.job]["share_e6"], jobs[disputed.job]["recorded_e6"]) == (SHARES[2], 0)
+    assert jobs[verified.job]["recorded_e6"] is None
+    assert "+0.000916 (recorded as +0.000000)" in invoke("contributions", "bank", "--history").stdout
     table = invoke("contributions", "--history").stdout
     assert re.search(r"operator +2 +1 ", table)
     assert_one_line(invoke("contributions", "nobody", "--history"), 2, "no participant 'nobody'")
     assert_one_line(invoke("contributions"), 2, "name a job")
+    assert_one_line(invoke("contributions", verified.job, "--history"), 2, "participant's name")
 
 
 def test_anomalies_are_a_timeline_by_category(invoke: Invoke, disputed: Audited) -> None:
@@ -297,7 +306,7 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
     words = re.sub(r"\s+", " ", Page(text).text)
     for expected in (
         "churn completed", "3 rounds done", "media_partner", "+0.047417", "71.8%", "50.0%", "0.420", "31.0%",
-        "0.001300",
+        "0.001300", "computed them from the posted losses", "recorded other shares", "+0.066000",
         "disputed", "20 of 100 held-out rows", "losses of opened rows, computed anew, are others",
         "Failed the free-rider test: bank", "split gain (gameable)", "WRONG_ROUND", "round 2, attempt 1", "alignment",
     ):  # fmt: skip
@@ -306,6 +315,9 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
         assert text.count(f"{title}") >= 2, title  # for a page and for a telephone
     found = json.loads(invoke("report", disputed.job, "--json").stdout)
     assert found["contribution"]["running"] == {"rounds": [1, 2, 3], "shares_e6": [list(one) for one in RUNNING]}
+    assert [(one["share_e6"], one["recorded_e6"]) for one in found["contribution"]["shares"]] == list(
+        zip(SHARES, (sum(SHARES), 0, 0), strict=True)
+    )
     assert found["audit"]["outcome"] == "disputed"
     assert [(one["what"], one["round"], one["attempt"]) for one in found["spans"]] == [
         ("acceptance", 0, 0), ("alignment", 0, 0), ("preparation", 0, 0), ("round", 1, 0), ("round", 2, 0),
@@ -323,6 +335,12 @@ def test_who_ended_a_job_and_why_is_in_its_timeline(invoke: Invoke, aborted: Aud
     assert ended["reason"] == "<script>alert(1)</script> & no $x_1$ table"
     assert found["parties"] == {name: {} for name in NAMES}
     assert "claimed by media_partner" in invoke("anomalies", aborted.job).stdout
+
+
+def test_a_report_of_true_shares_says_nothing_of_others(invoke: Invoke, verified: Audited) -> None:
+    found = json.loads(invoke("report", verified.job, "--json").stdout)["contribution"]
+    assert found["computed"]
+    assert [(one["share_e6"], one["recorded_e6"]) for one in found["shares"]] == [(one, None) for one in SHARES]
 
 
 def test_a_report_of_a_job_that_was_aborted_tells_what_there_is(

@@ -13,7 +13,9 @@ from fedchain.chain import deploy as deploy_contracts
 from fedchain.contribution.leaf_mask import Shares
 from fedchain.crypto.merkle import payload_digest
 from fedchain.messages import Contribution, Envelope, encode
+from fedchain.node import voting
 from fedchain.node.anomalies import read_anomalies
+from fedchain.node.chainclock import ChainClock
 from fedchain.node.voting import Voter
 from fedchain.types import JobId, Kind, Reason, VotePhase
 from tests.certificates import STAND_IN_KEY, stand_in_certificate
@@ -168,3 +170,86 @@ def test_a_payload_that_is_not_the_one_committed_to_accuses_nobody(court: Court)
         assert is_false(replace(event, envelope=replace(event.envelope, statistic_e6=statistic_e6))) is expected
     junk = replace(event.envelope, digest=payload_digest(b"junk"), size=4)
     assert is_false(replace(event, envelope=junk, payload=b"junk")) is True
+
+
+def test_a_false_statistic_that_nobody_flagged_is_challenged_once(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = court.evaluating_job()
+    voters = court.voters()
+    for voter in voters:
+        voter.look()
+    court.send(job, 0, USUAL)
+    court.send(job, 1, USUAL, statistic_e6=40_000_000)  # too few came before for an outlier
+    before = court.parties[0].faults.count()
+    told: list[tuple[str, bytes]] = []
+    for party, name in zip(court.parties, NAMES, strict=True):
+        note = party.faults.challenge
+
+        def challenge(uplink_id: bytes, note: Any = note, name: str = name) -> Any:
+            told.append((name, uplink_id))
+            return note(uplink_id)
+
+        monkeypatch.setattr(party.faults, "challenge", challenge)
+    for _ in range(2):
+        for voter in voters:
+            voter.look()
+    assert [name for name, _ in told] == ["partner"]  # not its sender, and one is enough
+    faults = court.parties[0].faults
+    assert faults.count() == before + 1
+    challenged = faults.fault(before + 1)
+    assert (challenged.party, challenged.evidence) == (court.addresses[0], told[0][1])
+    assert faults.ballot(before + 1).committed == 2
+    fresh = court.voters()  # started again: nothing is challenged twice
+    for voter in fresh:
+        voter.look()
+    court.wait(HOUR)
+    for voter in fresh:
+        voter.look()
+    court.wait(HOUR + 120)
+    for voter in fresh:
+        voter.look()
+    assert [name for name, _ in told] == ["partner"]
+    assert faults.fault(before + 2).reason is Reason.STATISTIC_FALSE
+
+
+def test_a_node_whose_clock_is_ahead_sends_nothing_that_is_refused(court: Court) -> None:
+    job = court.evaluating_job()
+    for step in range(8):
+        court.send(job, step, USUAL)
+    court.send(job, 8, USUAL, statistic_e6=30_000_000)
+    faults, number = court.parties[0].faults, court.parties[0].faults.count()
+    party, address = court.parties[1], court.addresses[1]
+    wrong = party.client.block_time()[1] + 5000  # it thinks that votes are being revealed
+
+    def sent() -> int:
+        return party.client.mined_nonce(address)
+
+    voter = Voter(party, address=address, clock=ChainClock(party.client, wall=lambda: wrong))
+    before = sent()
+    for _ in range(3):
+        voter.look()
+    assert sent() == before  # a block tells what time it is
+    court.wait(1)
+    for _ in range(3):
+        voter.look()
+    assert (sent(), faults.ballot(number).committed) == (before + 1, 1)
+    court.wait(HOUR)
+    voter.look()
+    assert (sent(), faults.ballot(number).voting) == (before + 2, 1)
+
+
+def test_who_floods_a_job_with_unusual_truths_hides_no_lie(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voting, "MOST_OPEN", 2)
+    job = court.evaluating_job()
+    for step in range(8):
+        court.send(job, step, USUAL)
+    faults = court.parties[0].faults
+    first = faults.count() + 1
+    for step in range(8, 14):
+        court.send(job, step, UNUSUAL if step % 2 else USUAL)
+    court.send(job, 14, USUAL, statistic_e6=48_000_000)
+    flags = [number for number in range(first, faults.count() + 1) if faults.ballot(number).opened]
+    assert len(flags) > 3
+    court.voters()[1].look()
+    assert [faults.ballot(one).committed for one in flags] == [1, 1, *[0] * (len(flags) - 3), 1]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley, shapley_e6
+from fedchain.contribution.shapley import rounded_e6, shapley_840
 from fedchain.inference.scoring import margins
 from fedchain.model.leaf_mask import absent_factors, leaf_bits, whole_bits
 from fedchain.model.link import predictions
@@ -67,6 +68,18 @@ def test_parties_that_stand_in_for_each_other_get_the_same_up_to_one_unit(partie
     values = [by_size[coalition.bit_count()] for coalition in range(2**parties)]
     shares = shapley_e6(values)
     assert max(shares) - min(shares) <= 1
+
+
+@settings(max_examples=50)
+@given(parties=st.integers(1, 8), data=st.data())
+def test_the_contract_s_exact_shares_are_rounded_to_the_same(parties: int, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.integers(-(10**15), 0), min_size=2**parties, max_size=2**parties))
+    assert rounded_e6(shapley_840(values)) == shapley_e6(values)
+
+
+def test_exact_shares_of_no_whole_gain_are_refused() -> None:
+    with pytest.raises(ValueError, match="whole gain"):
+        rounded_e6((840, 1))
 
 
 def test_known_shares_of_a_small_game() -> None:

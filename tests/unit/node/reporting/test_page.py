@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,6 +15,7 @@ from fedchain.node.anomalies import CATEGORIES, Anomaly, Category, What, counts_
 from fedchain.node.reporting import charts, page
 from fedchain.node.reporting.facts import Running, Span
 from fedchain.node.reporting.page import render
+from fedchain.node.settlements import JobSettlement, PointsLine
 from tests.unit.node.reporting.facts import BEGUN, NAMES, contribution, entry, report
 
 NASTY = "<script>alert(1)</script> </style><img src=x onerror=alert(1)> \"'& $x_1$ {{ 7 * 7 }} ]]> \u202e\u0000é"
@@ -111,8 +113,38 @@ def test_much_is_bounded_and_what_is_left_out_is_counted(monkeypatch: pytest.Mon
     eight = tuple(f"party_{at}" for at in range(8))
     text = render(report(names=eight, rounds=400, anomalies=many))
     assert "480 more" in text
+    assert "382 more stages" in text
+    assert "The first 400 entries alone" in text
     assert text.count("<tr>") < 600
     assert len(text) < 2_000_000
+
+
+def test_what_an_audit_has_not_opened_is_not_said_to_be_open() -> None:
+    audit = report().audit
+    assert audit is not None
+    for stage, seed, expected in (
+        ("frozen", "", "rows are to be opened"),
+        ("concluded", "", "rows were not opened"),
+        ("concluded", "ab" * 32, "held-out rows were opened"),
+    ):
+        words = " ".join(Tags(render(report(audit=replace(audit, stage=stage, seed=seed)))).words.split())
+        assert expected in words, expected
+        assert ("299 rows opened" in words) == bool(seed)
+
+
+def test_withheld_points_do_not_look_paid() -> None:
+    lines = (PointsLine("bank", 14, "failed the free-rider test"), PointsLine("operator", 86, ""))
+    settled = JobSettlement("disputed", 100, lines, BEGUN, BEGUN + 9, "bank", "why", "")
+    text = " ".join(re.sub(r"<[^>]*>", " ", render(report(settlement=settled))).split())
+    assert "bank 0 14 14.0% failed" in text
+    assert "operator 86 – 86.0% –" in text
+    assert "disputable until" not in text
+    assert "Nothing counts until the stewards have decided" in text
+
+
+def test_stages_that_took_no_time_stand_on_their_axis() -> None:
+    spans = tuple(Span("round", one, 0, BEGUN, BEGUN, 0, 0, 0) for one in range(1, 4))
+    assert "−0.0" not in render(report(spans=spans, contribution=None))
 
 
 def test_where_nothing_can_be_drawn_with_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,6 +85,8 @@ class Reason(IntEnum):
     STATISTIC_FALSE = 49
     CONTRIBUTION_FALSE = 50
     AUDIT_SILENT = 51
+    STATISTIC_CHALLENGED = 52
+    AUDIT_REFUSED = 53
     MISSING = 64
 
     @classmethod

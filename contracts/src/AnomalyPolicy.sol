@@ -27,6 +27,11 @@ contract AnomalyPolicy is IAnomalyPolicy {
     }
 
     /// @inheritdoc IAnomalyPolicy
+    function maxScoreE6() external pure returns (uint64) {
+        return MAX_SCORE_E6;
+    }
+
+    /// @inheritdoc IAnomalyPolicy
     function scoreE6(uint64[] calldata values, uint64 x) external pure returns (uint64) {
         return _scoreE6(values, x);
     }
@@ -39,14 +44,14 @@ contract AnomalyPolicy is IAnomalyPolicy {
 
     /// @inheritdoc IAnomalyPolicy
     function answerTo(uint8 reason, bool repeated) external pure returns (uint8 answer) {
-        if (reason == Faults.DEADLINE_MISSED || reason == Faults.AUDIT_SILENT || reason == Faults.MISSING) {
+        if (reason == Faults.DEADLINE_MISSED || reason == Faults.MISSING) {
             return repeated ? Faults.STRIKE : Faults.RECORDED;
         }
         if (reason == 0 || reason == Faults.SENDER_SUSPENDED) return Faults.RECORDED;
         if (reason <= Faults.LAST_STRUCTURAL) return Faults.STRIKE;
         if (reason == Faults.EQUIVOCATION) return Faults.SUSPENSION;
         bool proven = reason == Faults.PAYLOAD_MISMATCH || reason == Faults.REPLAY || reason == Faults.STATISTIC_FALSE
-            || reason == Faults.CONTRIBUTION_FALSE;
+            || reason == Faults.CONTRIBUTION_FALSE || reason == Faults.AUDIT_REFUSED;
         return proven ? Faults.STRIKE : Faults.RECORDED;
     }
 

@@ -7,6 +7,7 @@ import {IAnomalyPolicy} from "./interfaces/IAnomalyPolicy.sol";
 import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IJobManager} from "./interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
+import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
 import {IStewards} from "./interfaces/IStewards.sol";
 
 /// @title AnomalyRecord
@@ -59,6 +60,7 @@ contract AnomalyRecord is IAnomalyRecord {
     mapping(address party => mapping(bytes32 jobId => uint256)) public upheldIn;
     mapping(bytes32 jobId => mapping(uint8 kind => Window)) private _windows;
     mapping(bytes32 flag => bool) private _flagged;
+    mapping(bytes32 uplinkId => bool) private _hasBallot;
     mapping(uint256 faultId => Ballot) private _ballots;
     mapping(uint256 faultId => mapping(address party => bytes32)) private _commitments;
 
@@ -104,6 +106,7 @@ contract AnomalyRecord is IAnomalyRecord {
         if (!flagged) return;
         uint256 faultId = _record(party, jobId, round, Faults.STATISTIC_OUTLIER, uplinkId);
         _ballots[faultId].opened = uint64(block.timestamp);
+        _hasBallot[uplinkId] = true;
         emit StatisticFlagged(faultId, kind, statisticE6, scoreE6, uint64(block.timestamp) + VOTE_SECONDS);
     }
 
@@ -123,11 +126,28 @@ contract AnomalyRecord is IAnomalyRecord {
         if (round == 0 || round > job.round) revert IJobManager.WrongRound(job.round, round);
         if (job.recipientIndex == type(uint8).max) revert IJobManager.NotOnRoster(jobId, party);
         if (job.recipientIndex == 0 || evidence == 0) revert FlagInvalid(jobId, party);
-        bytes32 key = keccak256(abi.encode(jobId, party, evidence));
-        if (_flagged[key]) revert AlreadyFlagged(jobId, party, evidence);
+        uint64 most = policy.maxScoreE6();
+        if (scoreE6 <= most) revert ScoreTooLow(scoreE6, most);
+        bytes32 key = keccak256(abi.encode(jobId, party, round));
+        if (_flagged[key]) revert AlreadyFlagged(jobId, party, round);
         _flagged[key] = true;
         faultId = _record(party, jobId, round, Faults.STATISTIC_OUTLIER, evidence);
         emit StatisticFlagged(faultId, Kinds.HISTOGRAM, statisticE6, scoreE6, 0);
+    }
+
+    /// @inheritdoc IAnomalyRecord
+    function challenge(bytes32 uplinkId) external returns (uint256 faultId) {
+        address caller = _requireAccredited();
+        (bytes32 jobId, address party) = IUplinkLedger(ledger).contributionOf(uplinkId);
+        if (party == address(0)) revert NothingDeclared(uplinkId);
+        IJobManager.JobContext memory job = jobs.contextOf(jobId, caller, address(0));
+        if (job.senderIndex == type(uint8).max) revert IJobManager.NotOnRoster(jobId, caller);
+        if (caller == party) revert ChallengerIsTarget(uplinkId, party);
+        if (_hasBallot[uplinkId]) revert AlreadyChallenged(uplinkId);
+        _hasBallot[uplinkId] = true;
+        faultId = _record(party, jobId, job.round, Faults.STATISTIC_CHALLENGED, uplinkId);
+        _ballots[faultId].opened = uint64(block.timestamp);
+        emit StatisticChallenged(faultId, caller, uplinkId, uint64(block.timestamp) + VOTE_SECONDS);
     }
 
     /// @inheritdoc IAnomalyRecord

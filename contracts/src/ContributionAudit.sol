@@ -27,7 +27,6 @@ contract ContributionAudit is IContributionAudit {
     uint8 private constant LAST_REASON = 8;
     uint8 private constant SOUND = 1;
     uint8 private constant FALSE = 2;
-    uint8 private constant NEVER_FROZE = 1;
     uint8 private constant NOT_POSTED = 2;
     uint8 private constant NOT_REVEALED = 4;
     uint8 private constant NOT_VOTED = 8;
@@ -163,7 +162,7 @@ contract ContributionAudit is IContributionAudit {
         (address party, IJobManager.JobContext memory job) = _requireOnRoster(jobId);
         Audit storage audit = _requireAudit(jobId);
         _requireNotConcluded(jobId, audit);
-        _requireGoingOn(job.phase);
+        _requireGoingOn(audit, job.phase);
         if (audit.lossesRoot == 0) revert NotPosted(jobId);
         uint8 bit = _bit(job.senderIndex);
         if (audit.revealed & bit != 0) revert AlreadyRevealed(jobId, party);
@@ -187,7 +186,7 @@ contract ContributionAudit is IContributionAudit {
         if (job.senderIndex == 0) revert NotAuditor(jobId, party);
         Audit storage audit = _requireAudit(jobId);
         _requireNotConcluded(jobId, audit);
-        _requireGoingOn(job.phase);
+        _requireGoingOn(audit, job.phase);
         if (!_isSeedKnown(audit)) revert SeedUnknown(jobId);
         uint8 bit = _bit(job.senderIndex);
         if (audit.voted & bit != 0) revert AlreadyVotedOn(jobId, party);
@@ -205,7 +204,7 @@ contract ContributionAudit is IContributionAudit {
         Audit storage audit = _requireAudit(jobId);
         _requireNotConcluded(jobId, audit);
         IJobManager.JobContext memory job = jobs.contextOf(jobId, address(0), address(0));
-        _requireGoingOn(job.phase);
+        _requireGoingOn(audit, job.phase);
         uint8[] memory silent;
         (outcome, silent) = _outcome(jobId, audit, job.phase == IJobManager.Phase.Completed);
 
@@ -219,11 +218,11 @@ contract ContributionAudit is IContributionAudit {
         }
         audit.silent = packed;
         emit AuditConcluded(jobId, outcome, _seed(jobId, audit), silent);
+        bool refused = _isRefused(audit, silent[0], job.phase);
         for (uint256 i = 0; i < roster.length; ++i) {
-            // each step that was let pass is a fault of its own
-            for (uint8 steps = silent[i]; steps != 0; steps &= steps - 1) {
-                Reports.report(record, roster[i], jobId, job.round, Faults.AUDIT_SILENT, 0);
-            }
+            if (silent[i] == 0) continue;
+            uint8 reason = i == 0 && refused ? Faults.AUDIT_REFUSED : Faults.AUDIT_SILENT;
+            Reports.report(record, roster[i], jobId, job.round, reason, 0);
         }
         if (outcome == Outcome.False) {
             Reports.report(record, roster[0], jobId, job.round, Faults.CONTRIBUTION_FALSE, audit.lossesRoot);
@@ -302,8 +301,13 @@ contract ContributionAudit is IContributionAudit {
     }
 
     /// @inheritdoc IContributionAudit
-    function auditsOf(address party) external view returns (bytes32[] memory jobIds) {
-        return _concluded[party];
+    function auditsOf(address party, uint256 first, uint256 count) external view returns (bytes32[] memory jobIds) {
+        bytes32[] storage all = _concluded[party];
+        uint256 beyond = all.length > first ? all.length - first : 0;
+        jobIds = new bytes32[](beyond < count ? beyond : count);
+        for (uint256 i = 0; i < jobIds.length; ++i) {
+            jobIds[i] = all[first + i];
+        }
     }
 
     /// @dev What came of it, and what each party let pass; reverts while something is waited for.
@@ -320,8 +324,8 @@ contract ContributionAudit is IContributionAudit {
         // forge-lint: disable-next-line(block-timestamp)
         bool isOver = _now() > deadline;
         if (audit.frozen != everyone) {
+            // whoever did not freeze may never have agreed to an audit: nothing is held against anybody
             if (!isCompleted) revert NotConcludable(jobId, 0);
-            _mark(silent, everyone & ~audit.frozen, NEVER_FROZE);
             return (Outcome.Failed, silent);
         }
         if (audit.lossesRoot == 0) {
@@ -336,8 +340,17 @@ contract ContributionAudit is IContributionAudit {
         _mark(silent, auditors & ~audit.voted, NOT_VOTED);
         if (audit.voted == 0) return (Outcome.Unaudited, silent);
         if (audit.against == 0) return (Outcome.Verified, silent);
-        bool confirmed = policy.tally(_count(audit.against), _count(audit.voted));
-        return (confirmed ? Outcome.False : Outcome.Disputed, silent);
+        uint256 voting = _count(audit.voted);
+        uint256 against = _count(audit.against);
+        if (policy.tally(against, voting)) return (Outcome.False, silent);
+        return (policy.tally(voting - against, voting) ? Outcome.Verified : Outcome.Disputed, silent);
+    }
+
+    /// @dev Whether the active party kept back what only it could give. Once a job has ended early, others may not have been
+    /// there any more: then only where it alone kept its seed, and so knew which rows it would have had to open.
+    function _isRefused(Audit storage audit, uint8 silent, IJobManager.Phase phase) private view returns (bool) {
+        if (silent & (NOT_POSTED | NOT_REVEALED) == 0) return false;
+        return _isGoingOn(phase) || audit.revealed | 1 == _everyone(audit);
     }
 
     function _seed(bytes32 jobId, Audit storage audit) private view returns (bytes32) {
@@ -402,10 +415,15 @@ contract ContributionAudit is IContributionAudit {
         return uint40(block.timestamp);
     }
 
-    function _requireGoingOn(IJobManager.Phase phase) private pure {
-        if (phase != IJobManager.Phase.Evaluating && phase != IJobManager.Phase.Completed) {
+    /// @dev Once losses are posted nobody ends an audit by ending the job.
+    function _requireGoingOn(Audit storage audit, IJobManager.Phase phase) private view {
+        if (!_isGoingOn(phase) && audit.lossesRoot == 0) {
             revert IJobManager.WrongPhase(IJobManager.Phase.Evaluating, phase);
         }
+    }
+
+    function _isGoingOn(IJobManager.Phase phase) private pure returns (bool) {
+        return phase == IJobManager.Phase.Evaluating || phase == IJobManager.Phase.Completed;
     }
 
     function _utilities(uint128[] calldata sums, uint256 rows, uint256 coalitions)

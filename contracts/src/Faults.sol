@@ -19,8 +19,12 @@ library Faults {
     uint8 internal constant STATISTIC_FALSE = 49;
     /// @dev Auditors recomputed what a label holder posted about contributions and found it false.
     uint8 internal constant CONTRIBUTION_FALSE = 50;
-    /// @dev A step of a contribution audit that its party let pass.
+    /// @dev Steps of a contribution audit that their party let pass.
     uint8 internal constant AUDIT_SILENT = 51;
+    /// @dev A receiver says that it recomputed a declared statistic and found it false: others vote, nobody's fault as yet.
+    uint8 internal constant STATISTIC_CHALLENGED = 52;
+    /// @dev The active party did not post losses, or did not reveal its seed, so that nobody could audit.
+    uint8 internal constant AUDIT_REFUSED = 53;
     /// @dev Absent at a deadline.
     uint8 internal constant MISSING = 64;
 

@@ -10,7 +10,8 @@ import {ISettlement} from "./interfaces/ISettlement.sol";
 import {IStewards} from "./interfaces/IStewards.sol";
 
 /// @title Settlement
-/// @notice See {ISettlement}. A settlement is three storage slots, and one more once it is disputed.
+/// @notice See {ISettlement}. A settlement is three storage slots, and one more once it is disputed. Faults are not kept:
+/// the record is asked.
 contract Settlement is ISettlement {
     uint256 private constant MAX_REASON_BYTES = 256;
     uint256 private constant POINTS_PER_SLOT = 4;
@@ -22,8 +23,10 @@ contract Settlement is ISettlement {
     uint8 private constant OUTCOME = 8;
     uint8 private constant SHARD = 16;
     uint8 private constant REJECTED = 32;
+    /// @dev OUTCOME of each of eight parties.
+    uint64 private constant OUTCOMES = 0x0808080808080808;
 
-    /// @param withheld eight bits per party.
+    /// @param withheld eight bits per party, FAULT never among them.
     struct Settled {
         uint40 settledAt;
         uint40 finalAt;
@@ -82,7 +85,7 @@ contract Settlement is ISettlement {
         uint256[2] memory words;
         for (uint256 i = 0; i < points.length; ++i) {
             // forge-lint: disable-next-line(incorrect-shift)
-            packed |= uint64(withheld[i]) << uint64(WITHHELD_BITS * i);
+            packed |= uint64(withheld[i] & ~FAULT) << uint64(WITHHELD_BITS * i);
             words[i / POINTS_PER_SLOT] |= uint256(points[i]) << (POINTS_BITS * (i % POINTS_PER_SLOT));
         }
         settled.withheld = packed;
@@ -116,6 +119,9 @@ contract Settlement is ISettlement {
         carried = stewards.vote(msg.sender, keccak256(abi.encode("resolve", jobId, stands, reason)));
         if (!carried) return false;
         settled.resolution = stands ? Resolution.Stands : Resolution.Rejected;
+        // where auditors disagreed it is the stewards' word that counts; the active party's bits are the lowest
+        bool lifts = stands && audits.outcomeOf(jobId) == IContributionAudit.Outcome.Disputed;
+        if (lifts && settled.withheld & SHARD == 0) settled.withheld &= ~OUTCOMES;
         emit SettlementResolved(jobId, stands, reason);
     }
 
@@ -128,7 +134,7 @@ contract Settlement is ISettlement {
         view_.points = new uint64[](count);
         view_.withheld = new uint8[](count);
         for (uint256 i = 0; i < count; ++i) {
-            (view_.points[i], view_.withheld[i]) = _of(settled, i);
+            (view_.points[i], view_.withheld[i]) = _of(settled, i, jobId, view_.roster[i]);
         }
         view_.settledAt = settled.settledAt;
         view_.finalAt = settled.finalAt;
@@ -143,14 +149,18 @@ contract Settlement is ISettlement {
     }
 
     /// @inheritdoc ISettlement
-    function totalsOf(address party) external view returns (uint256 points, uint256 withheld, uint256 settled) {
-        bytes32[] memory jobIds = audits.auditsOf(party);
+    function totalsOf(address party, uint256 first, uint256 count)
+        external
+        view
+        returns (uint256 points, uint256 withheld, uint256 settled)
+    {
+        bytes32[] memory jobIds = audits.auditsOf(party, first, count);
         for (uint256 i = 0; i < jobIds.length; ++i) {
             Settled storage one = _settled[jobIds[i]];
             if (one.settledAt == 0) continue;
             ++settled;
             if (!_isFinal(one)) continue;
-            (uint64 amount, uint8 why) = _of(one, jobs.rosterIndexOf(jobIds[i], party));
+            (uint64 amount, uint8 why) = _of(one, jobs.rosterIndexOf(jobIds[i], party), jobIds[i], party);
             if (why == 0) points += amount;
             else withheld += amount;
         }
@@ -183,12 +193,18 @@ contract Settlement is ISettlement {
         }
     }
 
-    function _of(Settled storage settled, uint256 index) private view returns (uint64 points, uint8 withheld) {
+    function _of(Settled storage settled, uint256 index, bytes32 jobId, address party)
+        private
+        view
+        returns (uint64 points, uint8 withheld)
+    {
         // forge-lint: disable-next-line(unsafe-typecast)
         points = uint64(settled.points[index / POINTS_PER_SLOT] >> (POINTS_BITS * (index % POINTS_PER_SLOT)));
         // forge-lint: disable-next-line(unsafe-typecast)
         withheld = uint8(settled.withheld >> (WITHHELD_BITS * index));
         if (settled.resolution == Resolution.Rejected) withheld |= REJECTED;
+        // a fault may be proven, or overturned, long after the job was settled
+        if (record.upheldIn(party, jobId) != 0) withheld |= FAULT;
     }
 
     function _isFinal(Settled storage settled) private view returns (bool) {

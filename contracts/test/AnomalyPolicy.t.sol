@@ -140,8 +140,6 @@ contract AnomalyPolicyTest is TestBase {
         assertEq(policy.answerTo(15, true), 1, "deadline, repeated");
         assertEq(policy.answerTo(64, false), 0, "missing");
         assertEq(policy.answerTo(64, true), 1, "missing, repeated");
-        assertEq(policy.answerTo(51, false), 0, "silent in an audit");
-        assertEq(policy.answerTo(51, true), 1, "silent in an audit, repeated");
     }
 
     function test_answerTo_suspendsForEquivocationAlone() public view {
@@ -155,11 +153,16 @@ contract AnomalyPolicyTest is TestBase {
 
     function test_answerTo_strikesForProofsAndConfirmedVotes_andOnlyRecordsTheRest() public view {
         for (uint256 reason = 33; reason < 256; ++reason) {
-            if (reason == 51 || reason == 64) continue;
-            uint8 expected = reason == 33 || reason == 34 || reason == 49 || reason == 50 ? 1 : 0;
+            if (reason == 64) continue;
+            bool strikes = reason == 33 || reason == 34 || reason == 49 || reason == 50 || reason == 53;
+            uint8 expected = strikes ? 1 : 0;
             assertEq(policy.answerTo(uint8(reason), false), expected, "first");
             assertEq(policy.answerTo(uint8(reason), true), expected, "repeated");
         }
+    }
+
+    function test_maxScoreE6_isTheLargestThatIsNoOutliers() public view {
+        assertEq(policy.maxScoreE6(), 5_000_000, "five");
     }
 
     function test_tally_needsTwoVotesAndTwoThirds() public view {

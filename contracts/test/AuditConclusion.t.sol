@@ -6,10 +6,11 @@ import {Faults} from "../src/Faults.sol";
 import {Reports} from "../src/Reports.sol";
 import {IAnomalyRecord} from "../src/interfaces/IAnomalyRecord.sol";
 import {IContributionAudit} from "../src/interfaces/IContributionAudit.sol";
+import {IJobManager} from "../src/interfaces/IJobManager.sol";
+import {IParticipantRegistry} from "../src/interfaces/IParticipantRegistry.sol";
 import {WithAudits} from "./utils/WithAudits.sol";
 
 contract AuditConclusionTest is WithAudits {
-    uint8 internal constant FROZE = 1;
     uint8 internal constant POSTED = 2;
     uint8 internal constant REVEALED = 4;
     uint8 internal constant VOTED = 8;
@@ -83,11 +84,11 @@ contract AuditConclusionTest is WithAudits {
         _refusedUntil(jobId, deadline + WINDOW);
         vm.warp(deadline + WINDOW + 1);
         _concludes(jobId, IContributionAudit.Outcome.Verified, [0, 0, REVEALED | VOTED]);
-        assertEq(_faults(), 2, "a fault for each step");
-        assertEq(anomalies.faultOf(1).answer, Faults.RECORDED, "the first is recorded");
-        assertEq(anomalies.faultOf(2).answer, Faults.STRIKE, "the second a strike");
+        assertEq(_faults(), 1, "one fault, however many steps");
+        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "reason");
+        assertEq(_lastFault().answer, Faults.RECORDED, "an outage is no strike");
         assertEq(_lastFault().evidence, 0, "as for any deadline");
-        assertEq(_strikes(CAROL), 1, "strikes");
+        assertEq(_strikes(CAROL), 0, "strikes");
     }
 
     function test_conclude_fails_whenTheActivePartyDoesNotPost() public {
@@ -97,8 +98,7 @@ contract AuditConclusionTest is WithAudits {
         _refusedUntil(jobId, deadline);
         vm.warp(deadline + 1);
         _concludes(jobId, IContributionAudit.Outcome.Failed, [POSTED, 0, 0]);
-        assertEq(_lastFault().party, ALICE, "whose fault");
-        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "reason");
+        _assertRefused();
     }
 
     function test_conclude_fails_whenTheActivePartyDoesNotReveal() public {
@@ -110,6 +110,90 @@ contract AuditConclusionTest is WithAudits {
         vm.warp(deadline + 1);
         _concludes(jobId, IContributionAudit.Outcome.Failed, [REVEALED, 0, REVEALED]);
         assertEq(_faults(), 2, "faults");
+        assertEq(anomalies.faultOf(1).reason, Faults.AUDIT_REFUSED, "the active party's");
+        assertEq(anomalies.faultOf(1).answer, Faults.STRIKE, "is a strike");
+        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "Carol's");
+        assertEq(_lastFault().answer, Faults.RECORDED, "is not");
+    }
+
+    function test_conclude_strikesTheActiveParty_eachTimeThatItKeepsItsSeed_andSuspendsIt() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            bytes32 jobId = _posted();
+            _reveal(BOB, jobId);
+            _reveal(CAROL, jobId); // from now on Alice knows which rows will be drawn
+            vm.warp(audits.deadlineOf(jobId) + 1);
+            audits.conclude(jobId);
+            assertOutcome(jobId, IContributionAudit.Outcome.Failed);
+            _assertRefused();
+        }
+        assertEq(_faults(), 3, "faults");
+        assertEq(uint256(registry.statusOf(ALICE)), uint256(IParticipantRegistry.Status.Suspended), "status");
+    }
+
+    // -- jobs that end early ----------------------------------------------------------------------------------------------
+
+    function test_revealVoteAndConclude_goOn_inAJobThatWasAborted() public {
+        bytes32 jobId = _posted();
+        _reveal(BOB, jobId);
+        vm.prank(ALICE);
+        jobs.abort(jobId, "sorry");
+        _reveal(CAROL, jobId);
+        _reveal(ALICE, jobId);
+        _vote(BOB, jobId, false);
+        _vote(CAROL, jobId, false);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.False);
+        assertEq(_lastFault().reason, Faults.CONTRIBUTION_FALSE, "reason");
+        assertEq(_strikes(ALICE), 1, "strikes");
+        assertEq(audits.auditCount(ALICE), 1, "history");
+    }
+
+    function test_conclude_goesOn_inAJobThatExpired() public {
+        bytes32 jobId = _seeded();
+        vm.warp(block.timestamp + 30 days);
+        jobs.expire(jobId);
+        assertEq(uint256(jobs.phaseOf(jobId)), uint256(IJobManager.Phase.Expired), "phase");
+        _vote(BOB, jobId, true);
+        _vote(CAROL, jobId, true);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.Verified);
+    }
+
+    function test_conclude_strikesTheActiveParty_thatAborts_whenAllOthersHaveRevealed() public {
+        bytes32 jobId = _posted();
+        _reveal(BOB, jobId);
+        _reveal(CAROL, jobId);
+        vm.prank(ALICE);
+        jobs.abort(jobId, "sorry");
+        vm.warp(audits.deadlineOf(jobId) + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [REVEALED, 0, 0]);
+        _assertRefused();
+    }
+
+    function test_conclude_onlyRecords_whenTheJobWasAborted_beforeTheSeedsWereKnown() public {
+        bytes32 jobId = _posted();
+        _reveal(BOB, jobId);
+        vm.prank(CAROL);
+        jobs.abort(jobId, "no more");
+        vm.warp(audits.deadlineOf(jobId) + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [REVEALED, 0, REVEALED]);
+        assertEq(_faults(), 2, "faults");
+        assertEq(anomalies.faultOf(1).reason, Faults.AUDIT_SILENT, "Alice did not know the seed");
+        assertEq(_strikes(ALICE), 0, "strikes");
+    }
+
+    function test_conclude_reverts_whenTheJobEnded_beforeTheLossesWerePosted() public {
+        bytes32 jobId = _frozenAudit();
+        vm.prank(BOB);
+        jobs.abort(jobId, "no");
+        vm.warp(block.timestamp + 100 * WINDOW);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IJobManager.WrongPhase.selector, IJobManager.Phase.Evaluating, IJobManager.Phase.Aborted
+            )
+        );
+        audits.conclude(jobId);
+        assertEq(_faults(), 0, "faults");
     }
 
     function test_conclude_fails_whenTheJobIsCompletedBeforeAllHaveFrozen() public {
@@ -118,26 +202,52 @@ contract AuditConclusionTest is WithAudits {
         vm.warp(block.timestamp + 100 * WINDOW);
         _refusedUntil(jobId, 0);
         _complete(jobId);
-        _concludes(jobId, IContributionAudit.Outcome.Failed, [0, FROZE, FROZE]);
+        _concludes(jobId, IContributionAudit.Outcome.Failed, [0, 0, 0]);
+        assertEq(_faults(), 0, "nobody else need have agreed to an audit");
     }
 
     function test_conclude_fails_whenTheJobIsCompletedBeforeTheLossesArePosted() public {
         bytes32 jobId = _frozenAudit();
         _complete(jobId);
         _concludes(jobId, IContributionAudit.Outcome.Failed, [POSTED, 0, 0]);
+        _assertRefused();
     }
 
-    function test_conclude_reverts_withoutAnAudit_andInAnotherPhase() public {
+    function test_conclude_reverts_withoutAnAudit() public {
         bytes32 jobId = _evaluating();
         vm.expectRevert(abi.encodeWithSelector(IContributionAudit.NoAudit.selector, jobId));
         audits.conclude(jobId);
-        jobId = _seeded();
-        vm.prank(BOB);
-        jobs.abort(jobId, "no");
-        vm.warp(block.timestamp + 100 * WINDOW);
-        vm.expectRevert();
+    }
+
+    function test_conclude_verifies_whenTwoThirdsFindItSound_andDisputes_whenFewer() public {
+        roster.push(DAVE);
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, false); // one of three: a statement on record
+        _vote(CAROL, jobId, true);
+        _vote(DAVE, jobId, true);
         audits.conclude(jobId);
-        assertOutcome(jobId, IContributionAudit.Outcome.None);
+        assertOutcome(jobId, IContributionAudit.Outcome.Verified);
+        assertEq(audits.auditOf(jobId).votes[1], 2, "Bob's vote stands");
+        assertEq(_faults(), 0, "faults");
+        jobId = _seeded();
+        _vote(BOB, jobId, false);
+        _vote(CAROL, jobId, true);
+        _passVotes(jobId); // one of two
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.Disputed);
+    }
+
+    function test_conclude_verifies_byASingleSoundVote_andDisputes_byASingleFalseOne() public {
+        roster.pop(); // Alice and Bob
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, true);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.Verified);
+        jobId = _seeded();
+        _vote(BOB, jobId, false);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.Disputed);
+        assertEq(_strikes(ALICE), 0, "strikes");
     }
 
     function test_conclude_recordsTheFaultOfASuspendedParty_withoutAnAnswer() public {
@@ -174,7 +284,14 @@ contract AuditConclusionTest is WithAudits {
             assertEq(audits.auditCount(roster[i]), 2, "count");
             assertEq(audits.auditAt(roster[i], 0), first, "first");
             assertEq(audits.auditAt(roster[i], 1), second, "second");
-            assertEq(audits.auditsOf(roster[i]).length, 2, "all");
+            assertEq(audits.auditsOf(roster[i], 0, 100).length, 2, "all");
+            bytes32[] memory page = audits.auditsOf(roster[i], 1, 1);
+            assertEq(page.length, 1, "a page");
+            assertEq(page[0], second, "its job");
+            assertEq(audits.auditsOf(roster[i], 0, 1)[0], first, "the first page");
+            assertEq(audits.auditsOf(roster[i], 1, type(uint256).max).length, 1, "the rest");
+            assertEq(audits.auditsOf(roster[i], 2, 1).length, 0, "beyond the end");
+            assertEq(audits.auditsOf(roster[i], type(uint256).max, 1).length, 0, "far beyond the end");
         }
         assertEq(audits.auditCount(DAVE), 0, "of an outsider");
     }
@@ -202,6 +319,12 @@ contract AuditConclusionTest is WithAudits {
         for (uint256 i = 0; i < 3; ++i) {
             assertEq(found[i], silent[i], "silent");
         }
+    }
+
+    function _assertRefused() private view {
+        assertEq(_lastFault().party, ALICE, "whose fault");
+        assertEq(_lastFault().reason, Faults.AUDIT_REFUSED, "reason");
+        assertEq(_lastFault().answer, Faults.STRIKE, "answer");
     }
 
     function _refusedUntil(bytes32 jobId, uint64 deadline) private {

@@ -84,6 +84,22 @@ contract AuditHandler is WithAudits {
         }
     }
 
+    function abort(uint256 draw) external checked {
+        if (jobs.phaseOf(jobId) != IJobManager.Phase.Evaluating || draw % 8 != 0) return;
+        _call(_party(draw >> 8), address(jobs), abi.encodeCall(IJobManager.abort, (jobId, "why")));
+    }
+
+    function fault(uint256 draw) external checked {
+        if (draw % 4 != 0) return;
+        address party = roster[(draw >> 8) % 3];
+        if (registry.statusOf(party) != IParticipantRegistry.Status.Accredited) return;
+        vm.prank(PROOFS);
+        uint256 faultId = anomalies.report(party, jobId, 1, 34, bytes32(draw));
+        if (draw % 8 != 0) return;
+        vm.prank(STEWARD);
+        anomalies.overturn(faultId, "why");
+    }
+
     function settle(uint256) external checked {
         bool isDue = jobs.phaseOf(jobId) == IJobManager.Phase.Completed;
         isDue = isDue && outcome != IContributionAudit.Outcome.None && settledOnce == 0;
@@ -105,7 +121,8 @@ contract AuditHandler is WithAudits {
     }
 
     function another(uint256 draw) external checked {
-        if (outcome == IContributionAudit.Outcome.None || draw % 4 != 0) return;
+        bool isOver = outcome != IContributionAudit.Outcome.None || jobs.phaseOf(jobId) == IJobManager.Phase.Aborted;
+        if (!isOver || draw % 4 != 0) return;
         for (uint256 i = 0; i < 3; ++i) {
             if (registry.statusOf(roster[i]) == IParticipantRegistry.Status.Accredited) continue;
             vm.prank(STEWARD);
@@ -152,7 +169,7 @@ contract AuditHandler is WithAudits {
         }
         assertTrue(votes[0] == 0, "the active party voted");
         if (outcome == IContributionAudit.Outcome.Verified) assertEq(against, 0, "verified");
-        if (outcome == IContributionAudit.Outcome.Disputed) assertEq(against, 1, "disputed");
+        if (outcome == IContributionAudit.Outcome.Disputed) assertEq(against, 1, "disputed, one of two");
         if (outcome == IContributionAudit.Outcome.False) assertEq(against, 2, "false");
         if (isConcluded) assertEq(audit.deadline, 0, "nothing is waited for");
         _checkSettlement();
@@ -168,7 +185,11 @@ contract AuditHandler is WithAudits {
         for (uint256 i = 0; i < found.points.length; ++i) {
             sum += found.points[i];
             bool isVerified = outcome == IContributionAudit.Outcome.Verified;
+            isVerified = isVerified
+                || (outcome == IContributionAudit.Outcome.Disputed && found.resolution == ISettlement.Resolution.Stands);
             assertTrue(isVerified || found.withheld[i] & 8 != 0, "paid without a verified audit");
+            bool stands = anomalies.upheldIn(roster[i], jobId) != 0;
+            assertTrue(stands == (found.withheld[i] & 1 != 0), "a fault counts as long as it stands");
         }
         assertTrue(sum == (lossesRoot == 0 ? 0 : BUDGET), "points do not sum to the budget");
     }
@@ -178,7 +199,7 @@ contract AuditHandler is WithAudits {
         uint256 points = 0;
         uint256 withheld = 0;
         for (uint256 i = 0; i < 3; ++i) {
-            (uint256 got, uint256 not, uint256 count) = settlements.totalsOf(roster[i]);
+            (uint256 got, uint256 not, uint256 count) = settlements.totalsOf(roster[i], 0, 100);
             (points, withheld) = (points + got, withheld + not);
             assertEq(count, settled, "settlements of each");
         }
@@ -205,7 +226,7 @@ contract AuditInvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](18);
+        bytes4[] memory selectors = new bytes4[](20);
         selectors[0] = selectors[1] = selectors[2] = selectors[3] = AuditHandler.freeze.selector;
         selectors[4] = selectors[5] = AuditHandler.post.selector;
         selectors[6] = selectors[7] = selectors[8] = AuditHandler.reveal.selector;
@@ -217,6 +238,8 @@ contract AuditInvariantsTest {
         selectors[15] = AuditHandler.resolve.selector;
         selectors[16] = AuditHandler.wait.selector;
         selectors[17] = AuditHandler.another.selector;
+        selectors[18] = AuditHandler.abort.selector;
+        selectors[19] = AuditHandler.fault.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), selectors);
     }

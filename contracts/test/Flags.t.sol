@@ -43,20 +43,35 @@ contract FlagsTest is Deployed {
         assertEq(upheld, 0, "tally");
     }
 
-    function test_flag_isTakenOnce_forEachPartyJobAndEvidence() public {
+    function test_flag_isTakenOnce_forEachPartyJobAndRound() public {
         bytes32 jobId = _inRoundOne();
         bytes32 other = _inRoundOne();
         _flag(ALICE, BOB, jobId, 1, SLOT);
-        vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.AlreadyFlagged.selector, jobId, BOB, SLOT));
-        _flag(ALICE, BOB, jobId, 1, SLOT);
+        vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.AlreadyFlagged.selector, jobId, BOB, 1));
         _flag(ALICE, BOB, jobId, 1, "another");
         _flag(ALICE, CAROL, jobId, 1, SLOT);
         _flag(ALICE, BOB, other, 1, SLOT);
-        assertEq(_faults(), 4, "faults");
+        assertEq(_faults(), 3, "faults");
+        bytes32 later = _evaluating(); // round 1 is over
+        _flag(ALICE, BOB, later, 1, SLOT);
+        if (jobs.contextOf(later, ALICE, BOB).round > 1) _flag(ALICE, BOB, later, 2, SLOT);
         vm.prank(STEWARD);
         anomalies.overturn(1, "nothing to see");
         assertTrue(anomalies.faultOf(1).overturned, "overturned");
         assertEq(anomalies.upheldIn(BOB, jobId), 0, "upheld");
+    }
+
+    function test_flag_reverts_whenTheScoreIsNoOutliers() public {
+        bytes32 jobId = _inRoundOne();
+        uint64[2] memory scores = [uint64(0), 5_000_000];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.prank(ALICE);
+            vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.ScoreTooLow.selector, scores[i], 5_000_000));
+            anomalies.flag(BOB, jobId, 1, SLOT, 12_000_000, scores[i]);
+        }
+        vm.prank(ALICE);
+        anomalies.flag(BOB, jobId, 1, SLOT, 12_000_000, 5_000_001);
+        assertEq(_faults(), 1, "faults");
     }
 
     function test_flag_reverts_forAnybodyButTheActiveParty() public {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {Faults} from "../src/Faults.sol";
 import {Points} from "../src/Points.sol";
 import {IContributionAudit} from "../src/interfaces/IContributionAudit.sol";
 import {IJobManager} from "../src/interfaces/IJobManager.sol";
@@ -80,7 +81,7 @@ contract SettlementTest is WithAudits {
         _complete(jobId);
         audits.conclude(jobId);
         settlements.settle(jobId);
-        _assertWithheld(jobId, [SILENT | OUTCOME, OUTCOME, OUTCOME]);
+        _assertWithheld(jobId, [FAULT | SILENT | OUTCOME, OUTCOME, OUTCOME]);
         uint64[] memory points = settlements.settlementOf(jobId).points;
         assertEq(points[0] + points[1] + points[2], 0, "no shares, no points");
     }
@@ -132,6 +133,35 @@ contract SettlementTest is WithAudits {
         _assertWithheld(jobId, [SHARD | OUTCOME, OUTCOME, OUTCOME]);
     }
 
+    function test_faults_countWheneverTheyAreFound_andOnlyAsLongAsTheyStand() public {
+        bytes32 jobId = _settled();
+        uint64 points = settlements.settlementOf(jobId).points[1];
+        vm.prank(PROOFS);
+        uint256 faultId = anomalies.report(BOB, jobId, 1, Faults.REPLAY, keccak256("found later"));
+        _assertWithheld(jobId, [0, FAULT, 0]);
+        vm.warp(block.timestamp + DISPUTE + 1);
+        (uint256 paid, uint256 withheld,) = settlements.totalsOf(BOB, 0, 100);
+        assertEq(paid, 0, "paid");
+        assertEq(withheld, points, "withheld");
+        vm.prank(STEWARD);
+        anomalies.overturn(faultId, "a copy of the node");
+        _assertWithheld(jobId, [0, 0, 0]);
+        (paid,,) = settlements.totalsOf(BOB, 0, 100);
+        assertEq(paid, points, "released");
+    }
+
+    function test_aFaultThatStoodAtSettling_isReleased_whenOverturned() public {
+        bytes32 jobId = _concluded(true, true);
+        vm.prank(PROOFS);
+        uint256 faultId = anomalies.report(CAROL, jobId, 1, Faults.REPLAY, keccak256("found"));
+        _complete(jobId);
+        settlements.settle(jobId);
+        _assertWithheld(jobId, [0, 0, FAULT]);
+        vm.prank(STEWARD);
+        anomalies.overturn(faultId, "a copy of the node");
+        _assertWithheld(jobId, [0, 0, 0]);
+    }
+
     // -- disputes ---------------------------------------------------------------------------------------------------------
 
     function test_aSettlement_isFinal_afterItsTime_unlessDisputed() public {
@@ -181,10 +211,66 @@ contract SettlementTest is WithAudits {
         settlements.resolve(jobId, false, "so it was");
         _assertWithheld(jobId, [REJECTED, REJECTED, REJECTED]);
         assertTrue(settlements.isFinal(jobId), "final");
-        (uint256 points, uint256 withheld, uint256 settled) = settlements.totalsOf(ALICE);
+        (uint256 points, uint256 withheld, uint256 settled) = settlements.totalsOf(ALICE, 0, 100);
         assertEq(points, 0, "points");
         assertEq(withheld, settlements.settlementOf(jobId).points[0], "withheld");
         assertEq(settled, 1, "settled");
+    }
+
+    function test_resolve_releasesThePoints_ofADisputedAudit_thatStands() public {
+        bytes32 jobId = _concluded(false, true);
+        _complete(jobId);
+        settlements.settle(jobId);
+        _assertWithheld(jobId, [OUTCOME, OUTCOME, OUTCOME]);
+        vm.prank(CAROL);
+        settlements.dispute(jobId, "Bob erred");
+        uint256 snapshot = vm.snapshotState();
+        vm.prank(STEWARD);
+        settlements.resolve(jobId, true, "so he did");
+        _assertWithheld(jobId, [0, 0, 0]);
+        (uint256 points,,) = settlements.totalsOf(CAROL, 0, 100);
+        assertEq(points, settlements.settlementOf(jobId).points[2], "paid");
+        vm.revertToState(snapshot);
+        vm.prank(STEWARD);
+        settlements.resolve(jobId, false, "he did not");
+        _assertWithheld(jobId, [OUTCOME | REJECTED, OUTCOME | REJECTED, OUTCOME | REJECTED]);
+    }
+
+    function test_resolve_releasesNothing_ofAFalseAudit_norWhereTheActivePartysShardIsAnother() public {
+        bytes32 jobId = _concluded(false, false);
+        _complete(jobId);
+        _settleAndResolve(jobId);
+        _assertWithheld(jobId, [FAULT | OUTCOME, OUTCOME, OUTCOME]);
+        jobId = _concluded(false, true);
+        _shard(ALICE, jobId, "another");
+        _shard(BOB, jobId, _digestOf(jobId, BOB));
+        _shard(CAROL, jobId, _digestOf(jobId, CAROL));
+        _settleAndResolve(jobId);
+        _assertWithheld(jobId, [SHARD | OUTCOME, OUTCOME, OUTCOME]);
+    }
+
+    function test_resolve_keepsWhatIsWithheldForOtherReasons() public {
+        bytes32 jobId = _frozenAudit();
+        _post(jobId, 2); // Bob is weak
+        for (uint256 i = 0; i < 3; ++i) {
+            _reveal(roster[i], jobId);
+        }
+        _vote(BOB, jobId, false);
+        _vote(CAROL, jobId, true);
+        audits.conclude(jobId);
+        _shard(ALICE, jobId, _digestOf(jobId, ALICE));
+        _shard(BOB, jobId, _digestOf(jobId, BOB));
+        _shard(CAROL, jobId, "another");
+        _settleAndResolve(jobId);
+        _assertWithheld(jobId, [0, WEAK, SHARD]);
+    }
+
+    function _settleAndResolve(bytes32 jobId) private {
+        settlements.settle(jobId);
+        vm.prank(CAROL);
+        settlements.dispute(jobId, "why");
+        vm.prank(STEWARD);
+        settlements.resolve(jobId, true, "it stands");
     }
 
     function test_disputeAndResolve_revert_whenThereIsNothingToDisputeOrResolve() public {
@@ -241,6 +327,8 @@ contract SettlementTest is WithAudits {
         vm.warp(settlements.settlementOf(third).finalAt + 1);
         _assertTotals(ALICE, 2 * uint256(points[0]), settlements.settlementOf(second).points[0], 3);
         _assertTotals(DAVE, 0, 0, 0);
+        (uint256 one, uint256 not, uint256 count) = settlements.totalsOf(ALICE, 1, 1);
+        assertEq(one + not + count, uint256(settlements.settlementOf(second).points[0]) + 1, "of the second alone");
     }
 
     function test_pointsOfEightParties_areKept() public {
@@ -262,12 +350,12 @@ contract SettlementTest is WithAudits {
         assertEq(keccak256(abi.encode(found.points)), keccak256(abi.encode(expected)), "points");
         assertTrue(expected[4] > 0, "beyond the first word");
         vm.warp(found.finalAt + 1);
-        (uint256 points,,) = settlements.totalsOf(roster[4]);
+        (uint256 points,,) = settlements.totalsOf(roster[4], 0, 100);
         assertEq(points, expected[4], "total");
     }
 
     function _assertTotals(address party, uint256 points, uint256 withheld, uint256 settled) private view {
-        (uint256 found, uint256 foundWithheld, uint256 foundSettled) = settlements.totalsOf(party);
+        (uint256 found, uint256 foundWithheld, uint256 foundSettled) = settlements.totalsOf(party, 0, 100);
         assertEq(found, points, "points");
         assertEq(foundWithheld, withheld, "withheld");
         assertEq(foundSettled, settled, "settled");

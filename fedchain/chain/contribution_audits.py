@@ -22,6 +22,9 @@ from fedchain.types import AuditOutcome, AuditReason, JobId
 WriteWithin = Callable[..., Receipt]
 Events = Callable[[int, int], list[ChainEvent]]
 
+PAGE = 100
+"""How many of a party's audits are asked for at once."""
+
 
 class Audits:
     """The contribution audits of a consortium; `Consortium.audits` is one.
@@ -151,7 +154,7 @@ class Audits:
 
     def history(self, address: str) -> list[tuple[JobId, AuditOutcome]]:
         """The concluded audits of all jobs in which a party was on the roster, in the order of their conclusion."""
-        job_ids = map(job_id_of, self._read(AUDITS, "auditsOf", address)[0])
+        job_ids = audits_of(self._read, address)
         return [(one, AuditOutcome(self._read(AUDITS, "outcomeOf", job_id_bytes(one))[0])) for one in job_ids]
 
     def _posted(self, job_id: JobId, block: int) -> LossesPosted:
@@ -159,6 +162,14 @@ class Audits:
             if isinstance(event, LossesPosted) and event.job_id == job_id:
                 return event
         raise ChainError(f"block {block} holds no losses of job {job_id}; deployment and chain do not fit together")
+
+
+def audits_of(read: Read, address: str) -> list[JobId]:
+    """The jobs of a party's concluded audits, in their order; asked in pages, so that no call outgrows a node's gas."""
+    job_ids: list[JobId] = []
+    while page := read(AUDITS, "auditsOf", address, len(job_ids), PAGE)[0]:
+        job_ids += map(job_id_of, page)
+    return job_ids
 
 
 def _given(words: Sequence[bytes]) -> tuple[bytes, ...]:

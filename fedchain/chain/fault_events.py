@@ -48,6 +48,21 @@ class StatisticFlagged(ChainEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatisticChallenged(ChainEvent):
+    """A receiver says that an uplink declared a false statistic; votes are committed until then, by the chain's clock.
+
+    Attributes:
+        uplink_id: of the contribution, 32 bytes.
+        commit_until: seconds.
+    """
+
+    fault_id: int
+    challenger: str
+    uplink_id: bytes
+    commit_until: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class VoteCommitted(ChainEvent):
     """A party committed to a vote on a flag."""
 
@@ -87,5 +102,6 @@ class ProofAccepted(ChainEvent):
 
 
 FAULT_EVENTS: tuple[type[ChainEvent], ...] = (
-    FaultRecorded, FaultOverturned, StatisticFlagged, VoteCommitted, VoteRevealed, VotesTallied, ProofAccepted,
+    FaultRecorded, FaultOverturned, StatisticFlagged, StatisticChallenged, VoteCommitted, VoteRevealed, VotesTallied,
+    ProofAccepted,
 )  # fmt: skip

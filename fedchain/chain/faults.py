@@ -165,14 +165,29 @@ class Faults:
             party: address of the passive party that sent the histogram.
             job_id: in Training or Evaluating.
             round: of the job, 1 to the one in force.
-            evidence: the slot's id, 32 bytes, not zero; flagged once.
+            evidence: the slot's id, 32 bytes, not zero.
             statistic_e6: scale 1e6, uint64.
-            score_e6: how far out it lies, scale 1e6, uint64.
+            score_e6: how far out it lies, scale 1e6, uint64, above the policy's 5e6.
 
         Raises:
-            TransactionError: `NotActiveParty(…)`, `FlagInvalid(…)`, `AlreadyFlagged(…)`, `WrongPhase(…)` …
+            TransactionError: `NotActiveParty(…)`, `FlagInvalid(…)`, `ScoreTooLow(…)`, `AlreadyFlagged(…)` (one for each
+                party and round), `WrongPhase(…)` …
         """
         return self._write(ANOMALIES, "flag", party, job_id_bytes(job_id), round, evidence, statistic_e6, score_e6)
+
+    def challenge(self, uplink_id: bytes) -> Receipt:
+        """Roster party: say that the statistic which an accepted contribution declared is false, and open the votes.
+
+        Recorded only, as STATISTIC_CHALLENGED of its sender; then votes as on a flag, `StatisticChallenged` tells until
+        when. Public.
+
+        Args:
+            uplink_id: of the contribution, 32 bytes; once, and not where it was flagged.
+
+        Raises:
+            TransactionError: `NothingDeclared(…)`, `ChallengerIsTarget(…)`, `AlreadyChallenged(…)`, `NotOnRoster(…)` …
+        """
+        return self._write(ANOMALIES, "challenge", uplink_id)
 
     # -- votes on a flag ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fedchain.chain.abi import address_or_none
 from fedchain.chain.artifacts import AUDITS, SETTLEMENTS
-from fedchain.chain.decoder import job_id_of
+from fedchain.chain.contribution_audits import PAGE, audits_of
 from fedchain.chain.reads import job_id_bytes
 from fedchain.chain.stewarding import Read, Vote, Write
 from fedchain.chain.transaction import Receipt
@@ -32,7 +32,8 @@ class SettlementView:
         final_at: after this second it can no longer be disputed.
         disputed_by: address of the party that disputed it, "" if none did.
         resolved: what the stewards decided about the dispute: True it stands, False it does not, None not decided.
-        is_final: whether nothing can change it any more, so that `points` less those withheld count in `totals`.
+        is_final: whether it can be disputed no more, and is decided where it was: `points` less those withheld count in
+            `totals`. A fault that is proven or overturned later still changes what is withheld.
     """
 
     roster: tuple[str, ...]
@@ -107,7 +108,7 @@ class Settlements:
 
         Args:
             job_id: of a disputed settlement.
-            stands: whether it counts; else nobody gets points of it.
+            stands: whether it counts, also where auditors disagreed (outcome disputed); else nobody gets points of it.
             reason: 1..`MAX_SETTLEMENT_REASON_BYTES` bytes, public; only votes for the same reason count together.
         """
         receipt = self._write(SETTLEMENTS, "resolve", job_id_bytes(job_id), stands, reason)
@@ -130,10 +131,11 @@ class Settlements:
         )
 
     def totals(self, address: str) -> Totals:
-        """A party's points over all jobs."""
-        return Totals(*self._read(SETTLEMENTS, "totalsOf", address))
+        """A party's points over all jobs; asked in pages, as its audits are."""
+        count = int(self._read(AUDITS, "auditCount", address)[0])
+        pages = [self._read(SETTLEMENTS, "totalsOf", address, first, PAGE) for first in range(0, count, PAGE)]
+        return Totals(*(sum(column) for column in zip(*pages, strict=True))) if pages else Totals(0, 0, 0)
 
     def history(self, address: str) -> list[JobId]:
         """The jobs whose settlements a party is part of, in the order in which their audits were concluded."""
-        job_ids = map(job_id_of, self._read(AUDITS, "auditsOf", address)[0])
-        return [one for one in job_ids if self.settlement(one) is not None]
+        return [one for one in audits_of(self._read, address) if self.settlement(one) is not None]

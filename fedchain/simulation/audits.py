@@ -103,7 +103,8 @@ class AuditRecord:
         self._only(not state.losses_root and not self._is_late, "PostingIsOver")
         most = state.terms.rows * MAX_LOSS_E6
         sound = len(action.sums) == 2 ** len(self.roster) and all(0 <= one <= most for one in action.sums)
-        self._only(sound and 0 <= action.weak < 2 ** len(self.roster), "SumsOutOfBounds")
+        self._only(sound, "SumsOutOfBounds")
+        self._only(not action.weak & ~(2 ** len(self.roster) - 2) and any(action.root), "WeakMaskInvalid")
         shares = shapley_840(utilities_e6(action.sums, state.terms.rows))
         self.state = replace(
             state, losses_root=action.root, loss_sums=tuple(action.sums), shares840=tuple(shares), weak=action.weak
@@ -197,7 +198,8 @@ class AuditRecord:
             return "unaudited"
         if len(voting) >= 2 and 3 * against >= 2 * len(voting):
             return "false"
-        return "disputed" if against else "verified"
+        sound = len(voting) - against
+        return "verified" if not against or (len(voting) >= 2 and 3 * sound >= 2 * len(voting)) else "disputed"
 
     def _silent(self, state: AuditState) -> tuple[int, ...]:
         """What each party let pass, in the contract's bits."""

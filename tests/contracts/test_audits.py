@@ -143,7 +143,7 @@ def test_a_settlement_is_final_after_its_time_unless_disputed(stage: Stage) -> N
         complete(stage, roster, job)
         stage.send(roster[0], SETTLEMENTS, "settle", job)
         jobs.append(job)
-    before = stage.read(SETTLEMENTS, "totalsOf", roster[0].address)
+    before = stage.read(SETTLEMENTS, "totalsOf", roster[0].address, 0, 100)
     stage.send(roster[1], SETTLEMENTS, "dispute", jobs[0], "why")
     stage.advance(DISPUTE + 1)
     assert not stage.read(SETTLEMENTS, "isFinal", jobs[0])
@@ -154,5 +154,5 @@ def test_a_settlement_is_final_after_its_time_unless_disputed(stage: Stage) -> N
         stage.send(roster[0], SETTLEMENTS, "resolve", jobs[0], True, "why")
     stage.carry(SETTLEMENTS, "resolve", jobs[0], False, "so it was")
     points = stage.read(SETTLEMENTS, "settlementOf", jobs[1])["points"][0]
-    found = stage.read(SETTLEMENTS, "totalsOf", roster[0].address)
+    found = stage.read(SETTLEMENTS, "totalsOf", roster[0].address, 0, 100)
     assert (found[0] - before[0], found[1] - before[1], found[2]) == (points, points, before[2])

@@ -4,7 +4,8 @@ pragma solidity 0.8.30;
 /// @title What counts as an anomaly, and which answer it gets. Pure: the same version always says the same.
 /// @notice Reasons of faults: 1..31 structural, as {IUplinkLedger-Reason}; 32 equivocation, 33 payload mismatch,
 /// 34 replay, each provable; 48 an outlying statistic, 49 a statistic that its receivers found false; 50 contributions that
-/// auditors found false, 51 a step of an audit let pass; 64 missing at a deadline. Scores are fixed point, scaled by 1e6.
+/// auditors found false, 51 steps of an audit let pass, 52 a declared statistic that a receiver says is false, 53 an audit that
+/// the active party kept from going on; 64 missing at a deadline. Scores are fixed point, scaled by 1e6.
 interface IAnomalyPolicy {
     /// @notice At most `max` values are weighed.
     error WindowTooLarge(uint256 count, uint256 max);
@@ -14,6 +15,9 @@ interface IAnomalyPolicy {
 
     /// @notice How many of the last statistics are weighed: 32.
     function window() external pure returns (uint8);
+
+    /// @notice The largest score that is no outlier's: 5, scaled by 1e6.
+    function maxScoreE6() external pure returns (uint64);
 
     /// @notice Robust score 0.6745·|x − median| / max(MAD, 1 % of the median), rounded down; 0.6745·MAD estimates a
     /// Gaussian's standard deviation, so that the score counts those.
@@ -35,7 +39,7 @@ interface IAnomalyPolicy {
     /// @param repeated whether the party had an upheld fault of the same reason in the same job before.
     function answerTo(uint8 reason, bool repeated) external pure returns (uint8 answer);
 
-    /// @notice Whether votes confirm a fault: at least two voted, and two thirds of them confirm.
+    /// @notice Whether votes confirm a fault, or a contribution audit: at least two voted, and two thirds of them confirm.
     /// @param confirming votes that confirm.
     /// @param voting votes in all, at least `confirming`.
     function tally(uint256 confirming, uint256 voting) external pure returns (bool confirmed);

@@ -64,6 +64,11 @@ interface IAnomalyRecord {
     /// @notice Why a statistic was flagged, both scaled by 1e6, and until when votes on it are committed, in seconds; 0 where
     /// nobody votes.
     event StatisticFlagged(uint256 indexed faultId, uint8 kind, uint64 statisticE6, uint64 scoreE6, uint64 commitUntil);
+    /// @notice `challenger` says that the statistic which an uplink declared is false; votes on it are committed until then, in
+    /// seconds.
+    event StatisticChallenged(
+        uint256 indexed faultId, address indexed challenger, bytes32 indexed uplinkId, uint64 commitUntil
+    );
     /// @notice `party` committed to a vote.
     event VoteCommitted(uint256 indexed faultId, address indexed party);
     /// @notice `party` revealed its vote; `confirms`: it recomputed the statistic and found it false.
@@ -93,8 +98,16 @@ interface IAnomalyRecord {
     error CommitmentInvalid(uint256 faultId);
     /// @notice The vote is not what was committed to; zero is expected of whoever committed to nothing, or has revealed.
     error CommitmentDiffers(uint256 faultId, bytes32 expected, bytes32 found);
-    /// @notice The statistic was flagged before.
-    error AlreadyFlagged(bytes32 jobId, address party, bytes32 evidence);
+    /// @notice A statistic of the party was flagged in this round.
+    error AlreadyFlagged(bytes32 jobId, address party, uint32 round);
+    /// @notice What lies no further out than {IAnomalyPolicy-maxScoreE6} is no outlier.
+    error ScoreTooLow(uint64 scoreE6, uint64 maxE6);
+    /// @notice The uplink is no accepted one that declares a statistic.
+    error NothingDeclared(bytes32 uplinkId);
+    /// @notice Nobody challenges its own statistic.
+    error ChallengerIsTarget(bytes32 uplinkId, address party);
+    /// @notice The uplink's statistic is voted on, or was: it was challenged or flagged.
+    error AlreadyChallenged(bytes32 uplinkId);
     /// @notice A flag is about a passive party, and its evidence is not zero.
     error FlagInvalid(bytes32 jobId, address party);
     /// @notice A reason has 1..`max` bytes.
@@ -133,21 +146,29 @@ interface IAnomalyRecord {
         external;
 
     /// @notice The active party flags the statistic of a histogram that it alone decrypted: recorded only, and nobody votes,
-    /// since nobody else can recompute it. It accuses nobody, and tells stewards where to look.
+    /// since nobody else can recompute it: statistic, score and evidence are its word. It accuses nobody, and tells stewards where to look.
     /// @param party the passive party that sent the histogram.
     /// @param jobId the job.
     /// @param round the histogram's, 1 to the one in force.
     /// @param evidence the slot of the uplink, not zero.
     /// @param statisticE6 of the histogram, scaled by 1e6.
-    /// @param scoreE6 how far out it lies, scaled by 1e6.
+    /// @param scoreE6 how far out it lies, scaled by 1e6, above {IAnomalyPolicy-maxScoreE6}.
     /// @return faultId its number.
     /// Requirements: the caller is the job's active party and Accredited, phase Training or Evaluating, once for each party and
-    /// evidence. Emits {FaultRecorded} and {StatisticFlagged}.
+    /// round. Emits {FaultRecorded} and {StatisticFlagged}.
     function flag(address party, bytes32 jobId, uint32 round, bytes32 evidence, uint64 statisticE6, uint64 scoreE6)
         external
         returns (uint256 faultId);
 
-    /// @notice Commits the caller to a vote on a flagged statistic. Others see that it votes, not what.
+    /// @notice Says that a declared statistic is false, and opens the votes on it, as on a flag. By itself it is recorded only.
+    /// No outlier is needed: whoever received the contribution can recompute what it declared.
+    /// @param uplinkId an accepted contribution, see {IUplinkLedger-contributionOf}.
+    /// @return faultId its number; the sender's fault STATISTIC_CHALLENGED, with the uplink as evidence.
+    /// Requirements: the caller is an Accredited party of the job's roster but not the sender; once for each uplink, and not
+    /// where it was flagged, whenever in or after the job. Emits {FaultRecorded} and {StatisticChallenged}.
+    function challenge(bytes32 uplinkId) external returns (uint256 faultId);
+
+    /// @notice Commits the caller to a vote on a flagged or challenged statistic. Others see that it votes, not what.
     /// @param faultId the flag.
     /// @param commitment keccak256(abi.encode(faultId, party, confirms, salt)) with a secret random salt.
     /// Requirements: within the first hour; the caller is an Accredited party of the job's roster but not the one flagged;

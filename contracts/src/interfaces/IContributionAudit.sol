@@ -10,8 +10,9 @@ pragma solidity 0.8.30;
 /// Masks and lists are in the order of the roster, the active party first. Coalitions are numbers: bit i stands for roster[i].
 /// Unless said otherwise a call needs: the job exists, the caller is Accredited and on its roster.
 interface IContributionAudit {
-    /// @dev How an audit ended. Verified: all who voted found it sound. Disputed: some did not, too few to confirm. False:
-    /// confirmed by {IAnomalyPolicy-tally}. Failed: something that the others need was not given. Unaudited: nobody voted.
+    /// @dev How an audit ended. Verified: all who voted found it sound, or two thirds of at least two. False: two thirds of
+    /// at least two did not ({IAnomalyPolicy-tally} for both). Disputed: neither. Failed: something that the others need was
+    /// not given. Unaudited: nobody voted.
     enum Outcome {
         None,
         Verified,
@@ -106,7 +107,7 @@ interface IContributionAudit {
     event SeedRevealed(bytes32 indexed jobId, address indexed party, bytes32 seed);
     /// @notice `party` voted; `auditReason` is 0 if and only if it found everything sound.
     event AuditVoted(bytes32 indexed jobId, address indexed party, bool sound, uint8 auditReason);
-    /// @notice The audit ended. `seed` is zero if it never was known. `silent` holds bits for each party: 1 it never froze,
+    /// @notice The audit ended. `seed` is zero if it never was known. `silent` holds bits for each party:
     /// 2 it did not post, 4 it did not reveal its seed in time, 8 it did not vote.
     event AuditConcluded(bytes32 indexed jobId, Outcome auditOutcome, bytes32 seed, uint8[] silent);
 
@@ -168,23 +169,26 @@ interface IContributionAudit {
     /// @param weakMask bit i: roster[i] failed the test for free riders.
     function post(bytes32 jobId, bytes32 lossesRoot, uint128[] calldata sums, uint8 weakMask) external;
 
-    /// @notice Reveals the caller's seed. Requirements: phase Evaluating or Completed, the losses are posted, within
-    /// windowSeconds after, as committed to, once. Emits {SeedRevealed}.
+    /// @notice Reveals the caller's seed. Requirements: the losses are posted, within windowSeconds after, as committed to,
+    /// once; the job may have ended since, in whatever way. Emits {SeedRevealed}.
     function reveal(bytes32 jobId, bytes32 seed) external;
 
-    /// @notice Votes; taken until somebody concludes. Requirements: passive party, phase Evaluating or Completed, the seed is
-    /// known, once. Emits {AuditVoted}.
+    /// @notice Votes; taken until somebody concludes. Requirements: passive party, the seed is known, once; the job may have
+    /// ended since the losses were posted, in whatever way. Emits {AuditVoted}.
     /// @param jobId the job.
     /// @param sound whether everything that was opened and posted fits together.
     /// @param reason 0 if it does; else 1 an opening does not lead to its root, 2 other leaf weights than in training, 3 other
     /// shapes of trees, 4 other bits than the caller's, 5 other losses, 6 other sums, 7 invalid labels, 8 no opening came.
     function vote(bytes32 jobId, bool sound, uint8 reason) external;
 
-    /// @notice Ends the audit. Who let a step pass is reported, once for each (AUDIT_SILENT); the active party if its
-    /// losses were confirmed to be false (CONTRIBUTION_FALSE, with the losses' root as evidence). Anyone may call.
-    /// Requirements: phase Evaluating or Completed, not concluded; all passive parties have voted or the time for it is over;
-    /// or the active party did not post or reveal in time; or the job is Completed and was not frozen, or not posted.
-    /// Emits {AuditConcluded}.
+    /// @notice Ends the audit. Who let steps pass is reported, once (AUDIT_SILENT); the active party, where it did not post
+    /// or did not reveal, as AUDIT_REFUSED instead, which is a strike, since nobody can go on without it and it may know by
+    /// then which rows are drawn (in a job that was aborted or expired: where all others have revealed); and if its losses
+    /// were confirmed to be false (CONTRIBUTION_FALSE, with the losses' root as evidence). A job that was completed before
+    /// all had frozen has an outcome and no fault: not everybody may have agreed to an audit. Anyone may call.
+    /// Requirements: not concluded; phase Evaluating or Completed, or the losses are posted; all passive parties have voted or
+    /// the time for it is over; or the active party did not post or reveal in time; or the job is Completed and was not
+    /// frozen, or not posted. Emits {AuditConcluded}.
     function conclude(bytes32 jobId) external returns (Outcome outcome);
 
     /// @notice The audit, as it is now. Requirements: there is one.
@@ -212,6 +216,6 @@ interface IContributionAudit {
     /// @notice The job of a party's concluded audit as number `index`, counted from 0.
     function auditAt(address party, uint256 index) external view returns (bytes32 jobId);
 
-    /// @notice The jobs of all concluded audits of a party, in their order.
-    function auditsOf(address party) external view returns (bytes32[] memory jobIds);
+    /// @notice The jobs of a party's concluded audits from number `first` on, at most `count`, in their order.
+    function auditsOf(address party, uint256 first, uint256 count) external view returns (bytes32[] memory jobIds);
 }

@@ -21,7 +21,8 @@ interface ISettlement {
     /// @param finalAt the last second in which it can be disputed.
     /// @param disputedBy who objected; zero if nobody did.
     /// @param resolution of the dispute.
-    /// @param isFinal whether nothing can change it any more.
+    /// @param isFinal whether it can be disputed no more, and is decided where it was. A fault that is proven or overturned
+    /// later still changes who is paid.
     struct SettlementView {
         address[] roster;
         uint64[] points;
@@ -34,9 +35,10 @@ interface ISettlement {
     }
 
     /// @notice A job was settled. `withheld` holds bits for each party: 1 a fault of it in this job that was answered by a
-    /// strike or suspension stands, 2 it failed the test for free riders, 4 it let a step of the audit pass, 8 the audit's
+    /// strike or suspension stands (as of now: later on the record is asked whenever the settlement is read), 2 it failed the test for free riders, 4 it let a step of the audit pass, 8 the audit's
     /// outcome is not Verified or the active party recorded another shard than it froze, 16 it recorded another shard than it
-    /// froze; 32 is set later, when stewards reject the settlement.
+    /// froze; 32 is set later, when stewards reject the settlement, and 8 is lifted when they let one stand whose audit was
+    /// Disputed.
     event JobSettled(bytes32 indexed jobId, uint64[] points, uint8[] withheld, uint64 finalAt);
     /// @notice `party` objects.
     event SettlementDisputed(bytes32 indexed jobId, address indexed party, string reason);
@@ -70,7 +72,8 @@ interface ISettlement {
     function dispute(bytes32 jobId, string calldata reason) external;
 
     /// @notice A steward's vote on a disputed settlement, for this very reason. Carried, it is final: it stands, or all points
-    /// are withheld.
+    /// are withheld. Where the audit's outcome is Disputed, and the active party's shard the frozen one, a settlement that
+    /// stands is paid: stewards decide where auditors did not agree.
     /// @param jobId the job.
     /// @param stands whether it stands.
     /// @param reason 1..256 bytes, public; those who vote otherwise, or for another reason, vote for another motion,
@@ -83,10 +86,16 @@ interface ISettlement {
     /// @notice The settlement of a job; all zero if there is none.
     function settlementOf(bytes32 jobId) external view returns (SettlementView memory settlement);
 
-    /// @notice Whether nothing can change a job's settlement any more.
+    /// @notice Whether a job's settlement can be disputed no more, and is decided where it was.
     function isFinal(bytes32 jobId) external view returns (bool);
 
-    /// @notice A party's points over all jobs: those of final settlements that it got, those that were withheld from it, and
-    /// how many settlements it is part of, final or not. For reading outside transactions: it goes through all of them.
-    function totalsOf(address party) external view returns (uint256 points, uint256 withheld, uint256 settled);
+    /// @notice A party's points over some of its jobs: those of final settlements that it got, those that were withheld from
+    /// it, and how many settlements it is part of, final or not. For reading outside transactions.
+    /// @param party whose points.
+    /// @param first number of its concluded audit to begin with, see {IContributionAudit-auditsOf}.
+    /// @param count at most so many audits.
+    function totalsOf(address party, uint256 first, uint256 count)
+        external
+        view
+        returns (uint256 points, uint256 withheld, uint256 settled);
 }

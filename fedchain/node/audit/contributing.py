@@ -38,7 +38,7 @@ from fedchain.protocol.audits import (
 )
 from fedchain.types import Answer, AuditOutcome, AuditReason, Phase, Reason, Withheld
 
-NEVER_FROZE, NOT_POSTED, NOT_REVEALED, NOT_VOTED = 1, 2, 4, 8
+NOT_POSTED, NOT_REVEALED, NOT_VOTED = 2, 4, 8
 """What a party let pass, as in `AuditConcluded.silent`."""
 MIN_VOTES = 2
 """Fewer votes confirm nothing, as in `AnomalyPolicy`."""
@@ -60,6 +60,7 @@ class Contributing:
         settled: the points.
         disputed: who objected.
         resolved: what the stewards decided.
+        refusal_counts: whether the active party's silence is a refusal: the job went on, or all others revealed.
         answered: faults of each party that were answered by a strike or suspension, and stand.
         faults: of each party for what the audit found, by reason.
     """
@@ -73,6 +74,7 @@ class Contributing:
     settled: JobSettled | None = None
     disputed: SettlementDisputed | None = None
     resolved: SettlementResolved | None = None
+    refusal_counts: bool = True
     answered: dict[int, str] = field(default_factory=dict)
     faults: Counter[tuple[str, Reason]] = field(default_factory=Counter)
 
@@ -95,7 +97,9 @@ class Contributing:
             roster: the job's, the active party first.
             shards: the digests recorded by now.
         """
-        goes_on = phase in (Phase.EVALUATING, Phase.COMPLETED) and self.terms is not None and self.concluded is None
+        # once losses are posted nobody ends an audit by ending the job
+        goes_on = phase in (Phase.EVALUATING, Phase.COMPLETED) or self.posted is not None
+        goes_on = goes_on and self.terms is not None and self.concluded is None
         if isinstance(event, LabelsCommitted):
             fits = phase is Phase.TRAINING and round == 0 and event.by == roster[0] and self.terms is None
             require(fits and _within(event), event, "labels that nobody may commit to now")
@@ -144,16 +148,21 @@ class Contributing:
         """Remember a fault of the job; those that an audit reports follow on its end."""
         if event.answer is not Answer.RECORDED:
             self.answered[event.fault_id] = event.party
-        if event.reason not in (Reason.AUDIT_SILENT, Reason.CONTRIBUTION_FALSE):
+        if event.reason not in (Reason.AUDIT_SILENT, Reason.AUDIT_REFUSED, Reason.CONTRIBUTION_FALSE):
             return
         self.faults[event.party, event.reason] += 1
-        due = 0
-        if self.concluded is not None and event.party in roster:
-            silent = self.concluded.silent[roster.index(event.party)]
-            is_false = self.concluded.audit_outcome is AuditOutcome.FALSE and event.party == roster[0]
-            due = silent.bit_count() if event.reason is Reason.AUDIT_SILENT else int(is_false)
-        fits = self.faults[event.party, event.reason] <= due
+        fits = self._is_due(event, roster) and self.faults[event.party, event.reason] == 1
         require(fits, event, f"a fault of {event.party} that no audit found: {event.reason.name}")
+
+    def _is_due(self, event: FaultRecorded, roster: tuple[str, ...]) -> bool:
+        """Whether the audit found that of the party: where all waited for the active party its silence is a refusal."""
+        if self.concluded is None or event.party not in roster:
+            return False
+        if event.reason is Reason.CONTRIBUTION_FALSE:
+            return self.concluded.audit_outcome is AuditOutcome.FALSE and event.party == roster[0]
+        silent = self.concluded.silent[roster.index(event.party)]
+        refused = event.party == roster[0] and bool(silent & (NOT_POSTED | NOT_REVEALED)) and self.refusal_counts
+        return bool(silent) and refused == (event.reason is Reason.AUDIT_REFUSED)
 
     def note_overturned(self, fault_id: int) -> None:
         """Forget a fault that stewards overturned."""
@@ -173,9 +182,10 @@ class Contributing:
 
     def _conclude(self, event: AuditConcluded, require: Require, phase: Phase, roster: tuple[str, ...]) -> None:
         self.concluded = self.concluded or event
+        others = set(roster[1:]) <= set(self.seeds)
+        self.refusal_counts = phase in (Phase.EVALUATING, Phase.COMPLETED) or others
         outcome, seed, silent = AuditOutcome.FAILED, bytes(32), [0] * len(roster)
         if set(self.frozen) != set(roster):
-            silent = [0 if party in self.frozen else NEVER_FROZE for party in roster]
             require(phase is Phase.COMPLETED, event, "an audit ended before all had frozen")
         elif self.posted is None:
             silent[0] = NOT_POSTED
@@ -197,8 +207,10 @@ class Contributing:
         if not against:
             return AuditOutcome.VERIFIED
         voting = len(self.votes)
-        is_false = voting >= MIN_VOTES and 3 * against >= 2 * voting
-        return AuditOutcome.FALSE if is_false else AuditOutcome.DISPUTED
+        if voting >= MIN_VOTES and 3 * against >= 2 * voting:
+            return AuditOutcome.FALSE
+        is_verified = voting >= MIN_VOTES and 3 * (voting - against) >= 2 * voting
+        return AuditOutcome.VERIFIED if is_verified else AuditOutcome.DISPUTED
 
     def _settle(
         self, event: JobSettled, require: Require, phase: Phase, roster: tuple[str, ...], shards: Mapping[str, bytes]
@@ -211,6 +223,19 @@ class Contributing:
         shares = self.posted.shares840 if self.posted is not None else (0,) * len(roster)
         require(event.points == divide(shares, self.terms.budget), event, "points that do not follow from the shares")
         require(event.withheld == self._withheld(roster, shards), event, "points withheld for other reasons")
+
+    def withheld_now(self, roster: tuple[str, ...]) -> tuple[Withheld, ...]:
+        """Of a settlement: as settled, with the faults that stand by now and what the stewards decided."""
+        assert self.settled is not None
+        withheld = [one & ~Withheld.FAULT for one in self.settled.withheld]
+        if self.resolved is not None and not self.resolved.stands:
+            withheld = [one | Withheld.REJECTED for one in withheld]
+        is_disputed = self.concluded is not None and self.concluded.audit_outcome is AuditOutcome.DISPUTED
+        if self.resolved is not None and self.resolved.stands and is_disputed and not withheld[0] & Withheld.SHARD:
+            withheld = [one & ~Withheld.OUTCOME for one in withheld]
+        at_fault = set(self.answered.values())
+        pairs = zip(roster, withheld, strict=True)
+        return tuple(one | (Withheld.FAULT if party in at_fault else Withheld.NONE) for party, one in pairs)
 
     def _withheld(self, roster: tuple[str, ...], shards: Mapping[str, bytes]) -> tuple[Withheld, ...]:
         assert self.concluded is not None

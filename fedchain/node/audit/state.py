@@ -9,7 +9,7 @@ from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.contributing import Contributing
 from fedchain.node.audit.rules import Replay
 from fedchain.node.audit.story import Story
-from fedchain.types import Reason, Withheld
+from fedchain.types import Reason
 
 STATE, VERDICTS, COUNTS = "the contracts' state", "verdicts", "counts of verdicts"
 
@@ -113,8 +113,7 @@ def _check_settlement(consortium: Consortium, story: Story, made: Contributing, 
     if settlement is None or settled is None:
         return
     resolved = None if made.resolved is None else made.resolved.stands
-    rejected = Withheld.REJECTED if resolved is False else Withheld.NONE
-    withheld = tuple(one | rejected for one in settled.withheld)
+    withheld = made.withheld_now(story.proposal.roster)
     disputed_by = "" if made.disputed is None else made.disputed.party
     found = (settlement.points, settlement.withheld, settlement.final_at, settlement.disputed_by, settlement.resolved)
     expected = (settled.points, withheld, settled.final_at, disputed_by, resolved)

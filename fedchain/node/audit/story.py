@@ -11,6 +11,7 @@ from fedchain.chain import (
     FaultRecorded,
     JobProposed,
     ParticipantBanned,
+    StatisticChallenged,
     StatisticFlagged,
     UplinkJudged,
     VoteCommitted,
@@ -25,7 +26,7 @@ from fedchain.types import JobId, Kind
 _FIRST_RANGE = 1000
 _KEPT = (Kind.PUBLIC_KEY, Kind.SHARD_DIGEST, Kind.CONTRIBUTION, Kind.LEAF_WEIGHTS, Kind.AUDIT)
 _STANDINGS = (ParticipantSuspended, ParticipantReinstated, ParticipantBanned)
-_OF_FAULTS = (FaultOverturned, StatisticFlagged, VoteCommitted, VoteRevealed, VotesTallied)
+_OF_FAULTS = (FaultOverturned, StatisticFlagged, StatisticChallenged, VoteCommitted, VoteRevealed, VotesTallied)
 """Events that name a fault, and not its job."""
 
 

@@ -249,7 +249,9 @@ def test_the_active_party_flags_a_histogram_once_and_nobody_votes(embedded: Any)
     )
     assert active.faults.upheld_in(address, job) == 0
     with pytest.raises(TransactionError, match=r"AlreadyFlagged\("):
-        active.faults.flag(address, job, 1, b"\x0e" * 32, 1, 1)
+        active.faults.flag(address, job, 1, b"\x0f" * 32, 12_000_000, 7_500_000)
+    with pytest.raises(TransactionError, match=r"ScoreTooLow\(scoreE6=5000000, maxE6=5000000\)"):
+        active.faults.flag(address, job, 1, b"\x0f" * 32, 1, 5_000_000)
     with pytest.raises(TransactionError, match=r"NotActiveParty\("):
         passive.faults.flag(address, job, 1, b"\x0f" * 32, 1, 1)
     with pytest.raises(TransactionError, match=r"WrongRound\("):

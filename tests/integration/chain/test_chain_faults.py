@@ -12,6 +12,7 @@ from fedchain.chain import (
     FaultOverturned,
     FaultRecorded,
     ParticipantSuspended,
+    StatisticChallenged,
     StatisticFlagged,
     VoteCommitted,
     replay_evidence,
@@ -102,6 +103,34 @@ def test_a_ciphertext_that_was_signed_and_not_accepted_is_a_strike_too(embedded:
     (recorded,) = [event for event in receipt.events if isinstance(event, FaultRecorded)]
     assert (recorded.reason, recorded.job_id) == (Reason.REPLAY, f"0x{second.job_id.hex()}")
     assert embedded.steward.faults.overturn(recorded.fault_id, "forgiven").carried
+
+
+def test_a_false_statistic_of_the_one_contribution_is_challenged_once(embedded: Any) -> None:
+    active, passive = embedded.parties
+    address, payload = address_of(active), b"contribution"
+    job = embedded.training_job(pipelined=False)
+    for party in embedded.parties:
+        party.declare_stop(job, 1)
+    envelope = replace(embedded.envelope(job, payload, Kind.CONTRIBUTION), round=2, statistic_e6=49)
+    _, judged = active.submit(envelope, payload)
+    assert judged is not None
+    assert judged.reason is Reason.ACCEPTED
+    with pytest.raises(TransactionError, match=r"ChallengerIsTarget\("):
+        active.faults.challenge(judged.uplink_id)
+    with pytest.raises(TransactionError, match=r"NothingDeclared\("):
+        passive.faults.challenge(b"\x07" * 32)
+    receipt = passive.faults.challenge(judged.uplink_id)
+    recorded, challenged = receipt.events
+    assert isinstance(recorded, FaultRecorded)
+    assert (recorded.reason, recorded.answer) == (Reason.STATISTIC_CHALLENGED, Answer.RECORDED)
+    assert (recorded.party, recorded.job_id, recorded.evidence) == (address, job, judged.uplink_id)
+    assert isinstance(challenged, StatisticChallenged)
+    assert (challenged.fault_id, challenged.challenger) == (recorded.fault_id, address_of(passive))
+    ballot = passive.faults.ballot(recorded.fault_id)
+    assert (challenged.uplink_id, challenged.commit_until) == (judged.uplink_id, ballot.opened + 3600)
+    assert ballot.phase is VotePhase.COMMITTING
+    with pytest.raises(TransactionError, match=r"AlreadyChallenged\("):
+        passive.faults.challenge(judged.uplink_id)
 
 
 def test_a_rejected_uplink_is_a_fault_with_its_id_as_evidence(embedded: Any) -> None:

@@ -80,6 +80,7 @@ def settled(withheld: tuple[Withheld, ...], points: tuple[int, ...] = divide(SHA
 
 SEEDED = [*FROZEN, POSTED, *REVEALED]
 VERIFIED = [*SEEDED, voted(BOB), voted(CAROL), concluded(AuditOutcome.VERIFIED)]
+REFUSED = concluded(AuditOutcome.FAILED, (4, 0, 0), bytes(32))
 PAID = settled((Withheld.NONE, Withheld.NONE, Withheld.WEAK))
 DISPUTED = SettlementDisputed(party=BOB, reason="why", **PLACE)
 RESOLVED = SettlementResolved(stands=True, reason="because", **PLACE)
@@ -88,6 +89,7 @@ RESOLVED = SettlementResolved(stands=True, reason="because", **PLACE)
 def broken(
     events: Iterable[ChainEvent],
     *,
+    aborted_before: type[ChainEvent] | tuple[type[ChainEvent], ...] = (),
     completed_before: type[ChainEvent] = JobSettled,
     labels: LabelsCommitted | None = LABELS,
     shards: dict[str, bytes] = SHARDS,
@@ -106,6 +108,8 @@ def broken(
     for event in events:
         if isinstance(event, completed_before):
             phase = Phase.COMPLETED
+        if isinstance(event, aborted_before):
+            phase = Phase.ABORTED
         if isinstance(event, FaultRecorded):
             made.note_fault(event, require, ROSTER)
         else:
@@ -122,13 +126,44 @@ def test_audits_of_every_outcome_follow_the_rules() -> None:
     assert broken([*SEEDED, concluded(AuditOutcome.UNAUDITED, (0, 8, 8))]) == []
     assert broken([*FROZEN, concluded(AuditOutcome.FAILED, (2, 0, 0), bytes(32))]) == []
     failed = [*FROZEN, POSTED, *REVEALED[1:], concluded(AuditOutcome.FAILED, (4, 0, 0), bytes(32))]
-    assert broken([*failed, fault(ACTIVE, Reason.AUDIT_SILENT, answer=Answer.RECORDED)]) == []
+    assert broken([*failed, fault(ACTIVE, Reason.AUDIT_REFUSED)]) == []
     without_carol = [*FROZEN, POSTED, *REVEALED[:2], voted(BOB)]
     seed = combined_seed(JOB, LOSSES, [SEEDS[ACTIVE], SEEDS[BOB], b""])
-    silent = [fault(CAROL, Reason.AUDIT_SILENT, number) for number in (1, 2)]
-    assert broken([*without_carol, concluded(AuditOutcome.VERIFIED, (0, 0, 12), seed), *silent]) == []
-    never = concluded(AuditOutcome.FAILED, (0, 1, 1), bytes(32))
+    silent = [concluded(AuditOutcome.VERIFIED, (0, 0, 12), seed)]
+    silent += [fault(CAROL, Reason.AUDIT_SILENT, answer=Answer.RECORDED)]  # type: ignore[list-item]
+    assert broken([*without_carol, *silent]) == []
+    never = concluded(AuditOutcome.FAILED, (0, 0, 0), bytes(32))
     assert broken([FROZEN[0], never], completed_before=AuditConcluded) == []
+
+
+def test_an_audit_goes_on_in_a_job_that_was_aborted_once_losses_are_posted() -> None:
+    false = [*SEEDED, voted(BOB, AuditReason.SUMS), voted(CAROL, AuditReason.BITS), concluded(AuditOutcome.FALSE)]
+    assert broken(false, aborted_before=(SeedRevealed, AuditVoted, AuditConcluded)) == []
+    withheld = [*FROZEN, POSTED, *REVEALED[1:], REFUSED, fault(ACTIVE, Reason.AUDIT_REFUSED)]
+    assert broken(withheld, aborted_before=AuditConcluded) == []
+    unknown = [*FROZEN, POSTED, REVEALED[1], concluded(AuditOutcome.FAILED, (4, 0, 4), bytes(32))]
+    recorded = [fault(ACTIVE, Reason.AUDIT_SILENT), fault(CAROL, Reason.AUDIT_SILENT)]
+    assert broken([*unknown, *recorded], aborted_before=AuditConcluded) == []
+    assert broken([*unknown, fault(ACTIVE, Reason.AUDIT_REFUSED)], aborted_before=AuditConcluded)
+    ended = [*FROZEN, concluded(AuditOutcome.FAILED, (2, 0, 0), bytes(32))]
+    assert broken(ended, aborted_before=AuditConcluded) == ["the end of an audit that was not going on"]
+
+
+def test_two_thirds_of_the_votes_verify_and_stewards_decide_what_is_disputed() -> None:
+    made = Contributing(settled=PAID, concluded=concluded(AuditOutcome.DISPUTED))
+    made.settled = settled((Withheld.OUTCOME, Withheld.OUTCOME, Withheld.WEAK | Withheld.OUTCOME))
+    assert made.withheld_now(ROSTER) == made.settled.withheld
+    made.resolved = RESOLVED
+    assert made.withheld_now(ROSTER) == PAID.withheld
+    made.note_fault(fault(BOB, Reason.REPLAY), lambda *_: None, ROSTER)
+    assert made.withheld_now(ROSTER) == (Withheld.NONE, Withheld.FAULT, Withheld.WEAK)
+    made.resolved = replace(RESOLVED, stands=False)
+    assert made.withheld_now(ROSTER)[0] == Withheld.OUTCOME | Withheld.REJECTED
+    made.votes = {party: voted(party) for party in (BOB, CAROL)}
+    made.votes[OTHER] = voted(OTHER, AuditReason.BITS)
+    assert made._outcome() is AuditOutcome.VERIFIED
+    del made.votes[CAROL]
+    assert made._outcome() is AuditOutcome.DISPUTED
 
 
 def test_another_shard_than_frozen_withholds_and_the_active_partys_withholds_all() -> None:
@@ -168,7 +203,19 @@ def test_another_shard_than_frozen_withholds_and_the_active_partys_withholds_all
         ([*SEEDED, voted(BOB), voted(BOB)], f"a vote of {BOB}, which is not due"),
         ([*SEEDED, replace(voted(BOB), sound=False)], f"a vote of {BOB}, which is not due"),
         ([*VERIFIED, concluded(AuditOutcome.VERIFIED)], "the end of an audit that was not going on"),
-        ([FROZEN[0], concluded(AuditOutcome.FAILED, (0, 1, 1), bytes(32))], "an audit ended before all had frozen"),
+        ([FROZEN[0], concluded(AuditOutcome.FAILED, seed=bytes(32))], "an audit ended before all had frozen"),
+        (
+            [*FROZEN, POSTED, *REVEALED[1:], REFUSED, fault(ACTIVE, Reason.AUDIT_SILENT)],
+            f"a fault of {ACTIVE} that no audit found: AUDIT_SILENT",
+        ),
+        (
+            [*FROZEN, POSTED, *REVEALED[1:], REFUSED, *[fault(ACTIVE, Reason.AUDIT_REFUSED)] * 2],
+            f"a fault of {ACTIVE} that no audit found: AUDIT_REFUSED",
+        ),
+        (
+            [*SEEDED, concluded(AuditOutcome.UNAUDITED, (0, 8, 8)), fault(BOB, Reason.AUDIT_REFUSED)],
+            f"a fault of {BOB} that no audit found: AUDIT_REFUSED",
+        ),
         ([*SEEDED, voted(BOB), concluded(AuditOutcome.VERIFIED)], "outcome VERIFIED of an audit"),
         ([*SEEDED, voted(BOB), voted(CAROL), concluded(AuditOutcome.DISPUTED)], "outcome DISPUTED of an audit"),
         (

@@ -118,7 +118,6 @@ class Voter:
         self._open: dict[int, _Flag] = {}
         self._seen: int | None = None  # faults up to this number were looked at
         self._read: int | None = None  # contributions up to this block were recomputed
-        self._flagged: set[bytes] = set()  # what those faults are about
         self._false: dict[bytes, _Challenge] = {}
         self._troubled = self._told_of_skew = False
         self._stop = threading.Event()
@@ -142,8 +141,8 @@ class Voter:
         """
         head = self._clock.look()
         self._warn_of_skew()
-        self._take_in()
         self._recompute(head)
+        self._take_in()
         self._challenge()
         for number, flag in list(self._open.items()):
             if self._stop.is_set():
@@ -190,7 +189,6 @@ class Voter:
             fault = self._consortium.faults.fault(number)
             if self._seen is None and self._consortium.client.block_time(fault.block_number)[1] < oldest:
                 break
-            self._flagged.add(fault.evidence)
             self._false.pop(fault.evidence, None)  # somebody was faster
             place = self._place_of(fault)
             if place is not None:
@@ -225,7 +223,7 @@ class Voter:
             events = self._consortium.events(start, end)
             judged = [one for one in events if isinstance(one, UplinkJudged) and one.reason == Reason.ACCEPTED]
             for uplink in judged:
-                if uplink.uplink_id not in self._flagged and is_false(uplink):
+                if is_false(uplink):
                     self._note_false(uplink)
             self._read, start = end, end + 1
 
@@ -302,10 +300,13 @@ class Voter:
 
     def _judge(self, fault: Fault) -> bool | None:
         """Whether the declared statistic is false; None where that cannot be told from the chain."""
-        events = self._consortium.events(fault.block_number, fault.block_number)
-        flagged = [one for one in events if isinstance(one, UplinkJudged) and one.uplink_id == fault.evidence]
-        if not flagged:
-            return None  # flagged by the active party, of what only it can see
+        for earlier in (0, OLDEST_BLOCKS - 1):  # a flag stands in its uplink's block, a challenge soon after it
+            events = self._consortium.events(max(0, fault.block_number - earlier), fault.block_number)
+            flagged = [one for one in events if isinstance(one, UplinkJudged) and one.uplink_id == fault.evidence]
+            if flagged:
+                break
+        else:
+            return None
         verdict = is_false(flagged[0])
         if verdict is None:
             log.info("a flagged statistic cannot be recomputed here", fault=fault.fault_id, job=fault.job_id)

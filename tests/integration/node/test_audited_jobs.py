@@ -10,11 +10,12 @@ import pytest
 
 from fedchain.chain import AuditVoted, SettlementView
 from fedchain.contribution.losses import utilities_e6
-from fedchain.errors import StoppingError
+from fedchain.errors import JobAbortedError, StoppingError, TrainingError
 from fedchain.exchange import JobChannel
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.opening import opened_rows
 from fedchain.federation.party import JobOutcome
+from fedchain.messages import AuditOpening
 from fedchain.node.contribution_checks import (
     LOSSES,
     OPENING,
@@ -29,7 +30,7 @@ from fedchain.node.contribution_checks import (
 from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import AUDIT, JobFiles
 from fedchain.node.settling import settle
-from fedchain.protocol import Action, Party, RecordContribution, Stage, Vote
+from fedchain.protocol import Action, Party, RecordContribution, Send, Stage, Vote
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, Reason, Withheld
 from tests.integration.node.test_pipelined_jobs import few
@@ -144,6 +145,22 @@ def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_jo
     mismatches = verify_contributions(consortium, found).checks.mismatches
     assert {one.check for one in mismatches} == {SHARES, LOSSES}
     assert {one.party for one in mismatches if one.check == LOSSES} == {job.active.address}
+
+
+def test_who_ends_the_job_instead_of_opening_the_drawn_rows_is_judged_all_the_same(make_job: MakeJob) -> None:
+    def lie(action: Action) -> Action:
+        if isinstance(action, Send) and isinstance(action.message, AuditOpening):
+            raise TrainingError("it has seen which rows are drawn")
+        return action
+
+    job = audited(make_job)
+    job.active.wrap = lambda party: rewriting(party, lie)
+    futures = job.start()
+    assert isinstance(futures[0].exception(60), TrainingError)
+    assert all(isinstance(future.exception(60), JobAbortedError) for future in futures[1:])
+    state = state_of(job)
+    assert (state.outcome, state.reasons[1:]) == ("false", (AuditReason.ABSENT, AuditReason.ABSENT))
+    assert job.strikes() == {job.active.name: [Reason(50)]}
 
 
 def dying_in_the_audit(name: str, *, after: bool) -> Prepare:

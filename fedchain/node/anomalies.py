@@ -23,6 +23,7 @@ from fedchain.chain import (
     PartyMissing,
     SettlementDisputed,
     SettlementResolved,
+    StatisticChallenged,
     StatisticFlagged,
     StrikeRecorded,
     UplinkJudged,
@@ -37,7 +38,7 @@ from fedchain.types import AuditOutcome, JobId, Reason
 What = Literal[
     "rejected_uplink", "missing", "fault", "flag", "vote_committed", "vote_revealed", "votes_counted", "overturned",
     "audit_vote", "audit_outcome", "disputed", "resolved", "strike", "suspended", "banned", "reinstated",
-    "aborted", "expired",
+    "aborted", "expired", "challenged",
 ]  # fmt: skip
 Category = Literal["structural", "provable", "statistical", "vote", "audit", "overturned", "standing", "claim"]
 CATEGORIES: tuple[Category, ...] = get_args(Category)
@@ -212,6 +213,8 @@ def _of_fault(event: ChainEvent, faults: dict[int, FaultRecorded]) -> _Entry | N
     if isinstance(event, StatisticFlagged):
         values = f"{event.kind.name.lower()}, statistic {event.statistic_e6 / _E6:.6f}, score {_score(event.score_e6)}"
         return "flag", "statistical", fault.party, Reason.STATISTIC_OUTLIER.name, f"{number}: {values}"
+    if isinstance(event, StatisticChallenged):
+        return "challenged", "vote", event.challenger, "false", number
     if isinstance(event, VoteCommitted):
         return "vote_committed", "vote", event.party, "sealed", number
     if isinstance(event, VoteRevealed):

@@ -129,7 +129,7 @@ def test_a_call_that_would_revert_costs_no_transaction(world: Any) -> None:
 
 
 def test_an_estimate_is_enough_for_the_transaction(world: Any) -> None:
-    policy = (1 << 20, 100, 0, False, 600, 600, 1000, False, 1)
+    policy = (1 << 20, 100, 0, False, 600, 600, 1000, False, 2)
     data = function("JobManager", "propose").encode(os.urandom(9_000), world.addresses(), policy)
     call = Call("propose", world.deployment.addresses["JobManager"], data)
     sender = world.parties[0].sender

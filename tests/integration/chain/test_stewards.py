@@ -69,7 +69,7 @@ def test_more_than_half_of_the_stewards_decide_by_default(council: Council) -> N
     assert stewards.members() == tuple(council.deployment.stewards)
     assert (stewards.threshold(), stewards.epoch()) == (2, 1)
     assert stewards.is_steward(council.deployment.stewards[2])
-    assert [one.problem for one in check_contracts(council.client, council.deployment)] == [""] * 11
+    assert [one.problem for one in check_contracts(council.client, council.deployment)] == [""] * 13
 
 
 def test_one_vote_changes_nothing_and_the_second_carries(council: Council) -> None:
@@ -132,7 +132,7 @@ def test_the_stewards_vote_for_others_and_open_votes_are_void(council: Council) 
     assert second.stewards.change(earlier, 2).carried
     assert first.stewards.epoch() == 3
     # what is recorded is what was deployed, and still as packaged
-    assert [one.problem for one in check_contracts(council.client, council.deployment)] == [""] * 11
+    assert [one.problem for one in check_contracts(council.client, council.deployment)] == [""] * 13
 
 
 def test_terms_out_of_bounds_or_unlike_the_recorded_ones_are_refused(council: Council, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_pending_upgrade_is_shown_and_cancelled(
     result = invoke("deploy", "--upgrade", "--out", out)
     assert "1 of 1 votes for version 2; not before 2" in result.stdout, result.output
     pending = json.loads(vote_status(invoke, out))["pending"]
-    assert (pending["version"], len(pending["contracts"])) == (2, 8)
+    assert (pending["version"], len(pending["contracts"])) == (2, 10)
     assert "version 2, not before" in invoke("steward", "status", "--deployment", out).stdout
     cancelled = invoke("steward", "cancel", "--deployment", out)
     assert cancelled.stdout == "1 of 1 votes to drop version 2; dropped\n", cancelled.output

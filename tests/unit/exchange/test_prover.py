@@ -63,6 +63,11 @@ class Chain:
         """Made up."""
         return envelope.digest[:31] + bytes([envelope.round])
 
+    def verdict(self, sender: str, envelope: Envelope) -> Any:
+        """What the events say of an uplink."""
+        judged = [one for one in self.events_of if isinstance(one, UplinkJudged) and one.envelope == envelope]
+        return SimpleNamespace(known=bool(judged), reason=judged[0].reason if judged else Reason.ACCEPTED)
+
     def accepted(self, envelope: Envelope, reason: Reason = Reason.ACCEPTED) -> None:
         """The ledger has judged an uplink of Mallory's."""
         self.events_of.append(
@@ -174,11 +179,21 @@ def test_another_payload_is_proven_with_the_uplink_of_its_digest(chain: Chain, p
     assert chain.proven == [(Reason.PAYLOAD_MISMATCH, MALLORY, FIRST, b"\x05" * 32, b"signature")]
 
 
-def test_a_replay_is_proven(chain: Chain, prover: Prover) -> None:
+def test_a_replay_is_proven(chain: Chain, state: NodeState, prover: Prover) -> None:
     again = replace(FIRST, round=2)
+    chain.accepted(FIRST)
+    state.keep_proof(signed(again))
     prover.replay(JOB, MALLORY, FIRST, again)
     prover.finish()
-    assert chain.proven == [(Reason.REPLAY, MALLORY, FIRST, again)]
+    assert chain.proven == [(Reason.REPLAY, MALLORY, FIRST, b"", again, signed(again).signature)]
+
+
+def test_a_replay_of_what_is_neither_accepted_nor_signed_is_not_proven(chain: Chain, prover: Prover) -> None:
+    chain.accepted(FIRST)
+    chain.accepted(replace(FIRST, round=2), Reason.WRONG_ROUND)
+    prover.replay(JOB, MALLORY, FIRST, replace(FIRST, round=2))
+    prover.finish()
+    assert chain.proven == []
 
 
 @pytest.mark.parametrize(
@@ -190,6 +205,8 @@ def test_a_replay_is_proven(chain: Chain, prover: Prover) -> None:
     ],
 )
 def test_a_proof_that_fails_is_logged_and_raises_nothing(chain: Chain, prover: Prover, failure: Exception) -> None:
+    for number in (1, 2, 3):
+        chain.accepted(replace(FIRST, round=number))
     chain.failure = failure
     prover.replay(JOB, MALLORY, FIRST, replace(FIRST, round=2))
     prover.finish()
@@ -200,6 +217,8 @@ def test_a_proof_that_fails_is_logged_and_raises_nothing(chain: Chain, prover: P
 
 
 def test_finishing_ends_in_time_though_the_chain_hangs(chain: Chain, prover: Prover) -> None:
+    chain.accepted(FIRST)
+    chain.accepted(replace(FIRST, round=2))
     chain.gate.clear()
     prover.replay(JOB, MALLORY, FIRST, replace(FIRST, round=2))
     prover.finish(0.05)

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 def flag_histogram(
     consortium: Consortium, job_id: JobId, flag: Flag, *, round: int, attempt: int, sender: str, active: str
 ) -> None:
-    """Have a passive party's histogram flagged; once per slot, so that a restarted party flags nothing twice.
+    """Have a passive party's histogram flagged; the record takes one per party and round, also of a restarted party.
 
     Args:
         consortium: with the active party's sender.

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+import structlog
 
 from fedchain.compute.executor import Executor
 from fedchain.contribution import losses as losses_module
@@ -412,9 +413,7 @@ def test_one_false_vote_of_two_disputes_and_condemns_nobody(run: Run) -> None:
 
 
 @pytest.mark.parametrize("liar", [OPERATOR, BANK])
-def test_who_puts_up_another_shard_than_it_froze_is_named(
-    liar: PartyId, run: Run, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_who_puts_up_another_shard_than_it_froze_is_named(liar: PartyId, run: Run) -> None:
     """The job is completed on the chain by then, so it is at every party; the contract withholds the points."""
 
     def lie(action: Action) -> Action:
@@ -422,11 +421,10 @@ def test_who_puts_up_another_shard_than_it_froze_is_named(
             return replace(action, message=ShardDigest(bytes(32)))
         return action
 
-    found = run(lies={liar: lie})
+    with structlog.testing.capture_logs() as lines:
+        found = run(lies={liar: lie})
     assert len({outcome.model_digest for name, outcome in found.outcomes.items() if name != liar}) == 1
-    told = capsys.readouterr().out
-    assert told.count("another shard") == 2
-    assert told.count(f"party={liar}") == 2
+    assert [line["party"] for line in lines if "another shard" in line["event"]] == [liar, liar]
 
 
 def test_bits_beyond_the_leaves_are_refused_before_anybody_can_be_blamed_for_them(

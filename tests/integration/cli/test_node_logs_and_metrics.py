@@ -57,7 +57,9 @@ def forms(secret: bytes) -> set[str]:
     return {secret.hex(), secret.hex().upper(), base64.b64encode(secret).decode(), repr(secret)[2:-1]}
 
 
-@pytest.mark.parametrize(("number", "consumption"), [(1, "strict"), (2, "pipelined")])
+@pytest.mark.parametrize(
+    ("number", "consumption"), [pytest.param(1, "strict", marks=pytest.mark.soak), (2, "pipelined")]
+)
 def test_a_job_is_logged_with_its_context_counted_and_no_secret_is_told(
     invoke: Invoke,
     started: Start,

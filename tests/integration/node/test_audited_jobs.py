@@ -194,7 +194,7 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("point", few(KILLS, 2))
+@pytest.mark.parametrize("point", few(KILLS, 1))
 def test_a_party_that_restarts_in_an_audit_goes_on(make_job: MakeJob, point: str) -> None:
     index, name, after = KILLS[point]
     job = audited(make_job)

@@ -134,7 +134,7 @@ def assert_fresh_masks(job: WholeJob) -> None:
     assert len(set(points)) == len(points)
 
 
-@pytest.mark.parametrize("mode", ["standard", "layered"])
+@pytest.mark.parametrize("mode", [pytest.param("standard", marks=pytest.mark.soak), "layered"])
 @pytest.mark.parametrize("round", few([1, 2], 1))
 def test_a_rejected_commitment_rolls_its_round_back_and_the_model_is_the_same(
     make_job: MakeJob, mode: str, round: int

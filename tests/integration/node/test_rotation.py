@@ -125,7 +125,7 @@ def check_agreement(member: Member, steward: Consortium) -> bytes:
 # -- in the middle of a job --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("consumption", ["strict", "pipelined"])
+@pytest.mark.parametrize("consumption", [pytest.param("strict", marks=pytest.mark.soak), "pipelined"])
 def test_certificates_of_both_sides_are_replaced_in_training_and_the_model_is_the_undisturbed_one(
     make_members: Callable[..., list[Member]], steward: Consortium, consumption: str
 ) -> None:
@@ -169,7 +169,7 @@ def test_certificates_of_both_sides_are_replaced_in_training_and_the_model_is_th
     assert "PRIVATE" not in repr(logs)
 
 
-@pytest.mark.parametrize("consumption", ["strict", "pipelined"])
+@pytest.mark.parametrize("consumption", [pytest.param("strict", marks=pytest.mark.soak), "pipelined"])
 def test_keys_of_both_sides_are_replaced_in_training_and_the_model_is_the_undisturbed_one(
     make_members: Callable[..., list[Member]], steward: Consortium, consumption: str
 ) -> None:

@@ -243,7 +243,10 @@ def test_a_job_runs_from_proposal_to_scores_and_survives_restarts(members: list[
     [
         "",  # the defaults: layered
         'mode = "mix"\ndepth = 2\nobjective = "multiclass"\nclasses = 2',
-        'mode = "standard"\ndepth = 2\nobjective = "poisson"\ngoss_top = 0.3\ngoss_other = 0.3',
+        pytest.param(
+            'mode = "standard"\ndepth = 2\nobjective = "poisson"\ngoss_top = 0.3\ngoss_other = 0.3',
+            marks=pytest.mark.soak,
+        ),
         'mode = "standard"\ndepth = 4\ngrowth = "leaf_wise"\nmax_leaves = 4',
         *(
             pytest.param(f'mode = "{mode}"\ndepth = 3\nobjective = {objective}', marks=pytest.mark.soak)

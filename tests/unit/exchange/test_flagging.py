@@ -10,7 +10,7 @@ from fedchain.protocol import Flag
 from fedchain.types import Answer, Kind, PartyId, Reason
 
 
-def test_a_flag_is_recorded_once_per_slot_and_accuses_nobody() -> None:
+def test_a_flag_is_recorded_once_per_party_and_round_and_accuses_nobody() -> None:
     chain = InProcessConsortium()
     active, passive = chain.enrol("active"), chain.enrol("passive")
     addresses = [address(active), address(passive)]
@@ -42,8 +42,8 @@ def test_a_flag_is_recorded_once_per_slot_and_accuses_nobody() -> None:
     )
     assert (fault.party, fault.reason, fault.answer) == (addresses[1], Reason.STATISTIC_OUTLIER, Answer.RECORDED)
     assert fault.evidence == active.slot(addresses[1], envelope)
-    tell(active, Flag(PartyId("passive"), 5, 9_000_000, 7_500_000))
-    assert active.faults.count() == 2
+    tell(active, Flag(PartyId("passive"), 5, 9_000_000, 7_500_000))  # another histogram of the same round
+    assert active.faults.count() == 1
 
 
 def address(member: Consortium) -> str:

@@ -198,7 +198,13 @@ def test_a_restarted_answerer_refuses_what_was_begun_and_the_requester_reserves_
     before = world.operator.predict_ids(world.first, ids[:1]).serials[0]
     world.members[1].halt()
     world.members[1].start()
-    after = world.operator.predict_ids(world.first, ids[:2])
+    until = time.monotonic() + 30
+    while True:  # on a loaded machine the first asks may come before it answers
+        try:
+            after = world.operator.predict_ids(world.first, ids[:2])
+            break
+        except DeadlineError:
+            assert time.monotonic() < until
     np.testing.assert_array_equal(after.scores, expected[:2])
     assert after.serials[0] > before + 1, "the rest of the range was given up"
 

@@ -247,7 +247,10 @@ def test_a_job_runs_from_proposal_to_scores_and_survives_restarts(members: list[
             'mode = "standard"\ndepth = 2\nobjective = "poisson"\ngoss_top = 0.3\ngoss_other = 0.3',
             marks=pytest.mark.soak,
         ),
-        'mode = "standard"\ndepth = 4\ngrowth = "leaf_wise"\nmax_leaves = 4',
+        pytest.param(
+            'mode = "standard"\ndepth = 4\ngrowth = "leaf_wise"\nmax_leaves = 4',
+            marks=pytest.mark.soak,
+        ),
         *(
             pytest.param(f'mode = "{mode}"\ndepth = 3\nobjective = {objective}', marks=pytest.mark.soak)
             for mode in ("layered", "standard", "mix")

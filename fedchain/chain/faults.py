@@ -237,15 +237,8 @@ class Faults:
             second: another of the same slot.
             second_signature: likewise.
         """
-        return self._write(
-            PROOFS,
-            "proveEquivocation",
-            party,
-            envelope_values(first),
-            first_signature,
-            envelope_values(second),
-            second_signature,
-        )
+        halves = (envelope_values(first), first_signature, envelope_values(second), second_signature)
+        return self._write(PROOFS, "proveEquivocation", party, *halves)
 
     def served_statement(self, digest: bytes, served: bytes) -> bytes:
         """What a party signs with a payload that it serves, 32 bytes.
@@ -282,15 +275,8 @@ class Faults:
             second: another with the same digest.
             second_signature: likewise.
         """
-        return self._write(
-            PROOFS,
-            "proveReplay",
-            party,
-            envelope_values(first),
-            first_signature,
-            envelope_values(second),
-            second_signature,
-        )
+        halves = (envelope_values(first), first_signature, envelope_values(second), second_signature)
+        return self._write(PROOFS, "proveReplay", party, *halves)
 
 
 def payload_evidence(party: str, digest: bytes) -> bytes:

@@ -38,7 +38,8 @@ def anomalies(
 
     Example: fedchain anomalies 0x5c…e1 --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    from fedchain.node.anomalies import CATEGORIES, NOBODYS_MARK, Names, counts_by_party, read_anomalies
+    from fedchain.node.anomalies import CATEGORIES, NOBODYS_MARK, counts_by_party, read_anomalies
+    from fedchain.node.audit.names import Names
     from fedchain.node.reporting.words import utc
 
     if category and category not in CATEGORIES:

@@ -137,7 +137,7 @@ def resolve(
 
 
 def _read(consortium: Consortium, view: JobView) -> JobSettlement:
-    from fedchain.node.anomalies import Names
+    from fedchain.node.audit.names import Names
     from fedchain.node.settlements import read_settlement
 
     found = read_settlement(consortium, view.job_id, Names(consortium))

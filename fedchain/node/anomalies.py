@@ -32,6 +32,7 @@ from fedchain.chain import (
     VotesTallied,
 )
 from fedchain.exchange.slot import describe
+from fedchain.node.audit.names import Names
 from fedchain.node.audit.story import Story, read_story
 from fedchain.types import AuditOutcome, JobId, Reason
 
@@ -87,19 +88,6 @@ class Anomaly:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return dict(vars(self))
-
-
-class Names:
-    """Names of the registry, each asked for once."""
-
-    def __init__(self, consortium: Consortium) -> None:
-        self._consortium = consortium
-        self._known: dict[str, str] = {}
-
-    def __call__(self, address: str) -> str:
-        if address not in self._known:
-            self._known[address] = self._consortium.participant(address).name or address
-        return self._known[address]
 
 
 class BlockTimes:

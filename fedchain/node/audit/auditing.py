@@ -29,6 +29,7 @@ from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.digests import check_digests
+from fedchain.node.audit.names import Names
 from fedchain.node.audit.report import AuditReport, PartyVerdict
 from fedchain.node.audit.rules import Replay
 from fedchain.node.audit.state import STATE, check_state
@@ -67,7 +68,7 @@ def audit_job(consortium: Consortium, job_id: JobId, folders: Sequence[StateFold
         time.sleep(_QUIET_PAUSE_SECONDS * (tried > 0))
     else:
         checks.unreachable(STATE)  # it never did
-    names = _Names(consortium)
+    names = Names(consortium)
     model = check_digests(consortium, story, replay, checks)
     check_stores(list(folders), story, replay, {one: names(one) for one in replay.shards}, model, checks)
     spec, complaint = _spec_of(story, names)
@@ -85,19 +86,6 @@ def audit_job(consortium: Consortium, job_id: JobId, folders: Sequence[StateFold
         checks=checks.tallies,
         mismatches=tuple(checks.mismatches),
     )
-
-
-class _Names:
-    """Names of the registry, each asked for once."""
-
-    def __init__(self, consortium: Consortium) -> None:
-        self._consortium = consortium
-        self._known: dict[str, str] = {}
-
-    def __call__(self, address: str) -> str:
-        if address not in self._known:
-            self._known[address] = self._consortium.participant(address).name or address
-        return self._known[address]
 
 
 def _why(ended: JobAborted | JobExpired) -> str:

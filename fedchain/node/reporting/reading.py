@@ -19,7 +19,8 @@ from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, decode
 from fedchain.model.shard import model_digest
-from fedchain.node.anomalies import BlockTimes, Names, anomalies_of
+from fedchain.node.anomalies import BlockTimes, anomalies_of
+from fedchain.node.audit.names import Names
 from fedchain.node.audit.story import Story, read_story
 from fedchain.node.jobstate import abort_reason
 from fedchain.node.reporting.facts import (

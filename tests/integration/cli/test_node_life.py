@@ -38,7 +38,7 @@ def make_node(net: Net, folder: Path, name: str, *, port: int | None = None, fun
     (folder / "passphrase").write_text("pass\n")
     (folder / "passphrase").chmod(0o600)
     Identity.create(name).save(folder / "certificate.pem", folder / "certificate.key")
-    (folder / "table.csv").write_text("id,loans\nc1,4242\nc2,2\n")
+    (folder / "table.csv").write_text("id,loans\nc1,424242424242\nc2,2\n")
     (folder / "node.toml").write_text(
         f'name = "{name}"\n[chain]\nrpc = "{net.rpc_url}"\ndeployment = "{net.deployment}"\n'
         f'[data]\npath = "table.csv"\n'
@@ -157,7 +157,7 @@ def test_the_doctor_finds_two_running_nodes_well(invoke: Invoke, net: Net, tmp_p
         peer = found["peer well-two"]
         assert peer["level"] == "ok", peer
         assert "TLSv1.3" in peer["found"]
-        assert "4242" not in json.dumps(found)
+        assert "424242424242" not in json.dumps(found)
         for_people = invoke("node", "doctor", folders[0])
         assert "peer well-two" in for_people.stdout
     gone = checks(invoke, folders[0])

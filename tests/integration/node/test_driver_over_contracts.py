@@ -178,21 +178,21 @@ def test_a_silent_party_is_named_at_the_deadline_and_the_job_is_aborted(trio: Tr
 def test_a_party_that_fails_aborts_the_job_without_telling_why_in_detail(trio: Trio) -> None:
     def failing(rig: Rig) -> Party[None]:
         yield Send(KEY, 0)
-        raise TrainingError("row 17 of /home/someone/customers.csv holds 4711")
+        raise TrainingError("row 17 of /home/someone/customers.csv holds 471147114711")
 
     def waiting(rig: Rig) -> Party[None]:
         yield from receive(PublicKey, 1, trio.names[0])
 
     job_id = trio.propose()
     futures = trio.run([failing, waiting, waiting])
-    with pytest.raises(TrainingError, match="4711"):
+    with pytest.raises(TrainingError, match="471147114711"):
         futures[0].result(20)
     for future in futures[1:]:
         with pytest.raises(JobAbortedError) as caught:
             future.result(20)
         assert trio.names[0] in str(caught.value)
         assert "TrainingError" in str(caught.value)
-        assert "4711" not in str(caught.value)
+        assert "471147114711" not in str(caught.value)
         assert "customers" not in str(caught.value)
     assert trio.phase(job_id) == Phase.ABORTED
 

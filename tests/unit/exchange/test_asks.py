@@ -41,7 +41,7 @@ class Oracle:
         if question == b"refuse at length":
             raise AskRefusedError("forged", "0x" * 2**20)
         if question == b"break":
-            raise DataError("table.csv: line 3 holds 4711")
+            raise DataError("table.csv: line 3 holds 471147114711")
         if question == b"wait":
             assert self.go_on.wait(20)
         if question == b"much":
@@ -103,7 +103,7 @@ def test_a_refusal_says_what_to_do_and_a_failure_says_nothing_of_the_table(
     assert (refused.value.code, str(refused.value), refused.value.number) == ("spent", "used before", 7)
     with pytest.raises(DeliveryError, match="DataError") as failed:
         ask(client, peer, b"break")
-    assert "4711" not in str(failed.value)
+    assert "471147114711" not in str(failed.value)
 
 
 def test_what_a_caller_wrote_is_cut_in_the_log(world: World, serve: Callable[..., Peer]) -> None:

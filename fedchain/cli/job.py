@@ -31,12 +31,14 @@ from fedchain.errors import ConfigError, DeadlineError, JobAbortedError, JobExpi
 from fedchain.types import JobId, Phase
 
 if TYPE_CHECKING:
-    from fedchain.chain import JobView
+    from fedchain.chain import Consortium, JobView
     from fedchain.data.idrules import IdPart
 
 app = typer.Typer(name="job", no_args_is_help=True)
 
 POLL_SECONDS = 0.25
+SETTLEMENT_SECONDS = 10.0
+"""How long `job watch` waits for the settlement of a completed job."""
 
 
 @app.callback()
@@ -297,6 +299,7 @@ def watch(
             time.sleep(POLL_SECONDS)
             view = consortium.job(view.job_id)
         state = read_state(consortium, view)
+        is_settled = _await_settlement(consortium, view)
     if as_json:
         print_json(state.as_dict())
     if state.abort_reason is not None:
@@ -305,3 +308,23 @@ def watch(
         raise JobAbortedError(f"job {view.job_id} was aborted: {state.abort_reason}")
     if not as_json:
         print(f"completed: {state.trees_done} trees, model digest {state.model_digest}")
+    if not is_settled:
+        note(
+            "its contributions are not settled yet; the active party's node tries again by itself. See `fedchain "
+            "settlement show`, and for what is wrong that node's doctor"
+        )
+
+
+def _await_settlement(consortium: Consortium, view: JobView) -> bool:
+    """Give the active party's node a moment; whether nothing is left to settle."""
+    from fedchain.node.settlements import read_settlement
+
+    until = time.monotonic() + SETTLEMENT_SECONDS
+    while view.phase is Phase.COMPLETED:
+        found = read_settlement(consortium, view.job_id, str)
+        if found is None or found.state != "not settled":
+            break
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

@@ -229,6 +229,7 @@ class ActiveAudit:
             outcome=state.outcome,
             positions=self._positions[opened_rows(state)].astype("<u4").tobytes() if state.seed else b"",
             opening=opening,
+            earlier_rounds=len(outputs.shard.trees) // len(outputs.shard.base_margins) - outputs.rounds,
             shards=state.shards,
         )
 
@@ -240,6 +241,14 @@ class ActiveAudit:
 def label_terms(spec: ContributionSpec, root: bytes, rows: int) -> LabelTerms:
     """The terms that a job's active party commits to."""
     return LabelTerms(root, rows, min(spec.opened_rows, rows), spec.window_seconds, spec.dispute_seconds, spec.budget)
+
+
+def terms_in_words(terms: LabelTerms) -> str:
+    """All of them, for people."""
+    return (
+        f"{terms.opened_rows} of {terms.rows} rows opened, windows of {terms.window_seconds} s, disputes for "
+        f"{terms.dispute_seconds} s, {terms.budget} points, labels 0x{terms.root.hex()}"
+    )
 
 
 def largest_opening(terms: LabelTerms, parties: int, trees: int, leaves: int) -> int:

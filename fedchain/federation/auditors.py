@@ -13,7 +13,15 @@ from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.losses import E6, utilities_e6
 from fedchain.data.holdout import holdout
 from fedchain.errors import ContributionError, ProtocolViolationError, SealError
-from fedchain.federation.auditing import CONTEXT, OPENING_STEP, Positions, Secrets, bits_tree, label_terms
+from fedchain.federation.auditing import (
+    CONTEXT,
+    OPENING_STEP,
+    Positions,
+    Secrets,
+    bits_tree,
+    label_terms,
+    terms_in_words,
+)
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.kept import KeptAudit
 from fedchain.federation.opening import Auditor, opened_rows
@@ -112,7 +120,8 @@ class PassiveAudit:
         state = yield from await_audit("labels")
         expected = label_terms(self._spec, state.terms.root, self._drawn.rows)
         if state.terms != expected:
-            raise ProtocolViolationError(self._active, f"committed to terms {state.terms}, the job's are {expected}")
+            said, due = terms_in_words(state.terms), terms_in_words(expected)
+            raise ProtocolViolationError(self._active, f"committed to terms of its own: {said}; the job's are {due}")
 
     def freeze(self, answered: Answered) -> Party[None]:
         """After its answer, before it knows a share."""

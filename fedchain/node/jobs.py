@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from fedchain.chain import JobPolicy, JobProposed
+from fedchain.chain import JobProposed
 from fedchain.chain.artifacts import AUDITS
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
@@ -30,7 +30,6 @@ from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
 from fedchain.exchange.publisher import through_outages
 from fedchain.exchange.records import JobRecord
-from fedchain.exchange.waits import Patience
 from fedchain.federation.checkpoint import checkpoint_of
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
@@ -41,11 +40,12 @@ from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_job
 from fedchain.node.jobfiles import JobFiles
+from fedchain.node.jobpolicy import patience_of, policy_of
 from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.node.setepochs import SetEpochs
-from fedchain.node.settling import settle
+from fedchain.node.settling import Settler
 from fedchain.node.terms import require_terms, terms_of
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
@@ -54,21 +54,6 @@ log = structlog.get_logger(__name__)
 
 _OUTAGE_SECONDS = 600.0
 """How long the chain may be away when a job is to begin; from then on the job's own deadline counts."""
-
-
-def policy_of(spec: JobSpec) -> JobPolicy:
-    """The contract's bounds that a spec asks for."""
-    policy = spec.policy
-    return JobPolicy(
-        max_payload_bytes=policy.max_payload_bytes,
-        max_rounds=spec.max_rounds,
-        max_statistic_e6=policy.max_statistic_e6,
-        pipelined=policy.pipelined,
-        phase_seconds=spec.phase_limit,
-        round_seconds=policy.round_limit,
-        max_uplinks_per_round=policy.max_uplinks_per_round,
-        ends_on_suspension=policy.ends_on_suspension,
-    )
 
 
 def _require_same(table: Table, journal: Journal) -> None:
@@ -84,12 +69,6 @@ def _require_same(table: Table, journal: Journal) -> None:
         )
 
 
-def patience_of(spec: JobSpec) -> Patience:
-    """What a spec says about parties that are late."""
-    policy = spec.policy
-    return Patience(policy.deadline_seconds, policy.at_soft_deadline, policy.at_hard_deadline)
-
-
 class Jobs:
     """Runs jobs that have this node on their roster.
 
@@ -99,19 +78,28 @@ class Jobs:
         address: its address.
         executor: for heavy local work.
         board: is told of progress.
+        settler: settles the contributions of jobs that are completed.
 
     Attributes:
         table_lock: held while the node's table is read for a job; whoever replaces the table holds it, too.
     """
 
     def __init__(
-        self, config: NodeConfig, exchange: Exchange, *, address: str, executor: Executor, board: ProgressBoard
+        self,
+        config: NodeConfig,
+        exchange: Exchange,
+        *,
+        address: str,
+        executor: Executor,
+        board: ProgressBoard,
+        settler: Settler,
     ) -> None:
         self._config = config
         self._exchange = exchange
         self._address = address
         self._executor = executor
         self._board = board
+        self._settler = settler
         self._set_epochs = SetEpochs(config.state.folder, config.alignment)
         self._admission = Admission(config.alignment, exchange.consortium, exchange.state.jobs, address)
         self._lock = threading.Lock()
@@ -152,7 +140,7 @@ class Jobs:
             if job.phase == Phase.COMPLETED and files.complete:
                 digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]
                 files.name_model(model_digest([one for one in digests if one is not None]))
-                settle(consortium, record.job_id, files.load()[0], self._config.name)
+                self._settler.owe(record.job_id, files.load()[0])
                 self._settle(record, "completed")
             elif job.phase in (Phase.ABORTED, Phase.EXPIRED):
                 ended = job.phase.name.lower()
@@ -302,7 +290,8 @@ class Jobs:
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
-        settle(self._exchange.consortium, record.job_id, spec, me)
+        if self._settler.owe(record.job_id, spec):
+            self._settler.settle(record.job_id)
 
     def _check_terms(self, job_id: JobId, spec: JobSpec) -> None:
         """Whether the active party set the terms that the spec names, before it accepted.

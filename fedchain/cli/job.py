@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli.acting import Acting, sends
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    DevAccount,
     JobIdArgument,
-    Keystore,
     NodeFolder,
-    PassphraseFile,
     Rpc,
     Seconds,
-    acting,
     known_job,
     opened,
 )
@@ -96,13 +93,11 @@ def abort(
 
 
 @app.command()
+@sends
 def close(
     job: JobIdArgument,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Close what is overdue in a job, with any account: who is missing is named on the chain, a fault on the record.
@@ -114,7 +109,7 @@ def close(
     """
     from fedchain.chain.overdue import Step, step_due, take_step
 
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         view = known_job(consortium, job)
         step = step_due(consortium, view)
         if step is Step.NOTHING:

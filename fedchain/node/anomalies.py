@@ -52,7 +52,7 @@ NOBODYS_MARK: tuple[Category, ...] = ("vote", "claim")
 _E6 = 1_000_000
 _STANDINGS = (ParticipantSuspended, ParticipantBanned, ParticipantReinstated)
 _PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
-_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_CHALLENGED, Reason.STATISTIC_FALSE)
+_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_FALSE)
 _OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT, Reason.AUDIT_REFUSED)
 
 
@@ -66,7 +66,7 @@ class Anomaly:
             `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote` (of
             receivers, auditors, stewards), `audit` (how that of contributions ended), `overturned` (by stewards),
             `standing` (strikes, suspensions), `claim` (what a party says that nobody has judged: why it ended the
-            job, why it disputes a settlement).
+            job, why it disputes a settlement, that a statistic be false).
         party: name of whom it is about, of a vote who voted, of counted votes whose flag it is, of an audit's outcome
             whose losses were audited, of a claim who makes it; the address where the registry has no name.
         reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a vote, and of counted
@@ -253,6 +253,8 @@ def category_of(reason: Reason) -> Category:
         return "statistical"
     if reason in _OF_AUDITS:
         return "audit"
+    if reason is Reason.STATISTIC_CHALLENGED:  # it is its receivers who judge it
+        return "claim"
     return "structural"
 
 

@@ -26,7 +26,7 @@ from fedchain.node.contribution_kept import UNSEEN_COVERS, check_kept
 from fedchain.node.contributions import Contributions
 from fedchain.node.settlements import withheld_words
 from fedchain.protocol.audits import AuditState
-from fedchain.types import Phase, Withheld
+from fedchain.types import AuditOutcome, Kind, Phase, Reason, Withheld
 
 SHARES, TERMS, LOSSES, SEED = "shares", "terms of the audit", "posted losses", "seed"
 SHARDS, VOTES, POINTS = "frozen shards", "votes and outcome", "points"
@@ -124,6 +124,10 @@ class _Checker:
             checks.check(SHARES, not is_due, what, party=self._roster[0])
             return
         checks.equal(SHARES, sum(shares), found.full_e6 - found.empty_e6, "sum of the recorded shares")
+        sent = [uplink.event for uplink in self._story.uplinks if uplink.event.envelope.kind is Kind.CONTRIBUTION]
+        told = sum(one.sender == self._roster[0] and one.reason == Reason.ACCEPTED for one in sent)
+        what = f"the active party published contributions {told} times; the last before the record is shown"
+        checks.check(SHARES, told <= 1, what, party=self._roster[0])
         message = found.message
         if message is None:
             checks.unreachable(SHARES)
@@ -205,8 +209,8 @@ class _Checker:
             due = Withheld.WEAK if audit.weak >> place & 1 else Withheld.NONE
             due |= Withheld.SILENT if audit.silent[place] else Withheld.NONE
             due |= Withheld.SHARD if self._is_other_shard(audit, place) else Withheld.NONE
-            words = (withheld_words(why & known) or "not withheld", withheld_words(due) or "not withheld")
-            checks.equal(POINTS, *words, "why points are withheld", party=address)
+            said, expected_words = (withheld_words(one) or "not withheld" for one in (why & known, due))
+            checks.equal(POINTS, said, expected_words, "why points are withheld", party=address)
 
     def _is_other_shard(self, audit: AuditState, place: int) -> bool:
         return self._consortium.shard_digest(self._found.job_id, self._roster[place]) != audit.shards[place]
@@ -214,7 +218,7 @@ class _Checker:
 
 def outcome_of(audit: AuditState) -> str:
     """What an audit's votes come to, by the contract's rule, once it is concluded."""
-    if not audit.seed:
-        return "failed"
+    if not audit.seed:  # no auditor revealed, or the active party did not
+        return AuditOutcome.UNAUDITED.text if any(audit.seeds[:1]) else AuditOutcome.FAILED.text
     votes = [vote for vote in audit.votes[1:] if vote]
     return outcome_of_votes(len(votes), votes.count(FALSE_VOTE)).text

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from fedchain.contribution.open_model import open_model
 from fedchain.crypto.merkle import check_payload
+from fedchain.data.holdout import holdout
 from fedchain.errors import ContributionError, DigestMismatchError, MessageError, SealError
 from fedchain.federation.auditing import CONTEXT
 from fedchain.federation.kept import KeptAudit
 from fedchain.federation.opening import Auditor, opened_rows
 from fedchain.federation.session import Keys
+from fedchain.federation.spec import JobSpec
 from fedchain.messages import AuditOpening, LeafWeights, decode
 from fedchain.messages.auditing import ActiveOpening
 from fedchain.model.shard import Shard
@@ -57,11 +61,15 @@ def check_kept(
         beyond.append("opened rows: this node has kept nothing of the audit")
         return
     checker = _Checker(checks, beyond, story, folder, shard, kept)
+    if kept.finding:
+        what = f"this node found the contributions false when it voted: {kept.finding}"
+        checks.check(OPENING, False, what, party=story.proposal.roster[0])
     if kept.opening:
+        checker.check_drawn(JobSpec.from_bytes(story.proposal.spec), len(session.ids), audit)
         checker.check_uplink(session.keys)
         checker.recheck(audit)
     else:
-        beyond.append("opened rows: nothing was opened to this node" + (f" ({kept.finding})" if kept.finding else ""))
+        beyond.append("opened rows: nothing was opened to this node")
         beyond.append(UNSEEN_COVERS)
     checker.check_commitments()
 
@@ -102,6 +110,17 @@ class _Checker:
             self.checks.check(OPENING, False, f"{error.reason.name}: {error}", party=self._active)
         else:
             self.checks.check(OPENING, True)
+
+    def check_drawn(self, spec: JobSpec, aligned: int, audit: AuditState) -> None:
+        """Without classes anybody can tell which rows the job holds out: the opened ones are those."""
+        if spec.algorithm.objective in ("binary", "multiclass"):
+            return
+        expected = np.flatnonzero(
+            holdout(np.zeros(aligned), spec.holdout.fraction, spec.holdout.seed, stratified=False)
+        )
+        rows = opened_rows(audit)
+        fits = len(expected) == audit.terms.rows and np.array_equal(expected[rows], self.kept.opened_positions)
+        self.checks.check(OPENING, fits, "opened rows are not those that the job holds out", party=self._active)
 
     def _check_model(self) -> None:
         """At the active party: what was opened is the model that it has, with all training counts and leaf weights."""

@@ -39,3 +39,4 @@ def test_who_verifies_a_job_counts_the_votes_alike(votes: tuple[int, ...], found
     terms = LabelTerms(b"\1" * 32, 9, 3, 60, 0, 0)
     assert outcome_of(AuditState(terms, votes=votes, seed=b"\1" * 32)) == found
     assert outcome_of(AuditState(terms, votes=votes)) == "failed", "no rows were drawn"
+    assert outcome_of(AuditState(terms, seeds=(b"\1" * 32, b"", b"", b""))) == "unaudited", "by no fault of its"

@@ -63,3 +63,4 @@ def test_standings_after_the_job_belong_to_it_only_where_a_fault_of_it_is_the_ca
 def test_every_fault_has_the_category_that_its_name_tells(reason: Reason) -> None:
     of_audits = reason.name.startswith("AUDIT_") or reason is Reason.CONTRIBUTION_FALSE
     assert (category_of(reason) == "audit") is of_audits
+    assert (category_of(reason) == "claim") is (reason is Reason.STATISTIC_CHALLENGED), "nobody has judged it"

@@ -60,6 +60,8 @@ from fedchain.protocol import (
 from fedchain.types import PartyId
 
 OPENING_STEP = 5
+REMEMBERED = "audit_secret"
+SEED = "seed"
 CONTEXT = "audit/opening"
 _PURPOSE = b"audit of contributions"
 _LEAF_BYTES = 80
@@ -80,7 +82,12 @@ class Secrets:
 
 def remember_secrets() -> Party[Secrets]:
     """This party's secrets of the audit, made once."""
-    return Secrets((yield from remember("audit_secret", lambda: os.urandom(32))))
+    return Secrets((yield from remember(REMEMBERED, lambda: os.urandom(32))))
+
+
+def seed_of(remembered: bytes) -> bytes:
+    """This party's part of the seed, from what `remember_secrets` has remembered under `REMEMBERED`."""
+    return Secrets(remembered).of(SEED)
 
 
 def bits_tree(packed: bytes, rows: int, keys: Keys, peer: PartyId) -> RowTree:
@@ -189,7 +196,7 @@ class ActiveAudit:
             trees.append(bits_tree(packed, self._rows, self._keys, party))
         model = open_model(outputs.shard).to_bytes()
         frozen = active_outputs(model, outputs.unit, self._secrets.of("model"), trees[0].root)
-        yield Freeze(frozen, outputs.shard.digest(), self._secrets.of("seed"))
+        yield Freeze(frozen, outputs.shard.digest(), self._secrets.of(SEED))
         state = yield from await_audit("frozen")
         for party, root, tree in zip(self._roster[1:], state.outputs[1:], trees[1:], strict=True):
             if root != tree.root:
@@ -201,7 +208,7 @@ class ActiveAudit:
         trees, model = self._trees, open_model(outputs.shard).to_bytes()
         losses = LossTree(outputs.losses, self._secrets.of("losses"))
         yield PostLosses(losses.root, losses.sums, outputs.weak)
-        yield RevealSeed(self._secrets.of("seed"))
+        yield RevealSeed(self._secrets.of(SEED))
         state = yield from await_audit("seeded")
         opening = b""
         if state.seed:

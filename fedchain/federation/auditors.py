@@ -16,6 +16,7 @@ from fedchain.errors import ContributionError, ProtocolViolationError, SealError
 from fedchain.federation.auditing import (
     CONTEXT,
     OPENING_STEP,
+    SEED,
     Positions,
     Secrets,
     bits_tree,
@@ -126,7 +127,7 @@ class PassiveAudit:
     def freeze(self, answered: Answered) -> Party[None]:
         """After its answer, before it knows a share."""
         tree = bits_tree(answered.packed, len(answered.positions), self._keys, self._active)
-        yield Freeze(tree.root, answered.shard.digest(), self._secrets.of("seed"))
+        yield Freeze(tree.root, answered.shard.digest(), self._secrets.of(SEED))
 
     def run(self, answered: Answered, contribution: Contribution) -> Party[KeptAudit]:
         """After the shares are published: to the audit's outcome.
@@ -140,7 +141,7 @@ class PassiveAudit:
         posted = (state.losses_root, state.loss_sums)
         record = yield from read_record()
         if state.losses_root:
-            yield RevealSeed(self._secrets.of("seed"))
+            yield RevealSeed(self._secrets.of(SEED))
             state = yield from await_audit("seeded")
         if state.seed:
             yield Stage("audit", 1, 2, f"{state.terms.opened_rows} opened rows")

@@ -192,7 +192,7 @@ def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_jo
 
     job = audited(make_job)
     job.active.wrap = lambda party: rewriting(party, lie)
-    job.complete()
+    outcomes = [future.result(60) for future in job.start()]
     assert state_of(job).outcome == "false"
     votes = [event for event in job.events() if isinstance(event, AuditVoted)]
     assert [(event.sound, event.audit_reason) for event in votes] == [(False, AuditReason.SUMS)] * 2
@@ -206,6 +206,11 @@ def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_jo
     mismatches = verify_contributions(consortium, found).checks.mismatches
     assert {one.check for one in mismatches} == {SHARES, LOSSES}
     assert {one.party for one in mismatches if one.check == LOSSES} == {job.active.address}
+    folder = job.members[1].rig.folder / "kept"
+    JobFiles(folder, job.job_id).save(job.spec, outcomes[1], {})
+    (own,) = [one for one in verify_contributions(consortium, found, folder).checks.mismatches if one.check == OPENING]
+    assert own.detail.startswith("this node found the contributions false when it voted: ")
+    assert own.party == job.active.address
 
 
 def test_who_ends_the_job_instead_of_opening_the_drawn_rows_is_judged_all_the_same(make_job: MakeJob) -> None:

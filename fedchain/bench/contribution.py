@@ -17,7 +17,7 @@ from fedchain.bench.retraining import Distances, NoiseParty, distances, noise_pa
 from fedchain.bench.settling import settlement_gas
 from fedchain.bench.synthetic import Synthetic
 from fedchain.contribution.commitments import RowTree, bit_leaves, check_rows
-from fedchain.contribution.free_rider import free_rider_test
+from fedchain.contribution.free_rider import DEFAULT_PERMUTATIONS, free_rider_test
 from fedchain.contribution.leaf_mask import leaf_mask_shapley
 from fedchain.contribution.loss_tree import LossTree, check_losses
 from fedchain.contribution.losses import most_loss_e6, row_losses_e6
@@ -32,7 +32,6 @@ PARTIES = (3, 8)
 GAS_PARTIES = (3, 5, 8)
 TRIES = 3
 OPENED_ROWS = 299
-PERMUTATIONS = 99
 ALGORITHM = {"mode": "standard", "trees": 30, "depth": 3, "learning_rate": 0.3, "bins": 32}
 """Of the jobs that are compared with retraining."""
 MADE_UP = Synthetic(6000, 5, (5, 5))
@@ -72,7 +71,7 @@ def run(bench: ContributionBench, *, on_run: Callable[[str], None] | None = None
     - `seconds_N_parties`: wall, best of three: losses of all coalitions, utilities, shares, and running shares, from
       bits that are there. `seconds_floor_N_parties`: of one bare pass of numpy over the same bits, for the whole model
       alone.
-    - `seconds_free_rider_N_parties`: the test of all passive parties with 99 permutations.
+    - `seconds_free_rider_N_parties`: the test of all passive parties with 199 permutations.
     - `seconds_commit_N_parties`: the label holder's trees of losses and of its bits. `seconds_audit_N_parties`: one
       auditor's check of 299 opened rows. `opening_bytes_N_parties`: of their losses with path.
     - `gas_pN`, for 3, 5 and 8 parties: of posting losses, with the Shapley values, and of settling, by contracts on an
@@ -122,7 +121,7 @@ def run(bench: ContributionBench, *, on_run: Callable[[str], None] | None = None
         "trees": bench.trees,
         "depth": bench.depth,
         "opened_rows": OPENED_ROWS,
-        "permutations": PERMUTATIONS,
+        "permutations": DEFAULT_PERMUTATIONS,
         "seeds": list(bench.seeds),
         "compared_with_retraining": {**ALGORITHM, "tables": list(sources), **MADE_UP.settings()},
         "compared_model": "XGBoost on the joined bins, cut by columns: what a job in standard mode ends with",
@@ -175,7 +174,7 @@ def _times(made: MadeUpModel, parties: int) -> dict[str, float]:
     timed: dict[str, Callable[[], object]] = {
         "": lambda: leaf_mask_shapley(shard, bits, labels),
         "floor_": lambda: np.logical_and.reduce(bits) @ weights,
-        "free_rider_": lambda: free_rider_test(shard, bits, labels, permutations=PERMUTATIONS, seed=1),
+        "free_rider_": lambda: free_rider_test(shard, bits, labels, permutations=DEFAULT_PERMUTATIONS, seed=1),
         "commit_": commit,
         "audit_": audit,
     }

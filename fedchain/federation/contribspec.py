@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fedchain.contribution.free_rider import DEFAULT_ALPHA, DEFAULT_PERMUTATIONS
+
 MAX_BUDGET = 2**53
 _LONGEST_WINDOW_SECONDS = 7 * 86_400
 _LONGEST_DISPUTE_SECONDS = 90 * 86_400
@@ -35,8 +37,8 @@ class ContributionSpec(BaseModel):
     window_seconds: Annotated[int, Field(strict=True, ge=30, le=_LONGEST_WINDOW_SECONDS)] = 3600
     dispute_seconds: Annotated[int, Field(strict=True, ge=0, le=_LONGEST_DISPUTE_SECONDS)] = 259_200
     budget: Annotated[int, Field(strict=True, ge=0, le=MAX_BUDGET)] = 0
-    permutations: Annotated[int, Field(strict=True, ge=50, le=10_000)] = 99
-    alpha: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.05
+    permutations: Annotated[int, Field(strict=True, ge=50, le=10_000)] = DEFAULT_PERMUTATIONS
+    alpha: Annotated[float, Field(strict=True, gt=0, lt=1)] = DEFAULT_ALPHA
 
     @model_validator(mode="after")
     def _budget_is_audited(self) -> ContributionSpec:

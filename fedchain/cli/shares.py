@@ -31,6 +31,8 @@ def show_contributions(found: Contributions) -> None:
         ("party", "share", "part", "split gain (gameable)", "p-value"),
         rows,
     )
+    if found.method:
+        print_pairs("", [("measured by", found.method)])
     if found.differs:
         recorded = ", ".join(f"{name} {share / _E6:+.6f}" for name, share in found.recorded_e6.items())
         print_pairs("", [("recorded otherwise", f"{recorded}: not what the posted losses come to")])

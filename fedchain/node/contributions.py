@@ -10,6 +10,7 @@ from fedchain.contribution.gain import gain_shares
 from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.losses import utilities_e6
 from fedchain.errors import ConfigError, MessageError
+from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, decode
 from fedchain.node.settlements import JobSettlement, read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
@@ -33,6 +34,7 @@ class Contributions:
         message: what the active party published with them; None where the chain does not hold it.
         audit: of the job; None where it has none.
         settlement: of an audited job with a budget.
+        method: by which the job has them measured (`ContributionSpec.method`); empty where its spec cannot be read.
     """
 
     job_id: JobId
@@ -43,6 +45,7 @@ class Contributions:
     message: Contribution | None = None
     audit: AuditState | None = None
     settlement: JobSettlement | None = None
+    method: str = ""
 
     @property
     def shares_e6(self) -> dict[str, int]:
@@ -94,6 +97,7 @@ class Contributions:
         """For JSON."""
         document: dict[str, Any] = {
             "job_id": self.job_id,
+            "method": self.method or None,
             "contributions": self.parts,
             "contributions_e6": self.shares_e6,
             "recorded_e6": self.recorded_e6,
@@ -136,8 +140,13 @@ def _audit_document(found: Contributions, audit: AuditState) -> dict[str, Any]:
     }
 
 
-def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
+def read_contributions(consortium: Consortium, view: JobView, spec: bytes = b"") -> Contributions:
     """Read them back from the chain.
+
+    Args:
+        consortium: to read from.
+        view: the job.
+        spec: the job's, canonical, where it is at hand: else blocks are read back to the job's proposal for it.
 
     Raises:
         ConfigError: none are recorded (yet).
@@ -152,32 +161,42 @@ def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
     names = [consortium.participant(address).name for address in record.roster]
     by_address = dict(zip(record.roster, names, strict=True))
     audit = read_audit(consortium, view.job_id)
+    message, spec = _published(consortium, view.job_id, record, spec)
     return Contributions(
         view.job_id,
         dict(zip(names, record.shares_e6, strict=True)),
         record.full,
         record.empty,
         record.block_number,
-        _published(consortium, view.job_id, record),
+        message,
         audit,
         None if audit is None else read_settlement(consortium, view.job_id, by_address.__getitem__, state=audit),
+        _method(spec),
     )
 
 
-def _published(consortium: Consortium, job_id: JobId, record: ContributionRecord) -> Contribution | None:
-    """The last message before a record, whatever it says: it was accepted shortly before."""
-    end = record.block_number
-    while end >= 0:
+def _published(
+    consortium: Consortium, job_id: JobId, record: ContributionRecord, spec: bytes
+) -> tuple[Contribution | None, bytes]:
+    """The last message before a record, whatever it says, accepted shortly before; and the job's spec."""
+    message, end = None, record.block_number
+    while end >= 0 and (message is None or not spec):
         start = max(0, end - _BLOCKS + 1)
         events = [one for one in consortium.events(start, end) if getattr(one, "job_id", None) == job_id]
         for event in reversed(events):
             if isinstance(event, JobProposed):
-                return None
-            message = _message(event, record) if isinstance(event, UplinkJudged) else None
-            if message is not None:
-                return message
+                return message, event.spec
+            if message is None and isinstance(event, UplinkJudged):
+                message = _message(event, record)
         end = start - 1
-    return None
+    return message, spec
+
+
+def _method(spec: bytes) -> str:
+    try:
+        return JobSpec.from_bytes(spec).contribution.method
+    except ConfigError:  # of a later fedchain; what is recorded can be read all the same
+        return ""
 
 
 def _message(event: UplinkJudged, record: ContributionRecord) -> Contribution | None:

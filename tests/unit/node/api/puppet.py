@@ -113,7 +113,8 @@ class Puppet:
     def contributions(self, job_id: JobId) -> dict[str, Any]:
         self._known(job_id)
         return {
-            "job_id": job_id, "contributions": {"operator": 1.0}, "contributions_e6": {"operator": 5},
+            "job_id": job_id, "method": "leaf-mask", "contributions": {"operator": 1.0},
+            "contributions_e6": {"operator": 5},
             "recorded_e6": {"operator": 5},
             "utility_full_e6": 5, "utility_empty_e6": 0, "block": 9,
             "measured": {

@@ -25,8 +25,9 @@ Source: Phipson and Smyth 2010 for the 1 in numerator and denominator (the obser
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import NormalDist
 
 import numpy as np
@@ -103,20 +104,44 @@ def free_rider_test(
     """
     if permutations < MIN_PERMUTATIONS or not 0 < alpha < 1:
         raise ValueError(f"a free-rider test has {MIN_PERMUTATIONS} permutations or more and alpha between 0 and 1")
-    model, unit = PermutedModel(shard, bits_by_party), unit_of(shard.objective, labels)
-
-    def likelihood(party: int, apart: tuple[Floats, Floats], order: NDArray[np.int64] | None = None) -> int:
-        whole = model.margins({} if order is None else {party: order})
-        alone = apart[0] + (apart[1] if order is None else apart[1][order])
-        return sum(_likelihood_e9(shard, margins, labels, unit) for margins in (whole, alone))
-
+    tested = _Tested(shard, bits_by_party, labels)
     found = [STRONG]
     for party in range(1, len(bits_by_party)):
-        random = np.random.Generator(np.random.PCG64([seed, party]))
-        apart = _apart(shard, bits_by_party, party)
-        permuted = [likelihood(party, apart, random.permutation(len(labels))) for _ in range(permutations)]
-        found.append(_weakness(likelihood(party, apart), permuted, len(labels), alpha))
+        whole, *permuted = islice(tested.likelihoods(party, seed), 1 + permutations)
+        found.append(_weakness(whole, permuted, len(labels), alpha))
     return tuple(found)
+
+
+def passes_all(
+    shard: Shard, bits_by_party: Sequence[Bits], labels: Floats, party: int, *, permutations: int, seed: int
+) -> bool:
+    """Whether no permutation does as well: p = 1 / (1 + permutations). It ends with the first that does.
+
+    Args:
+        shard, bits_by_party, labels, permutations, seed: as in `free_rider_test`.
+        party: place on the roster.
+    """
+    likelihoods = _Tested(shard, bits_by_party, labels).likelihoods(party, seed)
+    whole = next(likelihoods)
+    return all(one < whole for one in islice(likelihoods, permutations))
+
+
+class _Tested:
+    def __init__(self, shard: Shard, bits_by_party: Sequence[Bits], labels: Floats) -> None:
+        self._shard, self._bits, self._labels = shard, bits_by_party, labels
+        self._model, self._unit = PermutedModel(shard, bits_by_party), unit_of(shard.objective, labels)
+
+    def likelihoods(self, party: int, seed: int) -> Iterator[int]:
+        """V of the observed order, and then V(π) without end; both models' sums over rows, x 1e9."""
+        without, own = _apart(self._shard, self._bits, party)
+        yield self._sum(self._model.margins({}), without + own)
+        random = np.random.Generator(np.random.PCG64([seed, party]))
+        while True:
+            order = random.permutation(len(self._labels))
+            yield self._sum(self._model.margins({party: order}), without + own[order])
+
+    def _sum(self, *margins: Floats) -> int:
+        return sum(_likelihood_e9(self._shard, one, self._labels, self._unit) for one in margins)
 
 
 def _apart(shard: Shard, bits_by_party: Sequence[Bits], party: int) -> tuple[Floats, Floats]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedchain.bench.models import made_up_model
-from fedchain.contribution.free_rider import STRONG, _apart, _weakness, free_rider_test
+from fedchain.contribution.free_rider import STRONG, _apart, _weakness, free_rider_test, passes_all
 from fedchain.contribution.losses import margins_in_steps
 from fedchain.contribution.permuted import PermutedModel
 from fedchain.inference.scoring import margins
@@ -152,6 +152,13 @@ def test_the_published_power_is_the_rate_at_which_such_parties_pass() -> None:
     told = float(np.mean([one.power for one in runs]))
     assert 0.5 < rate < 1
     assert abs(rate - told) < 0.12
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.1, 0.3, 0.9])
+def test_passing_all_permutations_is_the_least_p_value(signal: float) -> None:
+    case = informative(150, signal, 3)
+    (_, found) = free_rider_test(*case, permutations=70, seed=6)
+    assert passes_all(*case, 1, permutations=70, seed=6) is (found.p_value == 1 / 71)
 
 
 def test_a_party_without_a_split_is_weak_without_power() -> None:

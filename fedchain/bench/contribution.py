@@ -76,13 +76,14 @@ def run(bench: ContributionBench, *, on_run: Callable[[str], None] | None = None
       auditor's check of 299 opened rows. `opening_bytes_N_parties`: of their losses with path.
     - `gas_pN`, for 3, 5 and 8 parties: of posting losses, with the Shapley values, and of settling, by contracts on an
       embedded chain; `gas_post_pN`: of posting alone; `gas_audit_pN`: of all transactions that an audit adds to a job.
-    - `l1_to_retraining`, `l1_block_permutation_to_retraining`, `l1_gain_to_retraining`: L1 distance of leaf-mask
-      shares, of block-permutation shares and of parts of the split gain to Shapley values of retraining, over their
-      sizes' sum (`fedchain.bench.retraining`); means over the seeds, of made-up tables. `…_worst`: the largest.
+    - `l1_to_retraining`, `l1_block_permutation_to_retraining`, `l1_conditional_to_retraining`,
+      `l1_gain_to_retraining`: L1 distance of leaf-mask shares, of block-permutation and conditional ones and of parts
+      of the split gain to Shapley values of retraining, over their sizes' sum (`fedchain.bench.retraining`); means
+      over the seeds, of made-up tables. `…_worst`: the largest.
       `l1_of_parts_…`: where each is divided by its own sum first, as a settlement does. With tables, the same with
       `_telco` and `_default_credit` at the end.
-    - `noise_party_gain`, `noise_party_share`: parts that a party of twenty columns of noise gets, by split gain and by
-      leaf-mask shares, and the same of the tables.
+    - `noise_party_gain`, `noise_party_share`, `noise_party_conditional`: parts that a party of twenty columns of noise
+      gets, by split gain, leaf-mask shares and conditional ones, and the same of the tables.
 
     Args:
         on_run: hears a line at the start of each part.
@@ -194,7 +195,8 @@ def _best(work: Callable[[], object]) -> float:
 
 def _told(compared: _Compared, suffix: str) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    for name, told in (("leaf_mask", "l1"), ("block_permutation", "l1_block_permutation"), ("gain", "l1_gain")):
+    told_as = {"leaf_mask": "l1", "block_permutation": "l1_block_permutation", "conditional": "l1_conditional"}
+    for name, told in (told_as | {"gain": "l1_gain"}).items():
         values = [one.l1[name] for one in compared.distances]
         metrics[f"{told}_to_retraining{suffix}"] = float(np.mean(values))
         metrics[f"{told}_to_retraining{suffix}_worst"] = max(values)
@@ -202,4 +204,5 @@ def _told(compared: _Compared, suffix: str) -> dict[str, float]:
         metrics[f"{told.replace('l1', 'l1_of_parts')}_to_retraining{suffix}"] = float(np.mean(parts))
     metrics[f"noise_party_gain{suffix}"] = float(np.mean([one.gain for one in compared.noise]))
     metrics[f"noise_party_share{suffix}"] = float(np.mean([one.share for one in compared.noise]))
+    metrics[f"noise_party_conditional{suffix}"] = float(np.mean([one.conditional for one in compared.noise]))
     return metrics

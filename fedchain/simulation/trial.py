@@ -17,8 +17,9 @@ from fedchain.contribution.free_rider import free_rider_test
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.table import Table
 from fedchain.errors import DeadlineError, FedchainError, PeerError, UplinkRejectedError
+from fedchain.federation.answering import answerer_of
 from fedchain.federation.evaluating import evaluate
-from fedchain.federation.party import JobOutcome, answerer_of, job_party
+from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.model.leaf_mask import whole_bits
 from fedchain.simulation.adversaries.party import Adversary, observed

@@ -153,9 +153,8 @@ class AuditRecord:
         if not state.outcome:
             if not self._is_late and not self.reached("voted"):
                 return None
-            unseen = (
-                "unaudited" if self.roster[0] in self._seeds else "failed"
-            )  # no auditor's seed, or not the active one's
+            # nothing is drawn without an auditor's seed, nor without the active party's
+            unseen = "unaudited" if self.roster[0] in self._seeds else "failed"
             outcome = self._outcome(state) if state.seed else unseen
             self.state = state = replace(state, outcome=outcome, silent=self._silent(state))
         return state

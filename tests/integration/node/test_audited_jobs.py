@@ -179,7 +179,7 @@ def test_shares_by_block_permutation_are_recorded_as_others_are_and_say_so(make_
     verified = verify_contributions(consortium, found)
     assert verified.holds
     assert verified.checks.tallies[SHARES].checked == 5
-    assert any("by block permutation it can have none" in one for one in verified.beyond)
+    assert any("by method 'block-permutation' it can have none" in one for one in verified.beyond)
 
 
 def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.anomaly.freshness import CAPACITY, Freshness
+from fedchain.anomaly.remembered import Windows, pack, unpack
 from fedchain.anomaly.robust import WINDOW, is_outlier, score_e6
 from fedchain.protocol import Flag
 from fedchain.types import PartyId
@@ -32,7 +33,8 @@ class HistogramWatch:
     3. A root histogram that offers no cut is flagged where those before it offered some (`no_cut_score_e6`): a sign
        that the party spares itself the sums.
 
-    It begins anew when the party is restarted, or a round is tried again: then there are no scores for eight rounds.
+    What it remembers after a round goes into the checkpoint of training: a restart, or a round that is tried again,
+    forgets the round in force alone.
 
     Args:
         capacity: see `Freshness`.
@@ -40,8 +42,24 @@ class HistogramWatch:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._freshness = Freshness(capacity)
-        self._windows: dict[tuple[PartyId, int], deque[int]] = {}
-        self._cuts: dict[tuple[PartyId, int], deque[int]] = {}
+        self._windows: Windows = {}
+        self._cuts: Windows = {}
+
+    @property
+    def _kinds(self) -> dict[str, Windows]:
+        return {"norm": self._windows, "cuts": self._cuts}
+
+    def state(self) -> bytes:
+        """What is remembered once the round in force is over; at most about 2.5 MB."""
+        return pack(self._kinds, self._freshness)
+
+    def resume(self, state: bytes) -> None:
+        """Go on after the round of which `state` is.
+
+        Raises:
+            TrainingError: it cannot be read.
+        """
+        unpack(state, self._kinds, self._freshness)
 
     def begin_round(self) -> None:
         """A round begins."""

@@ -167,12 +167,16 @@ class JobAudit:
             self._inbox.wait_concluded(time.monotonic() + _PAUSE_SECONDS, round=self._round())
         return state
 
-    def end(self) -> None:
+    def end(self, seed: bytes = b"") -> None:
         """The job was given up, perhaps so that there be no verdict: do what is still to do. Raises nothing.
+
+        Args:
+            seed: this party's part of the audit's seed, where an earlier process has committed to it.
 
         Where the active party ended the job after the losses were posted, through no rejected uplink of another, and
         nothing that it opened was examined, the passive party's vote is that it opened nothing.
         """
+        self._seed = self._seed or seed
         try:
             state = self._audits.state(self._job_id)
             if state is None or not state.losses_root or state.outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fedchain.chain import (
     ParticipantReinstated,
     ParticipantSuspended,
     PartyMissing,
+    PhaseChanged,
     SettlementDisputed,
     SettlementResolved,
     StatisticChallenged,
@@ -48,9 +50,10 @@ NOBODYS_MARK: tuple[Category, ...] = ("vote", "claim")
 """What somebody says: it counts against nobody."""
 
 _E6 = 1_000_000
+_STANDINGS = (ParticipantSuspended, ParticipantBanned, ParticipantReinstated)
 _PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
-_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_CHALLENGED, Reason.STATISTIC_FALSE)
-_OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT)
+_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_FALSE)
+_OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT, Reason.AUDIT_REFUSED)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Anomaly:
             `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote` (of
             receivers, auditors, stewards), `audit` (how that of contributions ended), `overturned` (by stewards),
             `standing` (strikes, suspensions), `claim` (what a party says that nobody has judged: why it ended the
-            job, why it disputes a settlement).
+            job, why it disputes a settlement, that a statistic be false).
         party: name of whom it is about, of a vote who voted, of counted votes whose flag it is, of an audit's outcome
             whose losses were audited, of a claim who makes it; the address where the registry has no name.
         reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a vote, and of counted
@@ -123,9 +126,12 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
     """
     found = []
     faults: dict[int, FaultRecorded] = {}
+    over, of_faults = _end(story), {one.transaction_hash for one in story.events if isinstance(one, FaultRecorded)}
     for event in story.events:
         if isinstance(event, FaultRecorded):
             faults[event.fault_id] = event
+        if isinstance(event, _STANDINGS) and event.block_number > over and event.transaction_hash not in of_faults:
+            continue  # a matter of another job, or of no job at all
         told = _entry(event, story, faults, name_of)
         if told is None:
             continue
@@ -134,6 +140,12 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
         block, time = event.block_number, time_of(event.block_number)
         found.append(Anomaly(what, category, name_of(party), reason, detail, block, time, transaction))
     return found
+
+
+def _end(story: Story) -> float:
+    """The block in which the job ended, without bound while it runs."""
+    ends = [one.block_number for one in story.events if isinstance(one, PhaseChanged) and one.phase.is_over]
+    return ends[0] if ends else math.inf
 
 
 def counts_by_party(anomalies: Sequence[Anomaly], parties: Sequence[str]) -> dict[str, Counter[Category]]:
@@ -146,7 +158,7 @@ def counts_by_party(anomalies: Sequence[Anomaly], parties: Sequence[str]) -> dic
     incidents: dict[tuple[str, Category, str, str], Counter[What]] = {}
     for one in anomalies:
         found.setdefault(one.party, Counter())
-        if one.category not in NOBODYS_MARK:
+        if one.category not in NOBODYS_MARK and one.what != "reinstated":
             incidents.setdefault((one.party, one.category, one.transaction, one.reason), Counter())[one.what] += 1
     for (party, category, _, _), entries in incidents.items():
         found[party][category] += max(entries.values())
@@ -241,6 +253,8 @@ def category_of(reason: Reason) -> Category:
         return "statistical"
     if reason in _OF_AUDITS:
         return "audit"
+    if reason is Reason.STATISTIC_CHALLENGED:  # it is its receivers who judge it
+        return "claim"
     return "structural"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.outcome import outcome_of_votes
 from fedchain.contribution.shapley import shapley_840
 from fedchain.errors import TransactionError
 from fedchain.protocol.actions import (
@@ -193,13 +194,7 @@ class AuditRecord:
         if not state.seed:
             return "failed"
         voting = [vote for vote in state.votes[1:] if vote != _NO_VOTE]
-        against = voting.count(FALSE)
-        if not voting:
-            return "unaudited"
-        if len(voting) >= 2 and 3 * against >= 2 * len(voting):
-            return "false"
-        sound = len(voting) - against
-        return "verified" if not against or (len(voting) >= 2 and 3 * sound >= 2 * len(voting)) else "disputed"
+        return outcome_of_votes(len(voting), voting.count(FALSE)).text
 
     def _silent(self, state: AuditState) -> tuple[int, ...]:
         """What each party let pass, in the contract's bits."""

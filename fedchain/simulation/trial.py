@@ -19,8 +19,9 @@ from fedchain.crypto.dlog import DlogTable
 from fedchain.crypto.elgamal import KeyPair
 from fedchain.data.table import Table
 from fedchain.errors import DeadlineError, DecryptionRangeError, FedchainError, PeerError, UplinkRejectedError
+from fedchain.federation.answering import answerer_of
 from fedchain.federation.evaluating import evaluate
-from fedchain.federation.party import JobOutcome, answerer_of, job_party
+from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.model.leaf_mask import whole_bits
 from fedchain.simulation.adversaries.party import Adversary, Ciphertexts, observed

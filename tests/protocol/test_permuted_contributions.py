@@ -16,7 +16,7 @@ from fedchain.crypto.dlog import DlogTable
 from fedchain.data.table import Table
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.spec import JobSpec
-from fedchain.model.link import predictions
+from fedchain.model.link import ObjectiveName, predictions
 from fedchain.simulation.federation import simulate
 from tests.protocol.cases import objective_case
 from tests.protocol.joint import joint_margins
@@ -31,7 +31,7 @@ def as_others(table: Table, ids: Sequence[str], order: NDArray[np.int64]) -> Tab
 
 @pytest.mark.parametrize("objective", ["binary", "multiclass", "poisson"])
 def test_shares_are_those_of_the_joint_model_on_swapped_columns(
-    objective: str, executor: Executor, dlog: DlogTable
+    objective: ObjectiveName, executor: Executor, dlog: DlogTable
 ) -> None:
     case = objective_case(objective)
     method = ContributionSpec(method="block-permutation", repeats=REPEATS)

@@ -37,7 +37,8 @@ from fedchain.node.jobfiles import JobFiles
 from fedchain.node.jobs import Jobs
 from fedchain.node.journal import Journal
 from fedchain.node.requests import Requests
-from fedchain.node.runtime import Node, run_node
+from fedchain.node.running import run_node
+from fedchain.node.runtime import Node
 from fedchain.protocol.actions import DeclareStop, Party, Send, Stage
 
 ROLE = os.environ.get("RECOVERY_ROLE", "active")

@@ -26,6 +26,7 @@ from fedchain.chain import (
     seed_commitment,
 )
 from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.outcome import outcome_of_votes
 from fedchain.contribution.points import divide
 from fedchain.contribution.shapley import shapley_840
 from fedchain.protocol.audits import (
@@ -40,8 +41,6 @@ from fedchain.types import Answer, AuditOutcome, AuditReason, Phase, Reason, Wit
 
 NOT_POSTED, NOT_REVEALED, NOT_VOTED = 2, 4, 8
 """What a party let pass, as in `AuditConcluded.silent`."""
-MIN_VOTES = 2
-"""Fewer votes confirm nothing, as in `AnomalyPolicy`."""
 
 Require = Callable[[bool, ChainEvent, str], None]
 
@@ -194,23 +193,11 @@ class Contributing:
             if roster[0] in self.seeds:
                 seeds = [self.seeds.get(party, b"") for party in roster]
                 seed = combined_seed(event.job_id, self.posted.losses_root, seeds)
-                outcome = self._outcome()
+                outcome = outcome_of_votes(len(self.votes), sum(not vote.sound for vote in self.votes.values()))
                 for place, party in enumerate(roster[1:], start=1):
                     silent[place] |= 0 if party in self.votes else NOT_VOTED
         found = (event.audit_outcome, event.seed, event.silent)
         require(found == (outcome, seed, tuple(silent)), event, f"outcome {event.audit_outcome.name} of an audit")
-
-    def _outcome(self) -> AuditOutcome:
-        against = sum(not vote.sound for vote in self.votes.values())
-        if not self.votes:
-            return AuditOutcome.UNAUDITED
-        if not against:
-            return AuditOutcome.VERIFIED
-        voting = len(self.votes)
-        if voting >= MIN_VOTES and 3 * against >= 2 * voting:
-            return AuditOutcome.FALSE
-        is_verified = voting >= MIN_VOTES and 3 * (voting - against) >= 2 * voting
-        return AuditOutcome.VERIFIED if is_verified else AuditOutcome.DISPUTED
 
     def _settle(
         self, event: JobSettled, require: Require, phase: Phase, roster: tuple[str, ...], shards: Mapping[str, bytes]

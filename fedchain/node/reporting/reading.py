@@ -220,8 +220,8 @@ def _payload(story: Story, record: ContributionRecord) -> tuple[Contribution | N
         and uplink.event.reason == Reason.ACCEPTED
         and uplink.event.sender == record.roster[0]
     ]
-    for uplink in uplinks:
-        if not uplink.payload:
+    for uplink in reversed(uplinks):  # as `read_contributions`: the last one before the record
+        if not uplink.payload or uplink.event.block_number > record.block_number:
             continue
         try:
             message = decode(uplink.payload, Contribution)

@@ -14,6 +14,12 @@ from fedchain.types import PartyId
 class Watch(Protocol):
     """`fedchain.anomaly.histograms.HistogramWatch`, as training calls it."""
 
+    def state(self) -> bytes:
+        """What it remembers once the round in force is over, for the checkpoint."""
+
+    def resume(self, state: bytes) -> None:
+        """Go on after the round of which `state` is."""
+
     def begin_round(self) -> None:
         """A round begins."""
 

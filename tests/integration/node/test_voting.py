@@ -212,7 +212,7 @@ def test_a_false_statistic_that_nobody_flagged_is_challenged_once(
     assert [name for name, _ in told] == ["partner"]
     assert faults.fault(before + 2).reason is Reason.STATISTIC_FALSE
     shown = [(one.what, one.category, one.party, one.reason) for one in read_anomalies(court.parties[1], job)]
-    assert ("fault", "statistical", "operator", "STATISTIC_CHALLENGED") in shown
+    assert ("fault", "claim", "operator", "STATISTIC_CHALLENGED") in shown
     assert ("challenged", "vote", "partner", "false") in shown
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedchain.anomaly.histograms import E6, MIN_OFFERED, UNITS, HistogramWatch, log_norm_e6, no_cut_score_e6
 from fedchain.anomaly.robust import MIN_VALUES, WINDOW, is_outlier, score_e6
-from fedchain.errors import StaleCiphertextError
+from fedchain.errors import StaleCiphertextError, TrainingError
 from fedchain.types import PartyId
 
 A, B = PartyId("a"), PartyId("b")
@@ -94,3 +94,48 @@ def test_a_stale_ciphertext_is_refused_and_rounds_are_told_apart() -> None:
     watch.begin_round()
     with pytest.raises(StaleCiphertextError, match="earlier round"):
         watch.ciphertexts(A, words[-1:])
+
+
+def test_what_is_remembered_outlives_a_restart() -> None:
+    """A watch that is restarted after every round says the same as one that never was."""
+    random, undisturbed, restarted = np.random.default_rng(4), HistogramWatch(), HistogramWatch()
+    words = np.zeros(0, np.uint64)
+    for _ in range(WINDOW + 3):
+        memory, restarted = restarted.state(), HistogramWatch()
+        restarted.resume(memory)
+        words = random.integers(0, 2**63, 6).astype(np.uint64)
+        own, other = sums(random), sums(random)
+        for watch in (undisturbed, restarted):
+            watch.begin_round()
+            watch.ciphertexts(A, words[:3])
+            watch.ciphertexts(B, words[3:])
+            assert watch.root(A, 1, 0, own, 9) is watch.root(A, 2, 1, other, 5) is None
+    assert undisturbed.state() == restarted.state()
+    odd = np.full(12, 1e9)
+    for flags in (
+        [watch.root(A, 1, 0, odd, 9) for watch in (undisturbed, restarted)],
+        [watch.root(A, 2, 1, sums(np.random.default_rng(7)), 0) for watch in (undisturbed, restarted)],
+    ):
+        assert flags[0] == flags[1] is not None
+    for watch in (undisturbed, restarted):
+        watch.begin_round()
+        with pytest.raises(StaleCiphertextError, match="party 'b' sent in"):
+            watch.ciphertexts(A, words[5:])
+
+
+def test_memory_is_bounded_and_forgets_alike_with_and_without_restarts() -> None:
+    random, undisturbed, restarted = np.random.default_rng(5), HistogramWatch(16), HistogramWatch(16)
+    for _ in range(100):
+        memory, restarted = restarted.state(), HistogramWatch(16)
+        restarted.resume(memory)
+        words = random.integers(0, 2**63, 10).astype(np.uint64)
+        for watch in (undisturbed, restarted):
+            watch.begin_round()
+            watch.ciphertexts(B, words)
+    assert undisturbed.state() == restarted.state()
+    assert len(restarted.state()) < 16 * 9 + 100
+
+
+def test_a_damaged_memory_is_refused() -> None:
+    with pytest.raises(TrainingError, match="cannot be read"):
+        HistogramWatch().resume(b"\x81")

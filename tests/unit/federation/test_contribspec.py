@@ -9,7 +9,7 @@ import pytest
 from fedchain.errors import ConfigError
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.spec import JobSpec
-from fedchain.node.jobs import policy_of
+from fedchain.node.jobpolicy import policy_of
 from tests.unit.federation.test_spec import JOB
 
 AUDITED = JOB.replace("[holdout]", "[contribution]\naudit = true\nwindow_seconds = 40\n[holdout]")

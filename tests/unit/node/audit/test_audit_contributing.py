@@ -148,7 +148,7 @@ def test_an_audit_goes_on_in_a_job_that_was_aborted_once_losses_are_posted() -> 
     assert broken(ended, aborted_before=AuditConcluded) == ["the end of an audit that was not going on"]
 
 
-def test_two_thirds_of_the_votes_verify_and_stewards_decide_what_is_disputed() -> None:
+def test_stewards_decide_what_is_disputed() -> None:
     made = Contributing(settled=PAID, concluded=concluded(AuditOutcome.DISPUTED))
     made.settled = settled((Withheld.OUTCOME, Withheld.OUTCOME, Withheld.WEAK | Withheld.OUTCOME))
     assert made.withheld_now(ROSTER) == made.settled.withheld
@@ -158,11 +158,6 @@ def test_two_thirds_of_the_votes_verify_and_stewards_decide_what_is_disputed() -
     assert made.withheld_now(ROSTER) == (Withheld.NONE, Withheld.FAULT, Withheld.WEAK)
     made.resolved = replace(RESOLVED, stands=False)
     assert made.withheld_now(ROSTER)[0] == Withheld.OUTCOME | Withheld.REJECTED
-    made.votes = {party: voted(party) for party in (BOB, CAROL)}
-    made.votes[OTHER] = voted(OTHER, AuditReason.BITS)
-    assert made._outcome() is AuditOutcome.VERIFIED
-    del made.votes[CAROL]
-    assert made._outcome() is AuditOutcome.DISPUTED
 
 
 def test_another_shard_than_frozen_withholds_and_the_active_partys_withholds_all() -> None:

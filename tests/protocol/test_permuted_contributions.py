@@ -18,6 +18,7 @@ from fedchain.data.table import Table
 from fedchain.federation.answering import answerer_of
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.spec import JobSpec
+from fedchain.model.leaf_mask import whole_bits
 from fedchain.model.link import ObjectiveName, predictions
 from fedchain.simulation.federation import simulate
 from tests.protocol.cases import objective_case

@@ -16,7 +16,8 @@ import structlog
 from fedchain.chain import Audits, combined_seed, seed_commitment
 from fedchain.errors import ChainError, DeadlineError, TrainingError, TransactionError
 from fedchain.exchange.inbox import Inbox
-from fedchain.exchange.publisher import through_outages
+from fedchain.exchange.outages import poll, through_outages
+from fedchain.exchange.waits import THE_CHAIN
 from fedchain.protocol.actions import AuditStage, CommitLabels, Freeze, PostLosses, RevealSeed, Vote
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, PartyId
@@ -122,50 +123,90 @@ class JobAudit:
         """See `AwaitAudit`.
 
         Raises:
-            DeadlineError: labels or frozen outputs do not come in time; names from whom.
+            DeadlineError: labels or frozen outputs do not come in time; names from whom. Or the chain's node does not
+                show what its events tell.
             JobAbortedError, UplinkRejectedError: see `Inbox.wait_audit`.
         """
         if stage not in _TIMED:
             self._inbox.wait_audit(stage, self._deadline_of(*self._parties), round=self._round())
             return self._known()
         self.wait("frozen")
-        while True:
+        state = self._known()
+        until = state.deadline + (state.terms.window_seconds if stage == "voted" and not state.seed else 0)
+        seconds = max(0.0, until - self._clock() + _SLACK_SECONDS)
+        try:  # by the events, which are confirmed: nothing is revealed on what may still be taken back
+            self._inbox.wait_audit(stage, time.monotonic() + seconds, round=self._round())
+        except DeadlineError as error:
+            log.warning("the audit goes on without what did not come", stage=stage, missing=error.who)
+            return self._drawn(self._known())
+        return self._shown(lambda state: _has_reached(state, stage) or bool(state.outcome), stage)
+
+    def _shown(self, is_it: Callable[[AuditState], bool], what: str) -> AuditState:
+        """The state that shows what was told: the chain's node may be behind its own events, or have taken them back.
+
+        Raises:
+            DeadlineError: it does not in time.
+        """
+
+        def shown() -> AuditState | None:
             state = self._known()
-            until = state.deadline + (state.terms.window_seconds if stage == "voted" and not state.seed else 0)
-            seconds = max(0.0, until - self._clock() + _SLACK_SECONDS)
-            try:  # by the events, which are confirmed: nothing is revealed on what may still be taken back
-                self._inbox.wait_audit(stage, time.monotonic() + seconds, round=self._round())
-            except DeadlineError as error:
-                log.warning("the audit goes on without what did not come", stage=stage, missing=error.who)
-                return self._drawn(self._known())
-            state = self._known()
-            if _has_reached(state, stage) or state.outcome:
+            if is_it(state):
                 return state
-            time.sleep(_PAUSE_SECONDS)  # the chain's node is behind its own events
+            self._inbox.raise_if_failed(self._round())
+            return None
+
+        found = poll(
+            shown,
+            self._deadline_of(),
+            _PAUSE_SECONDS,
+            waits=self._inbox.waits,
+            who=(THE_CHAIN,),
+            about="view",
+            what=f"what it has told of the audit ({what})",
+            job_id=self._job_id,
+        )
+        if found is None:
+            raise DeadlineError(f"job {self._job_id}: the chain does not show what it has told of the audit ({what})")
+        return found
 
     def conclude(self) -> AuditState:
         """See `Conclude`: the active party does it, and after a while any other.
 
         Raises:
-            DeadlineError: the contract still waits for something.
+            DeadlineError: the contract still waits for something, or the chain's node does not show that it has ended.
+            JobAbortedError, UplinkRejectedError: see `Inbox.wait_concluded`.
         """
         deadline = self._deadline_of(*self._parties)
         turn = time.monotonic() + _TURN_SECONDS * self._place
+        refusal = ""
         while not (state := self._known()).outcome:
-            if time.monotonic() >= turn or _FALSE in state.votes:
-                try:
-                    self._do(
-                        "concluding the audit",
-                        lambda: self._audits.conclude(self._job_id),
-                        lambda found: bool(found.outcome),
-                        may_be_late=True,
-                    )
-                    continue
-                except TransactionError as error:
-                    if not error.reason.startswith("NotConcludable(") or time.monotonic() >= deadline:
-                        raise
-            self._inbox.wait_concluded(time.monotonic() + _PAUSE_SECONDS, round=self._round())
+            now = time.monotonic()
+            if now >= turn or _FALSE in state.votes:
+                refusal, turn = self._try_to_conclude(), now + _PAUSE_SECONDS
+                if not refusal:
+                    return self._shown(lambda found: bool(found.outcome), "concluded")
+            if now >= deadline:
+                raise DeadlineError(
+                    f"job {self._job_id}: the audit was not concluded in time{refusal and ': ' + refusal}"
+                )
+            if self._inbox.wait_concluded(min(turn, deadline), round=self._round()):
+                return self._shown(lambda found: bool(found.outcome), "concluded")
         return state
+
+    def _try_to_conclude(self) -> str:
+        """Why the contract does not yet; empty where it did, or somebody else had."""
+        try:
+            self._do(
+                "concluding the audit",
+                lambda: self._audits.conclude(self._job_id),
+                lambda found: bool(found.outcome),
+                may_be_late=True,
+            )
+        except TransactionError as error:
+            if not error.reason.startswith("NotConcludable("):
+                raise
+            return error.reason
+        return ""
 
     def end(self) -> None:
         """The job was given up, perhaps so that there be no verdict: do what is still to do. Raises nothing.
@@ -211,7 +252,14 @@ class JobAudit:
 
     def _known(self) -> AuditState:
         job_id, until = self._job_id, self._deadline_of()
-        state = through_outages(lambda: self._audits.state(job_id), lambda: None, until, "reading the audit")
+        state = through_outages(
+            lambda: self._audits.state(job_id),
+            lambda: None,
+            until,
+            "reading the audit",
+            waits=self._inbox.waits,
+            job_id=job_id,
+        )
         if state is None:
             raise TrainingError(f"job {job_id}: the chain has no audit of it")
         return state

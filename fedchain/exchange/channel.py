@@ -31,9 +31,10 @@ from fedchain.errors import (
 from fedchain.exchange.auditing import JobAudit
 from fedchain.exchange.flagging import flag_histogram
 from fedchain.exchange.inbox import Inbox
-from fedchain.exchange.publisher import Publisher, through_outages
+from fedchain.exchange.outages import poll, through_outages
+from fedchain.exchange.publisher import Publisher
 from fedchain.exchange.slot import Slot
-from fedchain.exchange.waits import Patience
+from fedchain.exchange.waits import THE_CHAIN, Patience
 from fedchain.messages import Message, decode
 from fedchain.protocol import Flag
 from fedchain.protocol.actions import RecordContribution
@@ -281,9 +282,7 @@ class JobChannel:
 
     def recorded_contribution(self) -> RecordContribution | None:
         """What the contribution ledger has of the job."""
-        record = through_outages(
-            lambda: self._consortium.contribution(self.job_id), lambda: None, self._deadline(), "reading the ledger"
-        )
+        record = self._read(lambda: self._consortium.contribution(self.job_id), "reading the ledger")
         return None if record is None else RecordContribution(record.shares_e6, record.full, record.empty)
 
     def wait_phase(self, phase: Phase) -> None:
@@ -345,14 +344,13 @@ class JobChannel:
         deadline = self._deadline()
         while True:
             try:
-                through_outages(once, lambda: True if done() else None, deadline, what)
+                self._through_outages(once, lambda: True if done() else None, deadline, what)
                 self._tell()
                 return
             except TransactionError:
                 self._raise_what_came_first()
-                if not self._is_behind(self._consortium.job(self.job_id)) or time.monotonic() >= deadline:
+                if not self._is_behind(self._consortium.job(self.job_id)) or not self._wait_restored(deadline):
                     raise
-            time.sleep(_BEHIND_PAUSE_SECONDS)
 
     def _tell(self, to: str | None = None) -> None:
         """Nudge one party, or all others: the chain has something of this party."""
@@ -369,27 +367,43 @@ class JobChannel:
         deadline = self._deadline()
         if self.request_id is not None:
             self._require_open(self.request_id, deadline)
-            return
-        while True:
-            job = through_outages(
-                lambda: self._consortium.job(self.job_id), lambda: None, deadline, "looking at the job's phase"
-            )
+        elif not self._wait_restored(deadline):
+            raise DeadlineError(f"job {self.job_id}: the chain took round {self.round} back and has it no more")
+
+    def _wait_restored(self, deadline: float) -> bool:
+        """Wait until the chain has what this party has acted upon; False if it has not in time.
+
+        Raises:
+            JobAbortedError, and what else ended the job: see `Inbox.raise_if_failed`.
+        """
+
+        def restored() -> bool | None:
+            self.inbox.raise_if_failed(self.round)
+            job = self._read(lambda: self._consortium.job(self.job_id), "looking at the job's phase", deadline)
             if job.phase in (Phase.ABORTED, Phase.EXPIRED):
                 self._raise_what_came_first()
                 raise JobAbortedError(f"job {self.job_id} was {job.phase.name.lower()}")
-            if not self._is_behind(job):
-                return
-            if time.monotonic() >= deadline:
-                raise DeadlineError(f"job {self.job_id}: the chain took round {self.round} back and has it no more")
-            time.sleep(_BEHIND_PAUSE_SECONDS)
+            return None if self._is_behind(job) else True
+
+        found = poll(
+            restored,
+            deadline,
+            _BEHIND_PAUSE_SECONDS,
+            waits=self.inbox.waits,
+            who=(THE_CHAIN,),
+            about="restored",
+            what=f"round {self.round}, which the chain took back",
+            job_id=self.job_id,
+        )
+        return found is not None
 
     def _is_behind(self, job: JobView) -> bool:
         """Whether the chain took back what this party has acted upon; it is put back by those whose it was."""
         return self.request_id is None and (job.phase < self._reached or job.round < self.round)
 
     def _require_open(self, request_id: int, deadline: float) -> None:
-        request = through_outages(
-            lambda: self._consortium.request(self.job_id, request_id), lambda: None, deadline, "looking at the request"
+        request = self._read(
+            lambda: self._consortium.request(self.job_id, request_id), "looking at the request", deadline
         )
         if request.status != RequestStatus.OPEN:
             self._raise_what_came_first()
@@ -401,6 +415,13 @@ class JobChannel:
             head = self._consortium.client.head()
             self.inbox.wait_height(head, time.monotonic() + _CATCH_UP_SECONDS)
         self.inbox.raise_if_failed(self.round)
+
+    def _through_outages(self, act: Callable[[], T], done: Callable[[], T | None], deadline: float, what: str) -> T:
+        return through_outages(act, done, deadline, what, waits=self.inbox.waits, job_id=self.job_id)
+
+    def _read(self, look: Callable[[], T], what: str, deadline: float | None = None) -> T:
+        """Read the chain, also through an outage of its node."""
+        return self._through_outages(look, lambda: None, self._deadline() if deadline is None else deadline, what)
 
     def _deadline(self) -> float:
         return time.monotonic() + self._deadline_seconds

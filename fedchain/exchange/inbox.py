@@ -479,8 +479,14 @@ class Inbox:
         )
 
     def wait_concluded(self, deadline: float, *, round: int) -> bool:
-        """Wait until the audit has ended; False if it has not in time."""
-        with self._waiting():
+        """Wait until the audit has ended, which is the active party's to do first; False if it has not in time.
+
+        Raises:
+            JobAbortedError, UplinkRejectedError: see `raise_if_failed`.
+        """
+        self._learn_names()
+        what = "end of the audit"
+        with self._waiting(), self.waits.on(self._active(), "conclusion", what, deadline, job_id=self.job_id):
             while not self._audited.is_concluded:
                 self.raise_if_failed(round)
                 remaining = deadline - time.monotonic()

@@ -8,7 +8,7 @@ import structlog
 
 from fedchain.chain import Consortium
 from fedchain.errors import ChainError, TransactionError
-from fedchain.exchange.publisher import through_outages
+from fedchain.exchange.outages import through_outages
 from fedchain.federation.spec import JobSpec
 from fedchain.types import JobId
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
-from fedchain.chain import Audits, combined_seed, seed_commitment
-from fedchain.errors import ChainError, DeadlineError, TrainingError, TransactionError
+from fedchain.chain import Audits, seed_commitment
+from fedchain.errors import DeadlineError, TrainingError, TransactionError
+from fedchain.exchange.ended_audits import SLACK_SECONDS, TURN_SECONDS, EndedAudit, drawn
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.outages import poll, through_outages
 from fedchain.exchange.waits import THE_CHAIN
@@ -25,10 +25,6 @@ from fedchain.types import AuditReason, PartyId
 log = structlog.get_logger(__name__)
 
 _TIMED: tuple[AuditStage, ...] = ("posted", "seeded", "voted")
-_SLACK_SECONDS = 5.0
-"""The chain's clock may be a little behind this machine's."""
-_TURN_SECONDS = 3.0
-"""Who concludes an audit: each party of the roster leaves the one before it this long."""
 _PAUSE_SECONDS = 1.0
 _FALSE = 2
 """A vote: then whoever is first concludes, so that nobody has time to end the job before."""
@@ -68,7 +64,7 @@ class JobAudit:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._audits, self._inbox, self._job_id = audits, inbox, inbox.job_id
-        self._parties, self._address, self._place = parties, parties[me], list(parties).index(me)
+        self._me, self._parties, self._address, self._place = me, parties, parties[me], list(parties).index(me)
         self._transact, self._deadline_of, self._round, self._clock = transact, deadline_of, round, clock
         self._seed = b""
 
@@ -133,12 +129,12 @@ class JobAudit:
         self.wait("frozen")
         state = self._known()
         until = state.deadline + (state.terms.window_seconds if stage == "voted" and not state.seed else 0)
-        seconds = max(0.0, until - self._clock() + _SLACK_SECONDS)
+        seconds = max(0.0, until - self._clock() + SLACK_SECONDS)
         try:  # by the events, which are confirmed: nothing is revealed on what may still be taken back
             self._inbox.wait_audit(stage, time.monotonic() + seconds, round=self._round())
         except DeadlineError as error:
             log.warning("the audit goes on without what did not come", stage=stage, missing=error.who)
-            return self._drawn(self._known())
+            return drawn(self._job_id, self._known(), self._clock())
         return self._shown(lambda state: _has_reached(state, stage) or bool(state.outcome), stage)
 
     def _shown(self, is_it: Callable[[AuditState], bool], what: str) -> AuditState:
@@ -177,7 +173,7 @@ class JobAudit:
             JobAbortedError, UplinkRejectedError: see `Inbox.wait_concluded`.
         """
         deadline = self._deadline_of(*self._parties)
-        turn = time.monotonic() + _TURN_SECONDS * self._place
+        turn = time.monotonic() + TURN_SECONDS * self._place
         refusal = ""
         while not (state := self._known()).outcome:
             now = time.monotonic()
@@ -208,28 +204,25 @@ class JobAudit:
             return error.reason
         return ""
 
-    def end(self) -> None:
-        """The job was given up, perhaps so that there be no verdict: do what is still to do. Raises nothing.
+    def end(self, seed: bytes = b"") -> None:
+        """The job has ended, perhaps so that there be no verdict: bring its audit to its end, where losses are posted.
 
-        Where the active party ended the job after the losses were posted, through no rejected uplink of another, and
-        nothing that it opened was examined, the passive party's vote is that it opened nothing.
+        That takes as long as the windows that are left, unless everybody does its part at once.
+
+        Args:
+            seed: this party's, after a restart in which it has frozen nothing.
+
+        Raises:
+            StoppingError: this node stops; to be called again when it is started again.
         """
-        try:
-            state = self._audits.state(self._job_id)
-            if state is None or not state.losses_root or state.outcome:
-                return
-            if self._seed and not state.seeds[self._place] and self._clock() <= state.deadline:
-                self._audits.reveal(self._job_id, self._seed)
-                state = self._known()
-            active = next(iter(self._parties.values()))
-            by_active = self._inbox.aborted_by == active and not self._inbox.rejected - {active}
-            if state.seed and self._place and not state.votes[self._place] and by_active:
-                self._audits.vote(self._job_id, False, AuditReason.ABSENT)
-                state = self._known()
-            if state.all_voted:
-                self._audits.conclude(self._job_id)
-        except ChainError as error:
-            log.info("the audit of a job that was given up is not concluded here", job=self._job_id, reason=str(error))
+        EndedAudit(
+            self._audits,
+            self._inbox,
+            me=self._me,
+            parties=self._parties,
+            seed=self._seed or seed,
+            clock=self._clock,
+        ).run()
 
     def _do(
         self,
@@ -263,13 +256,6 @@ class JobAudit:
         if state is None:
             raise TrainingError(f"job {job_id}: the chain has no audit of it")
         return state
-
-    def _drawn(self, state: AuditState) -> AuditState:
-        """With the seed, once nobody can reveal any more: a chain without new blocks does not know what time it is."""
-        is_over = self._clock() > state.deadline + _SLACK_SECONDS
-        if state.seed or state.outcome or not state.losses_root or not state.seeds[0] or not is_over:
-            return state
-        return replace(state, seed=combined_seed(self._job_id, state.losses_root, state.seeds))
 
 
 def _has_reached(state: AuditState, stage: AuditStage) -> bool:

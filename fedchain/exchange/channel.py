@@ -303,10 +303,13 @@ class JobChannel:
         self._close_request(RequestStatus.DONE)
 
     def give_up(self, reason: str) -> None:
-        """Abort the job (or close the request as rejected) on chain unless it has ended. Raises nothing.
+        """Abort the job (or close the request as rejected) on chain unless it has ended; then end its audit.
 
         Args:
             reason: goes on chain for all to read: no values, no ids, no paths.
+
+        Raises:
+            StoppingError: this node stops before the audit of the job is concluded; see `JobAudit.end`. Nothing else.
         """
         self._finish_proofs()
         self._abort(reason)

@@ -79,7 +79,7 @@ class Inbox:
         trouble: why the chain cannot be read at the moment, for errors; empty where it can.
         arrivals: the uplinks that have come.
         aborted_by: address of the party that aborted the job, as far as the chain tells; empty if nobody has.
-        rejected: addresses of parties of which an uplink was rejected.
+        rejected: addresses of parties of which an uplink of the evaluation was rejected before the job ended.
     """
 
     job_id: JobId
@@ -155,6 +155,7 @@ class Inbox:
             self.phase, self._height = phase, -1
             self._declared, self._replays = Declared(), Replays(self.on_replay)
             self._audited = Audited()
+            self.aborted_by, self.rejected = "", set()
 
     def fail(self, error: BaseException) -> None:
         """End every wait, present and future, with this error."""
@@ -169,7 +170,8 @@ class Inbox:
             if event.reason == Reason.ACCEPTED:
                 self._accept(event)
             elif event.sender in self.roster:
-                self.rejected.add(event.sender)
+                if self.phase is Phase.EVALUATING:  # what was rejected before is no reason to end a job in its audit
+                    self.rejected.add(event.sender)
                 self._reject(event)
         elif isinstance(event, PhaseChanged):
             self.phase, self._missing = event.phase, ()
@@ -520,6 +522,13 @@ class Inbox:
                     return False
                 self._changed.wait(min(remaining, 0.5))
             return self._fatal is None
+
+    def pause(self, seconds: float) -> None:
+        """Pass the time. Raises what ended the reading of the chain, StoppingError for example, and nothing else."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fatal is not None, seconds)
+            if self._fatal is not None:
+                raise self._fatal
 
     def raise_if_failed(self, round: int) -> None:
         """Raise what ends the work on a round: rejected uplink, aborted job, closed request, dead subscriber."""

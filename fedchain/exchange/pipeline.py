@@ -234,10 +234,12 @@ class PipelinedChannel(JobChannel):
     def give_up(self, reason: str) -> None:
         """As `JobChannel.give_up`; what still closes a round ends with the job."""
         self._working = False
-        super().give_up(reason)
         closing, self._closing = self._closing, None
-        if closing is not None:
-            closing.end(_END_SECONDS)
+        try:
+            super().give_up(reason)
+        finally:
+            if closing is not None:
+                closing.end(_END_SECONDS)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 

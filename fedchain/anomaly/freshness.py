@@ -6,7 +6,7 @@ is so noticed before anything is decrypted; one that re-randomises what it copie
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from fedchain.errors import StaleCiphertextError
 from fedchain.types import PartyId
@@ -38,12 +38,26 @@ class Freshness:
 
     def begin_round(self) -> None:
         """The round in force is over."""
-        mask = self._mask
-        self._earlier.update((word, sender) for word, sender in self._round.items() if not word & mask)
+        self._mask, self._earlier = self.after_round()
         self._round.clear()
-        while len(self._earlier) > self._capacity:
-            self._mask = mask = 2 * self._mask + 1
-            self._earlier = {word: sender for word, sender in self._earlier.items() if not word & mask}
+
+    def after_round(self) -> tuple[int, dict[int, PartyId]]:
+        """What is remembered of earlier rounds once the one in force is over.
+
+        Returns:
+            Bits of which none is set in any of the points, and the points with their senders, at most `capacity`.
+        """
+        mask, earlier = self._mask, dict(self._earlier)
+        earlier.update((word, sender) for word, sender in self._round.items() if not word & mask)
+        while len(earlier) > self._capacity:
+            mask = 2 * mask + 1
+            earlier = {word: sender for word, sender in earlier.items() if not word & mask}
+        return mask, earlier
+
+    def resume(self, mask: int, earlier: Mapping[int, PartyId]) -> None:
+        """Remember what `after_round` gave, and nothing else."""
+        self._mask, self._earlier = mask, dict(earlier)
+        self._round.clear()
 
     def require_fresh(self, sender: PartyId, words: Collection[int]) -> None:
         """Take note of a message's ciphertexts; none of them may have been there before.

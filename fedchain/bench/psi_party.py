@@ -124,7 +124,7 @@ class PsiParty:
 
 def _node_sets(state: Path, job: str, journal: Path) -> CachedSets:
     """A node's own store of set epochs; imported here alone, so that the memory of other runs is not larger."""
-    from fedchain.node.config import AlignmentSection
+    from fedchain.node.sections import AlignmentSection
     from fedchain.node.setepochs import SetEpochs
 
     return SetEpochs(state, AlignmentSection(hold_cached_sets=True)).of_job(JobId(job), Journal(journal))

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli.acting import Acting, sends
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    DevAccount,
     JobIdArgument,
-    Keystore,
-    PassphraseFile,
     Rpc,
-    acting,
     known_job,
     opened,
 )
@@ -94,17 +91,15 @@ def show(
 
 
 @app.command()
+@sends
 def prove(
     job: JobIdArgument,
     state: Annotated[
         Path,
         typer.Option("--state", metavar="DIR", help="State folder of the node that kept them.", show_default=False),
     ],
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Prove what a node kept as evidence and could not prove itself: two signed digests for one slot.
@@ -115,7 +110,7 @@ def prove(
     """
     from fedchain.exchange.prover import prove_kept
 
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         job_id = known_job(consortium, job).job_id
         numbers = prove_kept(consortium, state, job_id)
         faults = [consortium.faults.fault(number) for number in numbers]
@@ -129,6 +124,7 @@ def prove(
 
 
 @app.command()
+@sends
 def vote(
     number: Number,
     is_false: Annotated[
@@ -137,11 +133,8 @@ def vote(
             "--false/--sound", help="Whether the declared statistic, recomputed, is false.", show_default=False
         ),
     ],
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Commit to a vote on a flagged statistic, within an hour of it; `fedchain fault reveal` reveals it in the next.
@@ -152,20 +145,18 @@ def vote(
     """
     from fedchain.chain.fault_votes import commit_vote
 
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _require_votes(consortium, number, VotePhase.COMMITTING, "votes are committed within an hour of the flag")
         commit_vote(consortium, number, is_false=is_false)
         _show(consortium, _known(consortium, number), as_json)
 
 
 @app.command()
+@sends
 def reveal(
     number: Number,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Reveal the vote that the same key committed to, in the second hour after the flag.
@@ -174,20 +165,18 @@ def reveal(
     """
     from fedchain.chain.fault_votes import reveal_vote
 
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _require_votes(consortium, number, VotePhase.REVEALING, "votes are revealed in the second hour after the flag")
         reveal_vote(consortium, number)
         _show(consortium, _known(consortium, number), as_json)
 
 
 @app.command()
+@sends
 def tally(
     number: Number,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Count the votes on a flagged statistic, two hours after it. Where two thirds confirm, its party gets a strike.
@@ -196,21 +185,19 @@ def tally(
 
     Example: fedchain fault tally 3 --deployment deployment.json
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _require_votes(consortium, number, VotePhase.TALLYING, "votes are counted once, two hours after the flag")
         consortium.faults.tally(number)
         _show(consortium, _known(consortium, number), as_json)
 
 
 @app.command()
+@sends
 def overturn(
     number: Number,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Public, on chain.", show_default=False)],
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Steward: vote that a fault be overturned. Once enough stewards do, for the same reason, its strike is forgiven.
@@ -219,7 +206,7 @@ def overturn(
 
     Example: fedchain fault overturn 3 --reason "the node was restored from a backup" --keystore steward/keystore.json
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         fault = _known(consortium, number)
         if fault.overturned:
             raise ConfigError(f"fault {number} was overturned already")

@@ -19,6 +19,8 @@ _ADDRESS_LENGTH = 42
 
 def _share(job: JobLine) -> str:
     share = f"{job.share_e6 / _E6:+.6f}"
+    if job.block is None:
+        return f"{share} (not recorded)"
     return share if job.recorded_e6 is None else f"{share} (recorded as {job.recorded_e6 / _E6:+.6f})"
 
 
@@ -42,11 +44,12 @@ def show_history(party: str, rpc: str, deployment: Path, *, as_json: bool) -> No
         (one,) = histories
         print_rows(
             f"{len(one.jobs)} jobs with contributions of {one.name}",
-            ("job", "block", "share", "part", "audit", "points", "withheld", "settlement"),
+            ("job", "block", "phase", "share", "part", "audit", "points", "withheld", "settlement"),
             [
                 (
                     job.job_id,
-                    job.block,
+                    "-" if job.block is None else job.block,
+                    job.phase,
                     _share(job),
                     f"{job.part:.1%}",
                     job.audit or "-",

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli.acting import Acting, sends
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    DevAccount,
     JobIdArgument,
-    Keystore,
     NodeFolder,
-    PassphraseFile,
     Rpc,
     Seconds,
-    acting,
     known_job,
     opened,
 )
@@ -31,12 +28,14 @@ from fedchain.errors import ConfigError, DeadlineError, JobAbortedError, JobExpi
 from fedchain.types import JobId, Phase
 
 if TYPE_CHECKING:
-    from fedchain.chain import JobView
+    from fedchain.chain import Consortium, JobView
     from fedchain.data.idrules import IdPart
 
 app = typer.Typer(name="job", no_args_is_help=True)
 
 POLL_SECONDS = 0.25
+SETTLEMENT_SECONDS = 10.0
+"""How long `job watch` waits for the settlement of a completed job."""
 
 
 @app.callback()
@@ -94,13 +93,11 @@ def abort(
 
 
 @app.command()
+@sends
 def close(
     job: JobIdArgument,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Close what is overdue in a job, with any account: who is missing is named on the chain, a fault on the record.
@@ -112,7 +109,7 @@ def close(
     """
     from fedchain.chain.overdue import Step, step_due, take_step
 
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         view = known_job(consortium, job)
         step = step_due(consortium, view)
         if step is Step.NOTHING:
@@ -297,6 +294,7 @@ def watch(
             time.sleep(POLL_SECONDS)
             view = consortium.job(view.job_id)
         state = read_state(consortium, view)
+        is_settled = _await_settlement(consortium, view)
     if as_json:
         print_json(state.as_dict())
     if state.abort_reason is not None:
@@ -305,3 +303,23 @@ def watch(
         raise JobAbortedError(f"job {view.job_id} was aborted: {state.abort_reason}")
     if not as_json:
         print(f"completed: {state.trees_done} trees, model digest {state.model_digest}")
+    if not is_settled:
+        note(
+            "its contributions are not settled yet; the active party's node tries again by itself. See `fedchain "
+            "settlement show`, and for what is wrong that node's doctor"
+        )
+
+
+def _await_settlement(consortium: Consortium, view: JobView) -> bool:
+    """Give the active party's node a moment; whether nothing is left to settle."""
+    from fedchain.node.settlements import read_settlement
+
+    until = time.monotonic() + SETTLEMENT_SECONDS
+    while view.phase is Phase.COMPLETED:
+        found = read_settlement(consortium, view.job_id, str)
+        if found is None or found.state != "not settled":
+            break
+        if time.monotonic() > until:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True

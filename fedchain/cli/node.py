@@ -109,7 +109,7 @@ def run(
     configure_logging(SETTINGS.log_level or ("debug" if SETTINGS.debug else "info"), as_json=SETTINGS.log_json)
 
     from fedchain.node.config import load_config
-    from fedchain.node.runtime import run_node
+    from fedchain.node.running import run_node
 
     settings = load_config(config or folder / "node.toml")
     stop = threading.Event()

@@ -6,21 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli.acting import Acting, sends
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    DevAccount,
     JobIdArgument,
-    Keystore,
-    PassphraseFile,
     Rpc,
-    acting,
     known_job,
     opened,
 )
 from fedchain.cli.output import print_json, print_pairs, print_rows
+from fedchain.cli.waiting import clock
 from fedchain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,20 +54,54 @@ def show(
 
 
 @app.command()
+@sends
+def conclude(job: JobIdArgument, *, by: Acting, as_json: AsJson = False) -> None:
+    """Conclude a job's audit whose votes are in, or whose window is over: also of a job that was ended. Anybody may.
+
+    The nodes of the job do it by themselves; whoever kept silent has a fault on record from then on.
+
+    Example: fedchain settlement conclude 0x5c…e1 --keystore my-node/keystore.json --passphrase-file my-node/passphrase
+    """
+    from fedchain.errors import TransactionError
+    from fedchain.node.settlements import read_audit
+
+    with by.opened() as consortium:
+        view = known_job(consortium, job)
+        state = read_audit(consortium, view.job_id)
+        if state is None:
+            raise ConfigError(f"job {view.job_id} has no audit of contributions")
+        if state.outcome:
+            raise ConfigError(f"job {view.job_id}: its audit is concluded already: {state.outcome}")
+        try:
+            consortium.audits.conclude(view.job_id)
+        except TransactionError as error:
+            if not error.reason.startswith("NotConcludable("):
+                raise
+            until = f" until {clock(state.deadline)}" if state.deadline else ""
+            raise ConfigError(
+                f"job {view.job_id}: its audit still waits for losses, seeds or votes{until}; try again then"
+            ) from error
+        found = read_audit(consortium, view.job_id)
+    outcome = "" if found is None else found.outcome
+    if as_json:
+        print_json({"job_id": view.job_id, "outcome": outcome})
+    else:
+        print(f"audit of job {view.job_id}: {outcome}")
+
+
+@app.command()
+@sends
 def settle(
     job: JobIdArgument,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Settle a completed job whose audit is concluded, if its active party's node has not done so. Anybody may.
 
     Example: fedchain settlement settle 0x5c…e1 --keystore my-node/keystore.json --passphrase-file my-node/passphrase
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         view = known_job(consortium, job)
         found = _read(consortium, view)
         if found.lines:
@@ -79,14 +111,12 @@ def settle(
 
 
 @app.command()
+@sends
 def dispute(
     job: JobIdArgument,
     reason: Why = "",
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Party of the job: dispute its settlement in time (`dispute_seconds`). No points count until stewards decide.
@@ -94,7 +124,7 @@ def dispute(
     Example: fedchain settlement dispute 0x5c…e1 --reason "our columns were cut" --keystore my-node/keystore.json
     """
     _check_reason(reason)
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         view = known_job(consortium, job)
         found = _settled(consortium, view)
         if found.disputed_by:
@@ -104,6 +134,7 @@ def dispute(
 
 
 @app.command()
+@sends
 def resolve(
     job: JobIdArgument,
     stands: Annotated[
@@ -111,11 +142,8 @@ def resolve(
         typer.Option("--stands/--rejected", help="Whether it counts; a rejected one pays nobody.", show_default=False),
     ] = None,
     reason: Why = "",
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Steward: vote on a disputed settlement. It is decided once enough stewards say the same, for the same reason.
@@ -125,7 +153,7 @@ def resolve(
     if stands is None:
         raise ConfigError("say how you vote: --stands or --rejected")
     _check_reason(reason)
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         view = known_job(consortium, job)
         found = _settled(consortium, view)
         if not found.disputed_by:

@@ -25,16 +25,19 @@ def show_contributions(found: Contributions) -> None:
         gain = f"{gains[name] / _E6:.1%}" if gains else "-"
         value = f"{values[name] / _E6:.3f}" if values and place else "-"
         rows.append((name, f"{share / _E6:+.6f}", f"{found.parts[name]:.1%}", gain, value))
+    where = "recorded by nobody" if found.block is None else f"block {found.block}"
     print_rows(
-        f"job {found.job_id}, block {found.block}: utility (minus squared error) {found.empty_e6 / _E6:.6f} "
+        f"job {found.job_id}, {where}: utility (minus squared error) {found.empty_e6 / _E6:.6f} "
         f"of nobody, {found.full_e6 / _E6:.6f} of all",
         ("party", "share", "part", "split gain (gameable)", "p-value"),
         rows,
     )
+    if found.method:
+        print_pairs("", [("measured by", found.method)])
     if found.differs:
-        recorded = ", ".join(f"{name} {share / _E6:+.6f}" for name, share in found.recorded_e6.items())
+        recorded = ", ".join(f"{name} {share / _E6:+.6f}" for name, share in found.recorded_e6.items()) or "nothing"
         print_pairs("", [("recorded otherwise", f"{recorded}: not what the posted losses come to")])
-    if message is not None and len(message.rounds_e6) > 1:
+    if len(found.running_e6) > 1:
         _show_running(found)
     _show_audit(found)
     if found.settlement is not None:
@@ -54,8 +57,7 @@ def show_contributions(found: Contributions) -> None:
 
 
 def _show_running(found: Contributions) -> None:
-    assert found.message is not None
-    points = found.message.rounds_e6
+    points = found.running_e6
     chosen = sorted({round(place * (len(points) - 1) / (_POINTS - 1)) for place in range(_POINTS)})
     print_rows(
         "shares along the rounds",

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli.acting import Acting, sends
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    DevAccount,
-    Keystore,
-    PassphraseFile,
     Rpc,
-    acting,
     opened,
 )
 from fedchain.cli.output import note, print_json, print_rows
@@ -63,59 +60,53 @@ def init(
 
 
 @app.command()
+@sends
 def accredit(
     name: Name,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Vote to let a registered participant take part in jobs; nothing changes where it does already.
 
     Example: fedchain steward accredit operator --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _decide(consortium, name, Status.ACCREDITED, lambda one: consortium.stewards.accredit(one.address), as_json)
 
 
 @app.command()
+@sends
 def suspend(
     name: Name,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Public, on chain.", show_default=False)],
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Vote to stop a participant: its uplinks are rejected, and it enters no new roster.
 
     Example: fedchain steward suspend media_partner --reason "contract ended" --rpc http://127.0.0.1:8545
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _decide(
             consortium, name, Status.SUSPENDED, lambda one: consortium.stewards.suspend(one.address, reason), as_json
         )
 
 
 @app.command()
+@sends
 def reinstate(
     name: Name,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Vote to accredit a suspended participant again; its strikes are then forgotten.
 
     Example: fedchain steward reinstate media_partner --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _decide(
             consortium,
             name,
@@ -127,21 +118,19 @@ def reinstate(
 
 
 @app.command()
+@sends
 def ban(
     name: Name,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Public, on chain.", show_default=False)],
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Vote to exclude a participant for ever; its name and its certificate stay taken.
 
     Example: fedchain steward ban media_partner --reason "forged payloads" --rpc http://127.0.0.1:8545
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         _decide(consortium, name, Status.BANNED, lambda one: consortium.stewards.ban(one.address, reason), as_json)
 
 

@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedchain.cli.acting import Acting, sends
 from fedchain.cli.options import (
     DEFAULT_DEPLOYMENT,
     DEFAULT_RPC,
     AsJson,
     DeploymentFile,
-    DevAccount,
-    Keystore,
-    PassphraseFile,
     Rpc,
-    acting,
     opened,
 )
 from fedchain.cli.output import note, print_json, print_pairs
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from fedchain.chain import Consortium, PendingChange
 
 
+@sends
 def change(
     steward: Annotated[
         list[str],
@@ -37,11 +35,8 @@ def change(
         int | None,
         typer.Option("--threshold", min=1, metavar="K", help="So many decide then. Default: more than half."),
     ] = None,
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Vote for other stewards, or another threshold; name all who shall be stewards, in the order of the others' votes.
@@ -55,7 +50,7 @@ def change(
 
     steward = checked_stewards(steward)
     wanted = checked_threshold(threshold, steward)
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         vote = consortium.stewards.change(steward, wanted)
         members, now = consortium.stewards.members(), consortium.stewards.threshold()
     if as_json:
@@ -67,19 +62,17 @@ def change(
         print(f"{vote} for {wanted} of {len(steward)} stewards; not carried yet")
 
 
+@sends
 def cancel(
-    rpc: Rpc = DEFAULT_RPC,
-    deployment: DeploymentFile = DEFAULT_DEPLOYMENT,
-    keystore: Keystore = None,
-    passphrase_file: PassphraseFile = None,
-    dev_account: DevAccount = None,
+    *,
+    by: Acting,
     as_json: AsJson = False,
 ) -> None:
     """Vote to drop the pending upgrade: it will not come into force.
 
     Example: fedchain steward cancel --deployment deployment.json --rpc http://127.0.0.1:8545
     """
-    with acting(rpc, deployment, keystore, passphrase_file, dev_account) as consortium:
+    with by.opened() as consortium:
         pending = consortium.versions.pending()
         if pending is None:
             raise ConfigError("no upgrade is pending in this consortium; `fedchain steward status` shows its state")

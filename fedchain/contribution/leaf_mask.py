@@ -85,6 +85,14 @@ def running_rounds(rounds: int, parties: int) -> list[int]:
     return [-(-rounds * (place + 1) // points) for place in range(points)]
 
 
+def running_ends(shard: Shard) -> list[int]:
+    """How many trees a model has after each of `running_rounds`; none of a model without trees."""
+    outputs, trees = len(shard.base_margins), len(shard.trees)
+    return (
+        [min(outputs * one, trees) for one in running_rounds(-(-trees // outputs), len(shard.roster))] if trees else []
+    )
+
+
 def running_shares(
     shard: Shard, bits_by_party: Sequence[Bits], labels: NDArray[np.float64], unit: float
 ) -> list[tuple[int, ...]]:
@@ -96,9 +104,8 @@ def running_shares(
     Returns:
         Shapley values x 1e6 in roster order, one tuple for each round told.
     """
-    outputs, parties, trees = len(shard.base_margins), len(shard.roster), len(shard.trees)
-    ends = [min(outputs * one, trees) for one in running_rounds(-(-trees // outputs), parties)] if trees else []
-    sums = [[0] * 2**parties for _ in ends]
+    ends = running_ends(shard)
+    sums = [[0] * 2 ** len(shard.roster) for _ in ends]
     if ends:
         for few, place, margins in margins_in_steps(shard, bits_by_party, ends):
             added = loss_sums(losses_of_margins(shard, margins, labels[few], unit))

@@ -7,7 +7,7 @@ lead to one leaf. So a permutation costs a gather, an AND and a look-up per row 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from fedchain.model.shard import Shard
 _WORD = 64
 _BLOCK_ROWS = 4096
 """Rows that are worked on at a time: their words stay in a core's cache."""
+_CELLS = 2**20
+"""Margins that are held at a time, 8 MiB."""
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _Words = NDArray[np.unsignedinteger[Any]]
@@ -41,6 +43,7 @@ class PermutedModel:
             columns += [(one, min(one + _WORD, stop), tree.output) for one in range(int(start), int(stop), _WORD)]
         self._base = np.asarray(shard.base_margins, dtype=np.float64)
         self._outputs = np.array([output for _, _, output in columns], dtype=np.int64)
+        self._tree_starts = np.searchsorted([first for first, _, _ in columns], starts).astype(np.int64)
         most = max((last - first for first, last, _ in columns), default=1)
         word = next(np.dtype(f"<u{size}") for size in (1, 2, 4, 8) if most <= 8 * size)
         self._words: list[_Words] = [_packed(bits, columns, word) for bits in bits_by_party]
@@ -66,19 +69,45 @@ class PermutedModel:
         Returns:
             (rows, outputs) float64.
         """
-        others = self._common(frozenset(elsewhere))
         margins = np.tile(self._base, (self.rows, 1))
-        for first in range(0, self.rows, _BLOCK_ROWS):
-            few = slice(first, first + _BLOCK_ROWS)
+        for few, added in self._added(elsewhere, _BLOCK_ROWS):
+            for output in range(len(self._base)):
+                margins[few, output] += self._of(output, added).sum(axis=1)
+        return margins
+
+    def margins_in_steps(self, elsewhere: Mapping[int, Rows], ends: Sequence[int]) -> Iterator[tuple[slice, Floats]]:
+        """Margins after some first trees of the model, for some rows at a time.
+
+        Args:
+            elsewhere: as in `margins`.
+            ends: numbers of trees, ascending, 0 or more.
+
+        Yields:
+            Which rows, and (rows, ends, outputs) float64.
+        """
+        stops = self._tree_starts[np.asarray(ends, dtype=np.int64)]
+        step = max(1, min(_BLOCK_ROWS, _CELLS // (len(stops) * len(self._base))))
+        for few, added in self._added(elsewhere, step):
+            margins = np.empty((len(added), len(stops), len(self._base)))
+            sums = np.zeros((len(added), added.shape[1] + 1))
+            for output, base in enumerate(self._base):
+                np.cumsum(np.where(self._outputs == output, added, 0.0), axis=1, out=sums[:, 1:])
+                margins[:, :, output] = base + sums[:, stops]
+            yield few, margins
+
+    def _added(self, elsewhere: Mapping[int, Rows], step: int) -> Iterator[tuple[slice, Floats]]:
+        """What each word's leaf adds to the margin of its output, (rows, words), for `step` rows at a time."""
+        others = self._common(frozenset(elsewhere))
+        for first in range(0, self.rows, step):
+            few = slice(first, min(first + step, self.rows))
             common = others[few]
             for party, rows in elsewhere.items():
                 common = common & self._words[party][rows[few]]
             _, place = np.frexp(common.astype(np.float64))
-            added = self._weights.ravel()[place + self._offsets]
-            for output in range(len(self._base)):
-                own = added if len(self._base) == 1 else added[:, self._outputs == output]
-                margins[few, output] += own.sum(axis=1)
-        return margins
+            yield few, self._weights.ravel()[place + self._offsets]
+
+    def _of(self, output: int, added: Floats) -> Floats:
+        return added if len(self._base) == 1 else added[:, self._outputs == output]
 
     def _common(self, without: frozenset[int]) -> _Words:
         """Bits that all the other parties have in common; the last answer is kept."""

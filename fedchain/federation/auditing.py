@@ -60,6 +60,8 @@ from fedchain.protocol import (
 from fedchain.types import PartyId
 
 OPENING_STEP = 5
+REMEMBERED = "audit_secret"
+SEED = "seed"
 CONTEXT = "audit/opening"
 _PURPOSE = b"audit of contributions"
 _LEAF_BYTES = 80
@@ -80,7 +82,12 @@ class Secrets:
 
 def remember_secrets() -> Party[Secrets]:
     """This party's secrets of the audit, made once."""
-    return Secrets((yield from remember("audit_secret", lambda: os.urandom(32))))
+    return Secrets((yield from remember(REMEMBERED, lambda: os.urandom(32))))
+
+
+def seed_of(remembered: bytes) -> bytes:
+    """This party's part of the seed, from what `remember_secrets` has remembered under `REMEMBERED`."""
+    return Secrets(remembered).of(SEED)
 
 
 def bits_tree(packed: bytes, rows: int, keys: Keys, peer: PartyId) -> RowTree:
@@ -189,7 +196,7 @@ class ActiveAudit:
             trees.append(bits_tree(packed, self._rows, self._keys, party))
         model = open_model(outputs.shard).to_bytes()
         frozen = active_outputs(model, outputs.unit, self._secrets.of("model"), trees[0].root)
-        yield Freeze(frozen, outputs.shard.digest(), self._secrets.of("seed"))
+        yield Freeze(frozen, outputs.shard.digest(), self._secrets.of(SEED))
         state = yield from await_audit("frozen")
         for party, root, tree in zip(self._roster[1:], state.outputs[1:], trees[1:], strict=True):
             if root != tree.root:
@@ -201,7 +208,7 @@ class ActiveAudit:
         trees, model = self._trees, open_model(outputs.shard).to_bytes()
         losses = LossTree(outputs.losses, self._secrets.of("losses"))
         yield PostLosses(losses.root, losses.sums, outputs.weak)
-        yield RevealSeed(self._secrets.of("seed"))
+        yield RevealSeed(self._secrets.of(SEED))
         state = yield from await_audit("seeded")
         opening = b""
         if state.seed:
@@ -229,6 +236,7 @@ class ActiveAudit:
             outcome=state.outcome,
             positions=self._positions[opened_rows(state)].astype("<u4").tobytes() if state.seed else b"",
             opening=opening,
+            earlier_rounds=len(outputs.shard.trees) // len(outputs.shard.base_margins) - outputs.rounds,
             shards=state.shards,
         )
 
@@ -240,6 +248,14 @@ class ActiveAudit:
 def label_terms(spec: ContributionSpec, root: bytes, rows: int) -> LabelTerms:
     """The terms that a job's active party commits to."""
     return LabelTerms(root, rows, min(spec.opened_rows, rows), spec.window_seconds, spec.dispute_seconds, spec.budget)
+
+
+def terms_in_words(terms: LabelTerms) -> str:
+    """All of them, for people."""
+    return (
+        f"{terms.opened_rows} of {terms.rows} rows opened, windows of {terms.window_seconds} s, disputes for "
+        f"{terms.dispute_seconds} s, {terms.budget} points, labels 0x{terms.root.hex()}"
+    )
 
 
 def largest_opening(terms: LabelTerms, parties: int, trees: int, leaves: int) -> int:

@@ -13,7 +13,16 @@ from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.losses import E6, utilities_e6
 from fedchain.data.holdout import holdout
 from fedchain.errors import ContributionError, ProtocolViolationError, SealError
-from fedchain.federation.auditing import CONTEXT, OPENING_STEP, Positions, Secrets, bits_tree, label_terms
+from fedchain.federation.auditing import (
+    CONTEXT,
+    OPENING_STEP,
+    SEED,
+    Positions,
+    Secrets,
+    bits_tree,
+    label_terms,
+    terms_in_words,
+)
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.kept import KeptAudit
 from fedchain.federation.opening import Auditor, opened_rows
@@ -69,12 +78,14 @@ class Drawn:
         aligned_rows: how many there are.
         fraction, seed: of the job.
         stratified: by labels, which a passive party does not know; else all of it can be drawn again.
+        trained: how many rows each tree was grown with.
     """
 
     aligned_rows: int
     fraction: float
     seed: int
     stratified: bool
+    trained: int
 
     @property
     def rows(self) -> int:
@@ -112,12 +123,13 @@ class PassiveAudit:
         state = yield from await_audit("labels")
         expected = label_terms(self._spec, state.terms.root, self._drawn.rows)
         if state.terms != expected:
-            raise ProtocolViolationError(self._active, f"committed to terms {state.terms}, the job's are {expected}")
+            said, due = terms_in_words(state.terms), terms_in_words(expected)
+            raise ProtocolViolationError(self._active, f"committed to terms of its own: {said}; the job's are {due}")
 
     def freeze(self, answered: Answered) -> Party[None]:
         """After its answer, before it knows a share."""
         tree = bits_tree(answered.packed, len(answered.positions), self._keys, self._active)
-        yield Freeze(tree.root, answered.shard.digest(), self._secrets.of("seed"))
+        yield Freeze(tree.root, answered.shard.digest(), self._secrets.of(SEED))
 
     def run(self, answered: Answered, contribution: Contribution) -> Party[KeptAudit]:
         """After the shares are published: to the audit's outcome.
@@ -131,7 +143,7 @@ class PassiveAudit:
         posted = (state.losses_root, state.loss_sums)
         record = yield from read_record()
         if state.losses_root:
-            yield RevealSeed(self._secrets.of("seed"))
+            yield RevealSeed(self._secrets.of(SEED))
             state = yield from await_audit("seeded")
         if state.seed:
             yield Stage("audit", 1, 2, f"{state.terms.opened_rows} opened rows")
@@ -189,6 +201,7 @@ class PassiveAudit:
                 answered.earlier_rounds,
                 answered.commitments,
                 answered.covers,
+                self._drawn.trained,
             )
             auditor.check(opening)
         except ContributionError as error:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedchain.contribution.block_permutation import permuted_tree_shapley
+from fedchain.contribution.conditional import conditional_shapley
 from fedchain.contribution.free_rider import Weakness, free_rider_test
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.contribution.losses import E6, Losses, row_losses_e6, unit_of
@@ -24,7 +26,7 @@ class Evaluation:
 
     Attributes:
         shares: of all parties.
-        losses: (held-out rows, coalitions) int64.
+        losses: (held-out rows, coalitions) int64; by other methods than leaf masks (0, coalitions): none is audited.
         unit: of the losses.
         tests: of the free-rider test, roster order; the active party is not tested.
         gains_e6: each party's part of the gain of all splits, x 1e6; empty where it is not known.
@@ -74,7 +76,7 @@ def evaluate(
     """Measure contributions.
 
     Args:
-        spec: of the free-rider test.
+        spec: names the method, and says how the free-rider test is made.
         shard: the active party's.
         bits: (held-out rows, leaves of all trees) each, roster order.
         labels: of these rows.
@@ -82,10 +84,16 @@ def evaluate(
         salt: of the job: the permutations are drawn from it, which nobody chose alone.
         losses: what `row_losses_e6` gives, where that is there already.
     """
-    unit = unit_of(shard.objective, labels)
-    losses = row_losses_e6(shard, bits, labels, unit) if losses is None else losses
-    shares = leaf_mask_shapley(shard, bits, labels, losses)
-    seed = int.from_bytes(salt[:8], "big")
+    unit, seed = unit_of(shard.objective, labels), int.from_bytes(salt[:8], "big")
+    if spec.method == "block-permutation":
+        shares = permuted_tree_shapley(shard, bits, labels, repeats=spec.repeats, seed=seed)
+        losses = np.zeros((0, len(shares.utilities_e6)), dtype=np.int64)
+    elif spec.method == "conditional":
+        shares = conditional_shapley(shard, bits, labels)
+        losses = np.zeros((0, len(shares.utilities_e6)), dtype=np.int64)
+    else:
+        losses = row_losses_e6(shard, bits, labels, unit) if losses is None else losses
+        shares = leaf_mask_shapley(shard, bits, labels, losses)
     tests = free_rider_test(shard, bits, labels, permutations=spec.permutations, seed=seed, alpha=spec.alpha)
     return Evaluation(shares, losses, unit, tests, parts_e6(gains), len(labels))
 

@@ -30,6 +30,7 @@ from fedchain.data.holdout import three_way
 from fedchain.data.table import Table
 from fedchain.errors import DataError
 from fedchain.federation.aligning import aligned_rows
+from fedchain.federation.answering import make_answerer
 from fedchain.federation.auditing import ActiveAudit, Outputs, remember_secrets
 from fedchain.federation.auditors import Answered, Drawn, PassiveAudit
 from fedchain.federation.checkpoint import Checkpoint as WarmStart
@@ -38,13 +39,13 @@ from fedchain.federation.evaluating import Evaluation, evaluate
 from fedchain.federation.kept import KeptAudit
 from fedchain.federation.keys import JobKeys, exchange_keys
 from fedchain.federation.pools import mask_pool, zero_pools
+from fedchain.federation.published import require_fitting
 from fedchain.federation.session import Keys, Session, session_of
 from fedchain.federation.spec import JobSpec
 from fedchain.inference.checkpoint import collect_margins, send_leaf_bits
 from fedchain.inference.request import Answerer, Scores
 from fedchain.inference.scoring import margins
 from fedchain.messages import Contribution, ShardDigest
-from fedchain.model.leaf_mask import Bits, leaf_bits
 from fedchain.model.link import predictions
 from fedchain.model.shard import Shard, Tree, model_digest
 from fedchain.protocol import Keep, Party, RecordContribution, Send, Stage, gather, receive
@@ -271,7 +272,8 @@ class _Job:
             secrets = yield from remember_secrets()
             held = self.spec.holdout
             is_stratified = self.spec.algorithm.objective in ("binary", "multiclass")
-            drawn = Drawn(len(self.aligned.ids), held.fraction, held.seed, is_stratified)
+            rows = len(self.aligned.ids)
+            drawn = Drawn(rows, held.fraction, held.seed, is_stratified, self.spec.sampled_rows(rows))
             audit = PassiveAudit(self.spec.contribution, self.roster, sealing, secrets, drawn)
             yield from audit.await_labels()
         with zero_pools(self.keys.gradient_public, self.layout.total) if self.fill_pools else nullcontext(()) as zeros:
@@ -299,6 +301,8 @@ class _Job:
         if audit is not None:
             yield from audit.freeze(answered)
         contribution = yield from receive(Contribution, CONTRIBUTION_STEP, active)
+        if audit is None:  # else it is a reason to vote against it, and no way to end the job
+            require_fitting(contribution, self.roster)
         yield Stage("contribution", 2, 2)
         kept = None
         if audit is not None:
@@ -377,46 +381,3 @@ def early_stopping(spec: JobSpec) -> EarlyStopping | None:
 def sealing_of(keys: Keys) -> Sealing:
     """A session's sealing as training takes it."""
     return Sealing(keys.seal_to_roster, keys.seal_to, keys.unseal)
-
-
-def make_answerer(shard: Shard, keys: Keys, bins: NDArray[np.uint8], mapper: BinMapper) -> Answerer:
-    """This party's side of requests over the aligned rows.
-
-    Args:
-        bins: shape (aligned rows, features), binned by `mapper`.
-    """
-    n_bins = np.asarray([feature.n_bins for feature in mapper.features], dtype=np.int64)
-
-    def bits(positions: NDArray[np.int64]) -> Bits:
-        return leaf_bits(shard, bins[positions], n_bins)
-
-    roster = tuple(PartyId(one) for one in shard.roster)
-    return Answerer(PartyId(shard.party), roster, len(bins), shard, bits, keys.seal_to, keys.unseal)
-
-
-def make_sealing_answerer(shard: Shard, keys: Keys) -> Answerer:
-    """This party's names, shard and sealing, for requests that find their rows by themselves."""
-
-    def none(positions: NDArray[np.int64]) -> Bits:
-        raise DataError("rows of this request are found by their tags")
-
-    roster = tuple(PartyId(one) for one in shard.roster)
-    return Answerer(PartyId(shard.party), roster, 0, shard, none, keys.seal_to, keys.unseal)
-
-
-def answerer_of(shard: Shard, session: Session, table: Table) -> Answerer:
-    """The same for a finished job, from what the party kept and its table.
-
-    Raises:
-        DataError: the table no longer holds the aligned rows or the trained columns.
-        ModelFormatError: the shard's binning is damaged.
-    """
-    mapper = BinMapper.from_json(shard.binning)
-    return make_answerer(shard, session.keys, mapper.transform(table, table.rows_of(session.ids)), mapper)
-
-
-def predict_party(
-    answerer: Answerer, requester: PartyId, request_id: int, positions: NDArray[np.int64] | None = None
-) -> Party[Scores | None]:
-    """One inference request, run by every party of the roster; scores at the requester, else None."""
-    return answerer.predict(requester, positions, request_id)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from fedchain.chain import Consortium
 from fedchain.errors import AlignmentPolicyError
 from fedchain.exchange.records import JobRecord
-from fedchain.node.config import AlignmentSection
+from fedchain.node.sections import AlignmentSection
 from fedchain.types import JobId, PartyId, Phase
 
 DAY_SECONDS = 86_400

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -21,6 +23,7 @@ from fedchain.chain import (
     ParticipantReinstated,
     ParticipantSuspended,
     PartyMissing,
+    PhaseChanged,
     SettlementDisputed,
     SettlementResolved,
     StatisticChallenged,
@@ -48,9 +51,11 @@ NOBODYS_MARK: tuple[Category, ...] = ("vote", "claim")
 """What somebody says: it counts against nobody."""
 
 _E6 = 1_000_000
+_FEW, _AT_A_TIME = 4, 8
+_STANDINGS = (ParticipantSuspended, ParticipantBanned, ParticipantReinstated)
 _PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
-_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_CHALLENGED, Reason.STATISTIC_FALSE)
-_OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT)
+_STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_FALSE)
+_OF_AUDITS = (Reason.CONTRIBUTION_FALSE, Reason.AUDIT_SILENT, Reason.AUDIT_REFUSED)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Anomaly:
             `provable` (shown by its own signatures), `statistical` (a flag, or what receivers confirmed), `vote` (of
             receivers, auditors, stewards), `audit` (how that of contributions ended), `overturned` (by stewards),
             `standing` (strikes, suspensions), `claim` (what a party says that nobody has judged: why it ended the
-            job, why it disputes a settlement).
+            job, why it disputes a settlement, that a statistic be false).
         party: name of whom it is about, of a vote who voted, of counted votes whose flag it is, of an audit's outcome
             whose losses were audited, of a claim who makes it; the address where the registry has no name.
         reason: of an uplink, a fault, a strike or a missed deadline the reason code's name; of a vote, and of counted
@@ -102,6 +107,16 @@ class BlockTimes:
             self._known[number] = self._client.block_time(number)[1]
         return self._known[number]
 
+    def read(self, numbers: Iterable[int]) -> None:
+        """Ask for those that are not known yet, some at a time: a long job has hundreds, and a node may be far away."""
+        missing = sorted(set(numbers) - self._known.keys())
+        if len(missing) < _FEW:
+            return
+        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="block-times") as pool:
+            self._known.update(
+                zip(missing, pool.map(lambda one: self._client.block_time(one)[1], missing), strict=True)
+            )
+
 
 def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
     """All of a job that exists, in the order of the chain.
@@ -110,7 +125,9 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
         ConfigError: no block holds the proposal.
         ChainUnreachableError: the chain's node does not answer.
     """
-    return anomalies_of(read_story(consortium, job_id), Names(consortium), BlockTimes(consortium.client))
+    story, name_of, time_of = read_story(consortium, job_id), Names(consortium), BlockTimes(consortium.client)
+    time_of.read(blocks_of_anomalies(story, name_of))
+    return anomalies_of(story, name_of, time_of)
 
 
 def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[[int], int]) -> list[Anomaly]:
@@ -121,19 +138,37 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
         name_of: of an address.
         time_of: of a block's number.
     """
-    found = []
+    return [
+        Anomaly(
+            what, category, name_of(party), reason, detail, event.block_number, time_of(event.block_number),
+            "0x" + event.transaction_hash.hex(),
+        )
+        for event, (what, category, party, reason, detail) in _told(story, name_of)
+    ]  # fmt: skip
+
+
+def blocks_of_anomalies(story: Story, name_of: Callable[[str], str]) -> set[int]:
+    """Blocks whose times `anomalies_of` asks for."""
+    return {event.block_number for event, _ in _told(story, name_of)}
+
+
+def _told(story: Story, name_of: Callable[[str], str]) -> Iterator[tuple[ChainEvent, _Entry]]:
     faults: dict[int, FaultRecorded] = {}
+    over, of_faults = _end(story), {one.transaction_hash for one in story.events if isinstance(one, FaultRecorded)}
     for event in story.events:
         if isinstance(event, FaultRecorded):
             faults[event.fault_id] = event
+        if isinstance(event, _STANDINGS) and event.block_number > over and event.transaction_hash not in of_faults:
+            continue  # a matter of another job, or of no job at all
         told = _entry(event, story, faults, name_of)
-        if told is None:
-            continue
-        what, category, party, reason, detail = told
-        transaction = "0x" + event.transaction_hash.hex()
-        block, time = event.block_number, time_of(event.block_number)
-        found.append(Anomaly(what, category, name_of(party), reason, detail, block, time, transaction))
-    return found
+        if told is not None:
+            yield event, told
+
+
+def _end(story: Story) -> float:
+    """The block in which the job ended, without bound while it runs."""
+    ends = [one.block_number for one in story.events if isinstance(one, PhaseChanged) and one.phase.is_over]
+    return ends[0] if ends else math.inf
 
 
 def counts_by_party(anomalies: Sequence[Anomaly], parties: Sequence[str]) -> dict[str, Counter[Category]]:
@@ -146,7 +181,7 @@ def counts_by_party(anomalies: Sequence[Anomaly], parties: Sequence[str]) -> dic
     incidents: dict[tuple[str, Category, str, str], Counter[What]] = {}
     for one in anomalies:
         found.setdefault(one.party, Counter())
-        if one.category not in NOBODYS_MARK:
+        if one.category not in NOBODYS_MARK and one.what != "reinstated":
             incidents.setdefault((one.party, one.category, one.transaction, one.reason), Counter())[one.what] += 1
     for (party, category, _, _), entries in incidents.items():
         found[party][category] += max(entries.values())
@@ -241,6 +276,8 @@ def category_of(reason: Reason) -> Category:
         return "statistical"
     if reason in _OF_AUDITS:
         return "audit"
+    if reason is Reason.STATISTIC_CHALLENGED:  # it is its receivers who judge it
+        return "claim"
     return "structural"
 
 

@@ -13,31 +13,25 @@ from typing import Any
 from fedchain.chain import Consortium, SettlementView, combined_seed, seed_commitment
 from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.outcome import outcome_of_votes
 from fedchain.contribution.points import divide
 from fedchain.contribution.shapley import shapley_840
-from fedchain.crypto.merkle import check_payload
-from fedchain.errors import ContributionError, DigestMismatchError, MessageError, SealError
-from fedchain.federation.auditing import CONTEXT, label_terms
+from fedchain.federation.auditing import label_terms, terms_in_words
 from fedchain.federation.auditors import weak_mask
-from fedchain.federation.kept import KeptAudit
-from fedchain.federation.opening import Auditor, opened_rows
-from fedchain.federation.session import Keys
 from fedchain.federation.spec import JobSpec
-from fedchain.messages import AuditOpening, LeafWeights, decode
-from fedchain.model.shard import Shard
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.stores import StateFolder
-from fedchain.node.audit.story import Story, Uplink, read_story
+from fedchain.node.audit.story import Story, read_story
+from fedchain.node.contribution_kept import UNSEEN_COVERS, check_kept
 from fedchain.node.contributions import Contributions
-from fedchain.node.jobfiles import JobFiles
+from fedchain.node.settlements import withheld_words
 from fedchain.protocol.audits import AuditState
-from fedchain.types import Kind, PartyId, Phase, Reason, Withheld
+from fedchain.types import AuditOutcome, Kind, Phase, Reason, Withheld
 
 SHARES, TERMS, LOSSES, SEED = "shares", "terms of the audit", "posted losses", "seed"
-SHARDS, VOTES, POINTS, OPENING = "frozen shards", "votes and outcome", "points", "opening"
+SHARDS, VOTES, POINTS = "frozen shards", "votes and outcome", "points"
 FALSE_VOTE, VERIFIED = 2, "verified"
-_NEVER = (
-    "covers of nodes that no auditor saw, and leaf weights of rounds of a model that the job continued",
+NEVER = (
     "whether the active party's own leaf bits follow from features, rather than from labels",
     "whether the labels are true: nobody but their holder can tell",
 )
@@ -91,12 +85,13 @@ def verify_contributions(consortium: Consortium, found: Contributions, folder: P
     else:
         checker.check_audit(found.audit)
     if folder is not None:
-        checker.check_kept(StateFolder(folder), found.audit)
+        check_kept(checker.checks, checker.beyond, story, StateFolder(folder), found.audit)
     elif found.audit is not None:
         checker.beyond.append("opened rows, leaf weights and the open model: sealed to the parties; give --state DIR")
+        checker.beyond.append(UNSEEN_COVERS)
     checker.beyond.append("p-values, powers, split gain, and shares along the rounds: the active party's word")
     if found.audit is not None:
-        checker.beyond += _NEVER
+        checker.beyond += NEVER
     return Verification(checker.checks, tuple(checker.beyond))
 
 
@@ -114,13 +109,25 @@ class _Checker:
         asked = self._spec.contribution.audit
         if asked and self._phase is Phase.COMPLETED:
             self.checks.check(TERMS, False, "the job asks for an audit, and the chain has none", party=self._roster[0])
-        self.beyond.append("losses, votes and points: the job has no audit; its shares are the active party's word")
+        why = ", and by block permutation it can have none" if self._found.method == "block-permutation" else ""
+        self.beyond.append(
+            f"losses, votes and points: the job has no audit{why}; its shares are the active party's word"
+        )
 
     def check_shares(self) -> None:
         """The recorded ones against the published utilities."""
         found, checks = self._found, self.checks
         shares = tuple(found.recorded_e6.values())
+        if not shares:
+            is_due = self._phase in (Phase.EVALUATING, Phase.COMPLETED)
+            what = "the active party has posted losses, and recorded no shares"
+            checks.check(SHARES, not is_due, what, party=self._roster[0])
+            return
         checks.equal(SHARES, sum(shares), found.full_e6 - found.empty_e6, "sum of the recorded shares")
+        sent = [uplink.event for uplink in self._story.uplinks if uplink.event.envelope.kind is Kind.CONTRIBUTION]
+        told = sum(one.sender == self._roster[0] and one.reason == Reason.ACCEPTED for one in sent)
+        what = f"the active party published contributions {told} times; the last before the record is shown"
+        checks.check(SHARES, told <= 1, what, party=self._roster[0])
         message = found.message
         if message is None:
             checks.unreachable(SHARES)
@@ -140,7 +147,8 @@ class _Checker:
         checks = self.checks
         checks.check(TERMS, self._spec.contribution.audit, "the job asks for no audit", party=self._roster[0])
         expected = label_terms(self._spec.contribution, audit.terms.root, audit.terms.rows)
-        checks.equal(TERMS, audit.terms, expected, "terms that the active party committed to")
+        found = "terms that the active party committed to"
+        checks.equal(TERMS, terms_in_words(audit.terms), terms_in_words(expected), found, party=self._roster[0])
         if audit.losses_root:
             self._check_losses(audit)
         self._check_seed(audit)
@@ -162,9 +170,10 @@ class _Checker:
         checks.equal(LOSSES, audit.shares840, shapley_840(utilities), "Shapley values of the posted sums, times 840")
         recorded = (tuple(self._found.recorded_e6.values()), self._found.full_e6, self._found.empty_e6)
         due = (shapley_e6(utilities), utilities[-1], utilities[0])
-        checks.equal(
-            LOSSES, recorded, due, "recorded shares and utilities, against the posted sums", party=self._roster[0]
-        )
+        if self._found.recorded_e6:
+            checks.equal(
+                LOSSES, recorded, due, "recorded shares and utilities, against the posted sums", party=self._roster[0]
+            )
         message = self._found.message
         if message is None:
             return
@@ -192,122 +201,24 @@ class _Checker:
         verified = audit.outcome == VERIFIED and not self._is_other_shard(audit, 0)
         withheld = all(Withheld.OUTCOME in why for why in settlement.withheld)
         if settlement.resolved is None:  # else stewards have decided what follows from a disputed outcome
-            checks.equal(POINTS, withheld, not verified, "whether the outcome withholds everybody's points")
+            words = (
+                "the outcome withholds everybody's points" if verified else "an unverified outcome withholds nothing"
+            )
+            checks.check(POINTS, withheld is not verified, words)
         for place, (address, why) in enumerate(zip(self._roster, settlement.withheld, strict=True)):
             due = Withheld.WEAK if audit.weak >> place & 1 else Withheld.NONE
             due |= Withheld.SILENT if audit.silent[place] else Withheld.NONE
             due |= Withheld.SHARD if self._is_other_shard(audit, place) else Withheld.NONE
-            checks.equal(POINTS, why & known, due, "why points are withheld", party=address)
+            said, expected_words = (withheld_words(one) or "not withheld" for one in (why & known, due))
+            checks.equal(POINTS, said, expected_words, "why points are withheld", party=address)
 
     def _is_other_shard(self, audit: AuditState, place: int) -> bool:
         return self._consortium.shard_digest(self._found.job_id, self._roster[place]) != audit.shards[place]
 
-    def check_kept(self, folder: StateFolder, audit: AuditState | None) -> None:
-        """What a node keeps, against the chain."""
-        files = JobFiles(folder.path, self._found.job_id)
-        _, shard, session = files.load()
-        kept = files.load_audit()
-        if audit is None or not audit.seed:
-            self.beyond.append("what the node keeps of the audit: no seed was drawn, so nothing was opened")
-            return
-        if kept is None:
-            self.beyond.append("opened rows: this node has kept nothing of the audit")
-            return
-        if kept.opening:
-            self._check_uplink(folder, kept, session.keys)
-            self._recheck(shard, kept, audit)
-        else:
-            self.beyond.append("opened rows: nothing was opened to this node" + _because(kept.finding))
-        self._check_commitments(folder, kept)
-
-    def _recheck(self, shard: Shard, kept: KeptAudit, audit: AuditState) -> None:
-        if shard.index == 0:
-            self.beyond.append("leaf weights and covers against training, own leaf bits: not kept by the active party")
-        rows = opened_rows(audit)
-        if len(kept.opened_positions) != len(rows):
-            self.checks.check(OPENING, False, f"{len(kept.opened_positions)} rows were kept, {len(rows)} are drawn")
-            return
-        auditor = Auditor(
-            shard, audit, kept.opened_positions, kept.own_bits, kept.earlier_rounds, kept.commitments, kept.covers
-        )
-        try:
-            auditor.check(kept.opening)
-        except ContributionError as error:
-            self.checks.check(OPENING, False, f"{error.reason.name}: {error}", party=self._roster[0])
-        else:
-            self.checks.check(OPENING, True)
-
-    def _check_uplink(self, folder: StateFolder, kept: KeptAudit, keys: Keys) -> None:
-        """What was kept is what the active party has sent."""
-        sent = self._sent(Kind.AUDIT)
-        payload = _payload(folder, sent[-1]) if sent else b""
-        if not payload:
-            self.checks.unreachable(OPENING)
-            self.beyond.append("the uplink of the opening: its payload is not on the chain, nor in the state folder")
-            return
-        try:
-            sealed = decode(payload, AuditOpening).sealed
-            opening = keys.unseal(sealed, CONTEXT, PartyId(self._spec.active.name))
-        except (MessageError, SealError) as error:
-            self.checks.check(OPENING, False, f"uplink: {error}", party=self._roster[0])
-            return
-        self.checks.check(
-            OPENING, opening == kept.opening, "what was kept is not what the uplink holds", party=self._roster[0]
-        )
-
-    def _check_commitments(self, folder: StateFolder, kept: KeptAudit) -> None:
-        """Commitments to leaf weights that were kept are those of the chain, as far as it has their payloads."""
-        last = {uplink.event.envelope.round: uplink for uplink in self._sent(Kind.LEAF_WEIGHTS)}
-        for number, commitment in enumerate(kept.commitments or (), start=1):
-            payload = _payload(folder, last[number]) if number in last else b""
-            try:
-                sent = decode(payload, LeafWeights).commitment if payload else None
-            except MessageError as error:
-                self.checks.check(OPENING, False, f"leaf weights of round {number}: {error}", party=self._roster[0])
-                continue
-            if sent is None:
-                self.checks.unreachable(OPENING)
-            else:
-                what = f"kept commitment to the leaf weights of round {number}"
-                self.checks.equal(OPENING, commitment, sent, what, party=self._roster[0])
-
-    def _sent(self, kind: Kind) -> list[Uplink]:
-        """The active party's accepted uplinks of a kind, in chain order."""
-        return [
-            uplink
-            for uplink in self._story.uplinks
-            if uplink.event.envelope.kind is kind
-            and uplink.event.reason == Reason.ACCEPTED
-            and uplink.event.sender == self._roster[0]
-        ]
-
 
 def outcome_of(audit: AuditState) -> str:
     """What an audit's votes come to, by the contract's rule, once it is concluded."""
-    if not audit.seed:
-        return "failed"
+    if not audit.seed:  # no auditor revealed, or the active party did not
+        return AuditOutcome.UNAUDITED.text if any(audit.seeds[:1]) else AuditOutcome.FAILED.text
     votes = [vote for vote in audit.votes[1:] if vote]
-    against = votes.count(FALSE_VOTE)
-    if not votes:
-        return "unaudited"
-    if len(votes) >= 2 and 3 * against >= 2 * len(votes):
-        return "false"
-    return "disputed" if against else VERIFIED
-
-
-def _payload(folder: StateFolder, uplink: Uplink) -> bytes:
-    """An uplink's payload from the chain or the folder; empty where neither has it."""
-    if uplink.payload:
-        return uplink.payload
-    for path in folder.payload(uplink.event.envelope.digest):
-        payload = path.read_bytes()
-        try:
-            check_payload(payload, uplink.event.envelope.digest, str(path))
-        except DigestMismatchError:
-            continue
-        return payload
-    return b""
-
-
-def _because(finding: str) -> str:
-    return f" ({finding})" if finding else ""
+    return outcome_of_votes(len(votes), votes.count(FALSE_VOTE)).text

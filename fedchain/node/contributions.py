@@ -10,6 +10,7 @@ from fedchain.contribution.gain import gain_shares
 from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.contribution.losses import utilities_e6
 from fedchain.errors import ConfigError, MessageError
+from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, decode
 from fedchain.node.settlements import JobSettlement, read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
@@ -26,23 +27,27 @@ class Contributions:
 
     Attributes:
         job_id: the job.
+        names: of the parties, roster order.
         recorded_e6: Shapley value by party in roster order, scale 1e6, as the active party has recorded it; they sum to
-            `full_e6 - empty_e6`.
-        full_e6, empty_e6: utility of all parties, and of nobody, scale 1e6; recorded likewise.
-        block: in which they were recorded.
+            `full_e6 - empty_e6`. Empty where it has posted losses for an audit, and recorded nothing.
+        full_e6, empty_e6: utility of all parties, and of nobody, scale 1e6; recorded likewise, else by posted losses.
+        block: in which they were recorded; None where they were not.
         message: what the active party published with them; None where the chain does not hold it.
         audit: of the job; None where it has none.
         settlement: of an audited job with a budget.
+        method: by which the job has them measured (`ContributionSpec.method`); empty where its spec cannot be read.
     """
 
     job_id: JobId
+    names: tuple[str, ...]
     recorded_e6: dict[str, int]
     full_e6: int
     empty_e6: int
-    block: int
+    block: int | None
     message: Contribution | None = None
     audit: AuditState | None = None
     settlement: JobSettlement | None = None
+    method: str = ""
 
     @property
     def shares_e6(self) -> dict[str, int]:
@@ -61,14 +66,15 @@ class Contributions:
         """Each party's part of the whole gain."""
         return gain_shares(self.shares_e6)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the parties, roster order."""
-        return tuple(self.recorded_e6)
-
     def by_name(self, values: tuple[Any, ...]) -> dict[str, Any]:
         """Values in roster order by name; empty where there is not one for each."""
         return dict(zip(self.names, values, strict=True)) if len(values) == len(self.names) else {}
+
+    @property
+    def running_e6(self) -> tuple[tuple[int, ...], ...]:
+        """Shares along the rounds; none where the active party told them of another number of parties."""
+        rounds = () if self.message is None else self.message.rounds_e6
+        return rounds if all(len(one) == len(self.names) for one in rounds) else ()
 
     def votes(self) -> dict[str, str]:
         """Of an audited job: `sound`, `false: REASON` or `none` by passive party."""
@@ -94,6 +100,7 @@ class Contributions:
         """For JSON."""
         document: dict[str, Any] = {
             "job_id": self.job_id,
+            "method": self.method or None,
             "contributions": self.parts,
             "contributions_e6": self.shares_e6,
             "recorded_e6": self.recorded_e6,
@@ -108,7 +115,7 @@ class Contributions:
             document["measured"] = {
                 "rows": self.message.rows,
                 "running_e6": {
-                    name: [point[place] for point in self.message.rounds_e6] for place, name in enumerate(self.names)
+                    name: [point[place] for point in self.running_e6] for place, name in enumerate(self.names)
                 },
                 "split_gain_e6": self.by_name(self.message.gains_e6),
                 "p_values_e6": self.by_name(self.message.p_values_e6),
@@ -136,52 +143,74 @@ def _audit_document(found: Contributions, audit: AuditState) -> dict[str, Any]:
     }
 
 
-def read_contributions(consortium: Consortium, view: JobView) -> Contributions:
+def read_contributions(consortium: Consortium, view: JobView, spec: bytes = b"") -> Contributions:
     """Read them back from the chain.
+
+    Args:
+        consortium: to read from.
+        view: the job.
+        spec: the job's, canonical, where it is at hand: else blocks are read back to the job's proposal for it.
 
     Raises:
         ConfigError: none are recorded (yet).
         ChainUnreachableError: the chain's node does not answer.
     """
-    record = consortium.contribution(view.job_id)
-    if record is None:
+    record, audit = consortium.contribution(view.job_id), read_audit(consortium, view.job_id)
+    if record is None and (audit is None or not audit.loss_sums):
         raise ConfigError(
             f"job {view.job_id} has no contribution recorded: it is {view.phase.name.lower()}; "
             "the active party records it when it evaluates the finished model"
         )
-    names = [consortium.participant(address).name for address in record.roster]
-    by_address = dict(zip(record.roster, names, strict=True))
-    audit = read_audit(consortium, view.job_id)
+    names = tuple(consortium.participant(address).name for address in view.roster)
+    by_address = dict(zip(view.roster, names, strict=True))
+    message, spec = _published(consortium, view, record, spec)
+    recorded: dict[str, int] = {}
+    if record is None:
+        assert audit is not None
+        utilities = utilities_e6(audit.loss_sums, audit.terms.rows)
+        full, empty = utilities[-1], utilities[0]
+    else:
+        recorded, full, empty = dict(zip(names, record.shares_e6, strict=True)), record.full, record.empty
     return Contributions(
         view.job_id,
-        dict(zip(names, record.shares_e6, strict=True)),
-        record.full,
-        record.empty,
-        record.block_number,
-        _published(consortium, view.job_id, record),
+        names,
+        recorded,
+        full,
+        empty,
+        None if record is None else record.block_number,
+        message,
         audit,
         None if audit is None else read_settlement(consortium, view.job_id, by_address.__getitem__, state=audit),
+        _method(spec),
     )
 
 
-def _published(consortium: Consortium, job_id: JobId, record: ContributionRecord) -> Contribution | None:
-    """The last message before a record, whatever it says: it was accepted shortly before."""
-    end = record.block_number
-    while end >= 0:
+def _published(
+    consortium: Consortium, view: JobView, record: ContributionRecord | None, spec: bytes
+) -> tuple[Contribution | None, bytes]:
+    """The last message before a record, whatever it says, accepted shortly before; and the job's spec."""
+    message, end = None, consortium.client.head() if record is None else record.block_number
+    while end >= 0 and (message is None or not spec):
         start = max(0, end - _BLOCKS + 1)
-        events = [one for one in consortium.events(start, end) if getattr(one, "job_id", None) == job_id]
+        events = [one for one in consortium.events(start, end) if getattr(one, "job_id", None) == view.job_id]
         for event in reversed(events):
             if isinstance(event, JobProposed):
-                return None
-            message = _message(event, record) if isinstance(event, UplinkJudged) else None
-            if message is not None:
-                return message
+                return message, event.spec
+            if message is None and isinstance(event, UplinkJudged):
+                message = _message(event, view.roster[0])
         end = start - 1
-    return None
+    return message, spec
 
 
-def _message(event: UplinkJudged, record: ContributionRecord) -> Contribution | None:
-    if (event.envelope.kind, event.reason, event.sender) != (Kind.CONTRIBUTION, Reason.ACCEPTED, record.roster[0]):
+def _method(spec: bytes) -> str:
+    try:
+        return JobSpec.from_bytes(spec).contribution.method
+    except ConfigError:  # of a later fedchain; what is recorded can be read all the same
+        return ""
+
+
+def _message(event: UplinkJudged, active: str) -> Contribution | None:
+    if (event.envelope.kind, event.reason, event.sender) != (Kind.CONTRIBUTION, Reason.ACCEPTED, active):
         return None
     try:
         return decode(event.payload, Contribution)

@@ -10,12 +10,14 @@ from fedchain.chain import Consortium, Participant
 from fedchain.contribution.gain import gain_shares
 from fedchain.contribution.shapley import rounded_e6
 from fedchain.node.settlements import has_audits, standing_of, withheld_words
-from fedchain.types import JobId
+from fedchain.types import AuditOutcome, JobId, Phase
+
+_SAY_NOTHING = (AuditOutcome.FALSE.text, AuditOutcome.FAILED.text)
 
 
 @dataclass(frozen=True)
 class JobLine:
-    """One job in which contributions are recorded.
+    """One job in which contributions are recorded, or audited.
 
     Attributes:
         share_e6: the party's Shapley value, scale 1e6: of the posted losses, as the contract has computed it; where
@@ -26,8 +28,9 @@ class JobLine:
         points: of the settlement; None where there is none.
         withheld: why the party does not get them; empty if it does.
         settlement: whether it can still change; empty where there is none.
-        block: of the record.
+        block: of the record; None where nothing is recorded.
         recorded_e6: what the active party recorded instead, where that is another; else None.
+        phase: of the job.
     """
 
     job_id: JobId
@@ -38,8 +41,14 @@ class JobLine:
     points: int | None
     withheld: str
     settlement: str
-    block: int
+    block: int | None
     recorded_e6: int | None = None
+    phase: str = Phase.COMPLETED.name.lower()
+
+    @property
+    def counts(self) -> bool:
+        """Whether its part says something: the job was completed, and no audit found the shares false or failed."""
+        return self.phase == Phase.COMPLETED.name.lower() and self.audit not in _SAY_NOTHING
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,9 @@ class History:
 
     @property
     def mean_part(self) -> float | None:
-        """Of the gains of its jobs; None where it has none."""
-        return sum(job.part for job in self.jobs) / len(self.jobs) if self.jobs else None
+        """Of the gains of its jobs whose parts count; None where none does."""
+        parts = [job.part for job in self.jobs if job.counts]
+        return sum(parts) / len(parts) if parts else None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -90,13 +100,20 @@ def read_histories(consortium: Consortium, participants: Sequence[Participant]) 
     }
     for job_id in consortium.jobs():
         record = consortium.contribution(job_id)
-        if record is None or not set(found) & set(record.roster):
-            continue
         state = consortium.audits.state(job_id) if audited else None
-        shares = rounded_e6(state.shares840) if state is not None and state.shares840 else record.shares_e6
-        parts = gain_shares(dict(zip(record.roster, shares, strict=True)))
+        if state is not None and not state.shares840:
+            state = None
+        if record is None and state is None:
+            continue
+        view = consortium.job(job_id)
+        if not set(found) & set(view.roster):
+            continue
+        recorded = None if record is None else record.shares_e6
+        shares = recorded if state is None else rounded_e6(state.shares840)
+        assert shares is not None
+        parts = gain_shares(dict(zip(view.roster, shares, strict=True)))
         settled = consortium.settlements.settlement(job_id) if audited else None
-        for at, address in enumerate(record.roster):
+        for at, address in enumerate(view.roster):
             if address not in found:
                 continue
             found[address].append(
@@ -104,13 +121,14 @@ def read_histories(consortium: Consortium, participants: Sequence[Participant]) 
                     job_id,
                     shares[at],
                     parts[address],
-                    len(record.roster),
+                    len(view.roster),
                     outcomes[address].get(job_id, ""),
                     None if settled is None else settled.points[at],
                     "" if settled is None else withheld_words(settled.withheld[at]),
                     "" if settled is None else standing_of(settled),
-                    record.block_number,
-                    None if record.shares_e6[at] == shares[at] else record.shares_e6[at],
+                    None if record is None else record.block_number,
+                    None if recorded is None or recorded[at] == shares[at] else recorded[at],
+                    view.phase.name.lower(),
                 )
             )
     histories = []

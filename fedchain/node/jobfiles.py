@@ -49,10 +49,12 @@ class JobFiles:
         outcome.shard.save(self.folder / SHARD)
         (self.folder / SHARD).chmod(0o600)
         outcome.session.save(self.folder / SESSION)
-        _write(self.folder / SPEC, spec.to_bytes())
+        write_private(self.folder / SPEC, spec.to_bytes())
         if outcome.audit is not None:
-            _write(self.folder / AUDIT, outcome.audit.to_bytes())
-        _write(self.folder / REPORT, json.dumps(report_of(outcome) | extra, indent=1, sort_keys=True).encode() + b"\n")
+            write_private(self.folder / AUDIT, outcome.audit.to_bytes())
+        write_private(
+            self.folder / REPORT, json.dumps(report_of(outcome) | extra, indent=1, sort_keys=True).encode() + b"\n"
+        )
 
     @property
     def journal(self) -> Journal:
@@ -92,7 +94,7 @@ class JobFiles:
             ModelFormatError: there is no report.
         """
         report = self.report() | {"model_digest": model_digest}
-        _write(self.folder / REPORT, json.dumps(report, indent=1, sort_keys=True).encode() + b"\n")
+        write_private(self.folder / REPORT, json.dumps(report, indent=1, sort_keys=True).encode() + b"\n")
 
     def report(self) -> dict[str, Any]:
         """The report as saved.
@@ -144,7 +146,8 @@ def report_of(outcome: JobOutcome) -> dict[str, Any]:
     return report
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file in one step, synced, with mode 0600."""
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:

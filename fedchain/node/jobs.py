@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from fedchain.chain import JobPolicy, JobProposed
+from fedchain.chain import JobProposed
 from fedchain.chain.artifacts import AUDITS
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
@@ -23,30 +22,32 @@ from fedchain.errors import (
     ConfigError,
     DataError,
     FedchainError,
-    ProtocolViolationError,
     StoppingError,
 )
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
 from fedchain.exchange.outages import through_outages
 from fedchain.exchange.records import JobRecord
-from fedchain.exchange.waits import Patience
+from fedchain.federation.auditing import REMEMBERED, seed_of
 from fedchain.federation.checkpoint import checkpoint_of
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.federation.tables import read_party_table
 from fedchain.model.shard import model_digest
 from fedchain.node.admission import Admission, require_size
+from fedchain.node.agreeing import agreed
 from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_job
 from fedchain.node.jobfiles import JobFiles
+from fedchain.node.jobpolicy import patience_of
 from fedchain.node.journal import Journal
 from fedchain.node.pace import Pace
 from fedchain.node.progress import ProgressBoard
 from fedchain.node.setepochs import SetEpochs
-from fedchain.node.settling import settle
-from fedchain.node.terms import require_terms, terms_of
+from fedchain.node.settlements import has_open_audit
+from fedchain.node.settling import Settler
+from fedchain.node.terms import check_terms, terms_of
 from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
 
@@ -54,21 +55,6 @@ log = structlog.get_logger(__name__)
 
 _OUTAGE_SECONDS = 600.0
 """How long the chain may be away when a job is to begin; from then on the job's own deadline counts."""
-
-
-def policy_of(spec: JobSpec) -> JobPolicy:
-    """The contract's bounds that a spec asks for."""
-    policy = spec.policy
-    return JobPolicy(
-        max_payload_bytes=policy.max_payload_bytes,
-        max_rounds=spec.max_rounds,
-        max_statistic_e6=policy.max_statistic_e6,
-        pipelined=policy.pipelined,
-        phase_seconds=spec.phase_limit,
-        round_seconds=policy.round_limit,
-        max_uplinks_per_round=policy.max_uplinks_per_round,
-        ends_on_suspension=policy.ends_on_suspension,
-    )
 
 
 def _require_same(table: Table, journal: Journal) -> None:
@@ -84,12 +70,6 @@ def _require_same(table: Table, journal: Journal) -> None:
         )
 
 
-def patience_of(spec: JobSpec) -> Patience:
-    """What a spec says about parties that are late."""
-    policy = spec.policy
-    return Patience(policy.deadline_seconds, policy.at_soft_deadline, policy.at_hard_deadline)
-
-
 class Jobs:
     """Runs jobs that have this node on their roster.
 
@@ -99,19 +79,28 @@ class Jobs:
         address: its address.
         executor: for heavy local work.
         board: is told of progress.
+        settler: settles the contributions of jobs that are completed.
 
     Attributes:
         table_lock: held while the node's table is read for a job; whoever replaces the table holds it, too.
     """
 
     def __init__(
-        self, config: NodeConfig, exchange: Exchange, *, address: str, executor: Executor, board: ProgressBoard
+        self,
+        config: NodeConfig,
+        exchange: Exchange,
+        *,
+        address: str,
+        executor: Executor,
+        board: ProgressBoard,
+        settler: Settler,
     ) -> None:
         self._config = config
         self._exchange = exchange
         self._address = address
         self._executor = executor
         self._board = board
+        self._settler = settler
         self._set_epochs = SetEpochs(config.state.folder, config.alignment)
         self._admission = Admission(config.alignment, exchange.consortium, exchange.state.jobs, address)
         self._lock = threading.Lock()
@@ -152,14 +141,43 @@ class Jobs:
             if job.phase == Phase.COMPLETED and files.complete:
                 digests = [consortium.shard_digest(record.job_id, address) for address in job.roster]
                 files.name_model(model_digest([one for one in digests if one is not None]))
-                settle(consortium, record.job_id, files.load()[0], self._config.name)
+                self._settler.owe(record.job_id, files.load()[0])
                 self._settle(record, "completed")
             elif job.phase in (Phase.ABORTED, Phase.EXPIRED):
-                ended = job.phase.name.lower()
-                self._settle(record, "failed", f"the job was {ended} while this node was away")
+                self._close_ended(record, f"the job was {job.phase.name.lower()} while this node was away")
             else:
                 inbox = self._exchange.subscriber.resume(record.job_id, record.block)
                 self._start(record, inbox, resumed=record.status == "running")
+
+    def _close_ended(self, record: JobRecord, error: str) -> None:
+        """A job was ended while this node was away; what it still owes to its audit is done before all is forgotten."""
+        journal = JobFiles(self._config.state.folder, record.job_id).journal
+        remembered = journal.remembered(REMEMBERED)
+        if remembered is None or not has_open_audit(self._exchange.consortium, record.job_id):
+            self._settle(record, "failed", error)
+            return
+        inbox = self._exchange.subscriber.resume(record.job_id, record.block)
+        self._begin(record, lambda: self._end_audit(record, inbox, seed_of(remembered), error))
+
+    def _end_audit(self, record: JobRecord, inbox: Inbox, seed: bytes, error: str) -> None:
+        bind_contextvars(job=record.job_id)
+        try:
+            spec, parties = agreed(self._exchange, record)
+            channel = self._exchange.channel(
+                inbox,
+                parties,
+                deadline_seconds=spec.policy.deadline_seconds,
+                resumed=True,
+                pipelined=spec.policy.pipelined,
+                patience=patience_of(spec),
+            )
+            channel.audit.end(seed)
+        except StoppingError:
+            self._show(record.job_id, _name_in(record.spec), "paused")
+            return
+        except Exception as failure:
+            log.warning("the audit of a job that has ended is left as it is", job=record.job_id, error=str(failure))
+        self._settle(record, "failed", error)
 
     def users_of_table(self) -> list[JobId]:
         """Jobs that are not over here: after a restart they go on from the very table that they began with."""
@@ -176,9 +194,10 @@ class Jobs:
     # -- one job ----------------------------------------------------------------------------------------------------
 
     def _start(self, record: JobRecord, inbox: Inbox, *, resumed: bool = False) -> None:
-        thread = threading.Thread(
-            target=self._run, args=(record, inbox, resumed), name=f"job-{record.job_id[2:10]}", daemon=True
-        )
+        self._begin(record, lambda: self._run(record, inbox, resumed))
+
+    def _begin(self, record: JobRecord, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=f"job-{record.job_id[2:10]}", daemon=True)
         with self._lock:
             if record.job_id in self._started:
                 return  # its proposal was delivered again after a crash
@@ -191,7 +210,9 @@ class Jobs:
         name = _name_in(record.spec)
         try:
             until = time.monotonic() + _OUTAGE_SECONDS
-            spec, parties = through_outages(lambda: self._agreed(record), lambda: None, until, "reading a proposed job")
+            spec, parties = through_outages(
+                lambda: agreed(self._exchange, record), lambda: None, until, "reading a proposed job"
+            )
         except ChainUnreachableError as error:
             self._failed(record, name, error)
             return
@@ -260,7 +281,9 @@ class Jobs:
                 channel.set_terms(terms_of(spec))
             channel.accept()
             if not is_active:
-                self._check_terms(record.job_id, spec)
+                check = partial(check_terms, self._exchange.consortium, record.job_id, spec)
+                until = time.monotonic() + _OUTAGE_SECONDS
+                through_outages(check, lambda: None, until, "reading the job's terms")
         except StoppingError:
             raise
         except BaseException as error:
@@ -302,45 +325,8 @@ class Jobs:
         keep(outcome)  # now with the model's digest
         channel.wait_phase(Phase.COMPLETED)
         channel.inbox.forget_before(channel.round + 1)
-        settle(self._exchange.consortium, record.job_id, spec, me)
-
-    def _check_terms(self, job_id: JobId, spec: JobSpec) -> None:
-        """Whether the active party set the terms that the spec names, before it accepted.
-
-        Raises:
-            TermsError: it set others. None at all stop no training: then nothing can be asked of the model by id.
-            ChainUnreachableError: the chain does not answer.
-        """
-
-        def check() -> None:
-            if self._exchange.consortium.inference.terms(job_id) is None:
-                log.warning("no terms for inference on chain", job=job_id, active=spec.names[0])
-            else:
-                require_terms(self._exchange.consortium, job_id, spec)
-
-        until = time.monotonic() + _OUTAGE_SECONDS
-        through_outages(check, lambda: None, until, "reading the job's terms")
-
-    def _agreed(self, record: JobRecord) -> tuple[JobSpec, dict[PartyId, str]]:
-        """The spec, and name → address of its roster, once all that must agree agrees.
-
-        Raises:
-            ConfigError: spec, digest, policy, or roster do not fit together.
-            ChainUnreachableError: the chain does not answer.
-        """
-        job = self._exchange.consortium.job(record.job_id)
-        proposer = self._exchange.directory.participant(record.proposer).name
-        if hashlib.sha256(record.spec).digest() != job.spec_digest:
-            raise ProtocolViolationError(PartyId(proposer), "the spec's bytes do not match the digest on chain")
-        spec = JobSpec.from_bytes(record.spec)
-        names = tuple(PartyId(self._exchange.directory.participant(address).name) for address in job.roster)
-        if names != spec.names:
-            raise ConfigError(
-                f"job '{spec.name}': the roster on chain is {', '.join(names)}, the spec names {', '.join(spec.names)}"
-            )
-        if job.policy != policy_of(spec):
-            raise ConfigError(f"job '{spec.name}': the policy on chain is {job.policy}, the spec's {policy_of(spec)}")
-        return spec, dict(zip(names, job.roster, strict=True))
+        if self._settler.owe(record.job_id, spec):
+            self._settler.settle(record.job_id)
 
     # -- telling ----------------------------------------------------------------------------------------------------
 

@@ -37,6 +37,14 @@ class Journal:
             self._write(path, found)
         return found
 
+    def remembered(self, name: str) -> bytes | None:
+        """The bytes of that name, None where there are none.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        return self._read(self._path("secret", name))
+
     def checkpoint(self, name: str, state: bytes, round: int = 0) -> None:
         """Keep the state after a round; the one of the round before stays, those of earlier rounds go."""
         self._write(self._path(f"{round}.state", name), state)

@@ -20,7 +20,7 @@ from fedchain.crypto.counts import ADDED, DECRYPTED, ENCRYPTED
 from fedchain.errors import ConfigError
 from fedchain.exchange import Exchange
 from fedchain.exchange.waits import Wait
-from fedchain.node.config import MetricsSection
+from fedchain.node.sections import MetricsSection
 from fedchain.types import JobId, Kind, Reason
 
 log = structlog.get_logger(__name__)

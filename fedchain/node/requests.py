@@ -17,7 +17,7 @@ from fedchain.chain import RequestOpened, RequestStatus
 from fedchain.errors import ChainError, ConfigError, FedchainError, StoppingError, TransactionError
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.records import RequestRecord
-from fedchain.federation.party import answerer_of, predict_party
+from fedchain.federation.answering import answerer_of, predict_party
 from fedchain.federation.session import Session
 from fedchain.federation.spec import JobSpec
 from fedchain.federation.tables import read_party_table
@@ -25,7 +25,7 @@ from fedchain.inference.request import Answerer
 from fedchain.node.config import NodeConfig
 from fedchain.node.driver import OnStage, run_party
 from fedchain.node.jobfiles import JobFiles
-from fedchain.node.jobs import patience_of
+from fedchain.node.jobpolicy import patience_of
 from fedchain.node.progress import ProgressBoard
 from fedchain.node.strict.strict import Strict
 from fedchain.protocol.actions import Stage

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 
 from fedchain.chain import ChainClient, Consortium, Deployment, RequestAsked, RequestOpened, Sender
 from fedchain.compute.executor import Executor
-from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, TransactionError, UnknownJobError
+from fedchain.errors import ConfigError, NotAccreditedError, StoppingError, UnknownJobError
 from fedchain.exchange import Exchange, Identity, Inbox, Retention
 from fedchain.exchange.channel import shorten
 from fedchain.federation.spec import JobSpec
@@ -26,7 +23,7 @@ from fedchain.node.checkpoints import find_checkpoint
 from fedchain.node.config import NodeConfig
 from fedchain.node.control import ControlServer
 from fedchain.node.encryption import open_encryption_key
-from fedchain.node.jobs import Jobs, policy_of
+from fedchain.node.jobs import Jobs
 from fedchain.node.key_rotation import KeyRotation, KeyRotator, acting_account
 from fedchain.node.membership import join, wait_until_accredited
 from fedchain.node.metrics import Metrics, MetricsServer
@@ -36,9 +33,11 @@ from fedchain.node.online.online import Online
 from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.owntable import OwnTable
 from fedchain.node.progress import Line, ProgressBoard
+from fedchain.node.proposing import propose
 from fedchain.node.requests import Requests
 from fedchain.node.rotation import Rotation
 from fedchain.node.rotator import Rotator
+from fedchain.node.settling import Settler
 from fedchain.node.strict.predictions import METHOD as STRICT_METHOD
 from fedchain.node.strict.predictions import StrictPredictions, strict_method
 from fedchain.node.strict.strict import Strict
@@ -53,7 +52,6 @@ log = structlog.get_logger(__name__)
 
 _READY_SECONDS = 10.0
 _STOP_SECONDS = 10.0
-_LAST_SECONDS = 20.0
 
 
 class Node:
@@ -120,7 +118,15 @@ class Node:
         )
         try:
             executor = Executor(config.jobs.threads)
-            self._jobs = Jobs(config, self.exchange, address=self.address, executor=executor, board=self.board)
+            self._settler = Settler(consortium, folder=config.state.folder, me=config.name, waits=self.exchange.waits)
+            self._jobs = Jobs(
+                config,
+                self.exchange,
+                address=self.address,
+                executor=executor,
+                board=self.board,
+                settler=self._settler,
+            )
             self._requests = Requests(config, self.exchange, address=self.address, board=self.board)
             self._models = ModelDesk(consortium, address=self.address, name=self.name, folder=config.state.folder)
             self._rotator = Rotator(self._files, self.exchange, address=self.address)
@@ -182,6 +188,7 @@ class Node:
         ):
             return False
         self._jobs.resume()
+        self._settler.start()
         self._requests.resume(self._strict)
         self.exchange.start()
         self.online.start()
@@ -208,6 +215,7 @@ class Node:
             self._voter.close()
         self.online.close()
         self._jobs.join(_STOP_SECONDS)
+        self._settler.close()
         self._wait_board.close()
         if self.metrics is not None:
             self.metrics.close()
@@ -244,22 +252,7 @@ class Node:
             raise ConfigError(f"{where}: this node is '{self.name}', the job names {', '.join(spec.names)}")
         find_checkpoint(self._config.state.folder, spec)
         self._wait_ready()
-        consortium = self.exchange.consortium
-        roster: dict[str, str] = {}
-        for name in spec.names:
-            address = consortium.address_of(name)
-            if address is None:
-                raise ConfigError(f"{where}: party '{name}' is not registered; start its node, or mend the name")
-            roster[name] = address
-        try:
-            return consortium.propose(spec.to_bytes(), list(roster.values()), policy_of(spec))
-        except TransactionError as error:
-            if "NotAccredited" not in error.reason:
-                raise
-            who = [name for name, address in roster.items() if address.lower() in error.reason.lower()]
-            raise NotAccreditedError(
-                f"party '{who[0] if who else '?'}' is not accredited; ask a steward to accredit it ({error.reason})"
-            ) from error
+        return propose(self.exchange.consortium, spec, where)
 
     def abort(self, job_id: JobId, reason: str) -> None:
         """Abort a job that has not ended; the reason becomes public on the chain.
@@ -402,50 +395,3 @@ class Node:
             status=status,
             ready=ready,
         )
-
-
-def run_node(
-    config: NodeConfig,
-    stop: threading.Event,
-    *,
-    wait_for_accreditation: bool = True,
-    until_stdin_closes: bool = False,
-    on_ready: Callable[[Node], None] | None = None,
-) -> None:
-    """Run a node until `stop` is set, it is asked to stop, or reading the chain fails for good.
-
-    Args:
-        config: from `node.toml`.
-        stop: ends it.
-        wait_for_accreditation: False: raise NotAccreditedError instead of waiting for a steward.
-        until_stdin_closes: stop, too, when standard input ends: a node does not survive the parent that started it.
-        on_ready: called once the node takes jobs.
-
-    Raises:
-        FedchainError: see `Node`, `Node.start`; or what ended reading the chain.
-    """
-    if until_stdin_closes:
-        threading.Thread(target=_stop_with_stdin, args=(stop,), name="stdin-watch", daemon=True).start()
-    node = Node(config, stop)
-    try:
-        if not node.start(wait_for_accreditation=wait_for_accreditation):
-            return
-        if on_ready is not None:
-            on_ready(node)
-        while not stop.wait(0.2):
-            if node.failure is not None:
-                raise node.failure
-    finally:
-        node.close()
-
-
-def _stop_with_stdin(stop: threading.Event) -> None:
-    descriptor = sys.stdin.fileno()
-    try:
-        while os.read(descriptor, 4096):
-            continue
-    except OSError:
-        pass
-    stop.set()
-    time.sleep(_LAST_SECONDS)
-    os._exit(1)  # whatever still hangs must not outlive the parent

@@ -26,9 +26,9 @@ from fedchain.alignment.prints import IdPrints
 from fedchain.alignment.shelf import Epoch, Shelf
 from fedchain.errors import AlignmentError, AlignmentPolicyError, ConfigError
 from fedchain.federation.spec import JobSpec
-from fedchain.node.config import AlignmentSection
 from fedchain.node.evaluations import DAY_SECONDS, EVALUATIONS, Evaluations
 from fedchain.node.journal import Journal
+from fedchain.node.sections import AlignmentSection
 from fedchain.node.shelves import DiskShelf, make_private
 from fedchain.types import JobId, PartyId
 

@@ -87,6 +87,16 @@ def read_audit(consortium: Consortium, job_id: JobId) -> AuditState | None:
     return consortium.audits.state(job_id) if has_audits(consortium) else None
 
 
+def has_open_audit(consortium: Consortium, job_id: JobId) -> bool:
+    """Whether a job's losses are posted, and its audit is not concluded.
+
+    Raises:
+        ChainUnreachableError: the chain's node does not answer.
+    """
+    state = read_audit(consortium, job_id)
+    return state is not None and bool(state.losses_root) and not state.outcome
+
+
 def read_settlement(
     consortium: Consortium,
     job_id: JobId,
@@ -135,7 +145,7 @@ def standing_of(view: SettlementView) -> Standing:
     """Whether a settlement can still change, in a word."""
     if view.resolved is False:
         return "rejected"
-    if view.disputed_by and view.resolved is None:
+    if view.disputed_by and view.resolved is None and not view.is_final:
         return "disputed"
     return "final" if view.is_final else "disputable"
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import structlog
+
 from fedchain.chain import Consortium, Terms
 from fedchain.errors import TermsError
 from fedchain.federation.spec import JobSpec
 from fedchain.types import JobId
+
+log = structlog.get_logger(__name__)
 
 
 def terms_of(spec: JobSpec) -> Terms:
@@ -37,6 +41,19 @@ def require_terms(consortium: Consortium, job_id: JobId, spec: JobSpec) -> Terms
             f"set other terms for inference than job '{spec.name}' names: {_words(found)}, expected {_words(expected)}",
         )
     return found
+
+
+def check_terms(consortium: Consortium, job_id: JobId, spec: JobSpec) -> None:
+    """Whether the active party set the terms that the spec names, before it accepted.
+
+    Raises:
+        TermsError: it set others. None at all stop no training: then nothing can be asked of the model by id.
+        ChainUnreachableError: the chain does not answer.
+    """
+    if consortium.inference.terms(job_id) is None:
+        log.warning("no terms for inference on chain", job=job_id, active=spec.names[0])
+    else:
+        require_terms(consortium, job_id, spec)
 
 
 def _words(terms: Terms) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.outcome import outcome_of_votes
 from fedchain.contribution.shapley import shapley_840
 from fedchain.errors import TransactionError
 from fedchain.protocol.actions import (
@@ -152,7 +153,10 @@ class AuditRecord:
         if not state.outcome:
             if not self._is_late and not self.reached("voted"):
                 return None
-            self.state = state = replace(state, outcome=self._outcome(state), silent=self._silent(state))
+            # nothing is drawn without an auditor's seed, nor without the active party's
+            unseen = "unaudited" if self.roster[0] in self._seeds else "failed"
+            outcome = self._outcome(state) if state.seed else unseen
+            self.state = state = replace(state, outcome=outcome, silent=self._silent(state))
         return state
 
     def let_time_pass(self) -> bool:
@@ -160,7 +164,7 @@ class AuditRecord:
         state = self.state
         if state is None or state.outcome or self._is_late or not self._all_frozen:
             return False
-        if state.losses_root and not state.seed and self.roster[0] in self._seeds:
+        if state.losses_root and not state.seed and {self.roster[0]} < set(self._seeds):
             self._combine()
         else:
             self._is_late = True
@@ -190,16 +194,8 @@ class AuditRecord:
 
     @staticmethod
     def _outcome(state: AuditState) -> str:
-        if not state.seed:
-            return "failed"
         voting = [vote for vote in state.votes[1:] if vote != _NO_VOTE]
-        against = voting.count(FALSE)
-        if not voting:
-            return "unaudited"
-        if len(voting) >= 2 and 3 * against >= 2 * len(voting):
-            return "false"
-        sound = len(voting) - against
-        return "verified" if not against or (len(voting) >= 2 and 3 * sound >= 2 * len(voting)) else "disputed"
+        return outcome_of_votes(len(voting), voting.count(FALSE)).text
 
     def _silent(self, state: AuditState) -> tuple[int, ...]:
         """What each party let pass, in the contract's bits."""

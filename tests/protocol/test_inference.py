@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fedchain.errors import DataError, ProtocolViolationError, SealError, UplinkRejectedError
-from fedchain.federation.party import answerer_of, predict_party
+from fedchain.federation.answering import answerer_of, predict_party
 from fedchain.federation.session import Session
 from fedchain.inference.request import Answerer, Scores
 from fedchain.messages import PredictAnswer, PredictRequest, decode

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fedchain.compute.executor import Executor
 from fedchain.crypto.dlog import DlogTable
 from fedchain.errors import DataError
+from fedchain.federation.answering import answerer_of, predict_party
 from fedchain.federation.inferspec import InferenceSpec
-from fedchain.federation.party import answerer_of, predict_party
 from fedchain.federation.serving import known_rows_of, leaf_table_of
 from fedchain.federation.session import Session
 from fedchain.inference.answering import Answers

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fedchain.errors import AskError, ProtocolViolationError
-from fedchain.federation.party import answerer_of
+from fedchain.federation.answering import answerer_of
 from fedchain.federation.serving import known_rows_of, leaf_table_of
 from fedchain.inference.answering import Answers
 from fedchain.inference.asking import Asking

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fedchain.anomaly.histograms import HistogramWatch
 from fedchain.errors import StaleCiphertextError
 from fedchain.messages import Histogram, decode
-from fedchain.protocol import Flag, Party
-from fedchain.simulation.channel import Channel, Slot
+from fedchain.protocol import BeginRound, Flag, Party
+from fedchain.simulation.channel import Channel, Kills, Slot
 from fedchain.training.boosting.received import Opener
 from fedchain.types import Kind, PartyId
 from tests.protocol.adversary import changing, rewriting
@@ -72,6 +72,34 @@ def test_a_histogram_of_the_tree_before_is_stale_before_it_is_decrypted(training
     with pytest.raises(StaleCiphertextError, match="party 'bank' sent in an earlier round") as caught:
         watched(training, HistogramWatch(), {BANK: lambda party: changing(party, Histogram, replay)})
     assert caught.value.culprit == BANK
+
+
+def test_a_restart_in_between_forgets_no_ciphertext(training: Training) -> None:
+    """The active party dies as the second round begins; the bank then sends its first histogram again."""
+    first: list[Histogram] = []
+    died = False
+
+    def replay(message: Histogram) -> Histogram:
+        first.append(message)
+        return first[0] if message.nodes == (0,) else message
+
+    def party(name: PartyId) -> Party[Any]:
+        if name == OPERATOR:
+            return training.active(watch=HistogramWatch()).train()
+        made = training.passive(name).train()
+        return changing(made, Histogram, replay) if name == BANK else made
+
+    def dies(name: PartyId, number: int, action: Any) -> bool:
+        nonlocal died
+        if died or name != OPERATOR or not (isinstance(action, BeginRound) and action.round == 2):
+            return False
+        died = True
+        return True
+
+    channel = Channel(kills=Kills(dies, party))
+    with pytest.raises(StaleCiphertextError, match="party 'bank' sent in an earlier round"):
+        channel.run({name: party(name) for name in ROSTER})
+    assert died
 
 
 def test_a_copy_of_another_partys_histogram_names_both(training: Training) -> None:

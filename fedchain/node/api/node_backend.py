@@ -124,7 +124,9 @@ class NodeBackend:
 
     def contributions(self, job_id: JobId) -> dict[str, Any]:
         """The recorded shares."""
-        return read_contributions(self._node.exchange.consortium, self._view(job_id)).as_dict()
+        own = self._node.exchange.state.job(job_id)
+        spec = b"" if own is None else own.spec
+        return read_contributions(self._node.exchange.consortium, self._view(job_id), spec).as_dict()
 
     def audit(self, job_id: JobId, *, with_own_files: bool) -> dict[str, Any]:
         """A job's."""

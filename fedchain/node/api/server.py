@@ -16,7 +16,8 @@ from fedchain.errors import ConfigError
 from fedchain.node.api.app import api_app
 from fedchain.node.api.backend import Backend
 from fedchain.node.api.gate import OnRequest
-from fedchain.node.config import ApiSection, NodeConfig
+from fedchain.node.config import NodeConfig
+from fedchain.node.sections import ApiSection
 from fedchain.node.tokens import TokenFile
 
 log = structlog.get_logger(__name__)

@@ -1,7 +1,6 @@
 """The router's rules once more, in Python: who may ask a job's model, how often, and how a request ends.
 
-Source: `contracts/src/InferenceRouter.sol`. Blocks' times are in no event, so a reservation's window is taken as told,
-and strict requests, whose window is not told, are not counted against the quota here.
+Source: `contracts/src/InferenceRouter.sol`. Windows and deadlines are matters of the blocks' times.
 """
 
 from __future__ import annotations
@@ -29,6 +28,8 @@ from fedchain.types import Phase, Reason
 
 _CONTENTS = (Reason.SIZE_OUT_OF_BOUNDS, Reason.DIGEST_MISMATCH, Reason.RATE_EXCEEDED)
 Require = Callable[[bool, ChainEvent, str], None]
+TimeOf = Callable[[int], int]
+"""A block's time, seconds since 1970."""
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Asking:
     """What was asked of a job, as its events tell.
 
     Attributes:
+        time_of: a block's time.
         terms: the job's, None until they are set.
         requests: opened, asked and refused ones, with requester and outcome.
         strict: those of them that were asked, and taken.
@@ -45,6 +47,7 @@ class Asking:
         anchors: roots of its anchors, in their order.
     """
 
+    time_of: TimeOf
     terms: Terms | None = None
     requests: dict[int, tuple[str, RequestStatus]] = field(default_factory=dict)
     strict: set[int] = field(default_factory=set)
@@ -53,6 +56,7 @@ class Asking:
     anchored: Counter[str] = field(default_factory=Counter)
     anchors: dict[str, list[bytes]] = field(default_factory=dict)
     _used: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _asked_in: dict[int, int] = field(default_factory=dict)
 
     def is_open(self, request_id: int) -> bool:
         """Whether a request exists and is open."""
@@ -84,7 +88,10 @@ class Asking:
             if isinstance(event, RequestAsked):
                 sound = hashlib.sha256(event.sealed).digest() == event.digest
                 fits = fits and sound and 1 <= len(event.sealed) <= MAX_SEALED_BYTES and self.terms is not None
+                fits = fits and self._has_room(event)
                 self.strict.add(event.request_id)
+                self._asked_in[event.request_id] = event.block_number
+                self._used[event.requester, self._window(event)] += 1
             require(fits, event, "a request that nobody may open")
             self.requests[event.request_id] = (event.requester, RequestStatus.OPEN)
         elif isinstance(event, RequestRefused):
@@ -92,16 +99,33 @@ class Asking:
         elif isinstance(event, RequestClosed):
             requester, _ = self.requests.get(event.request_id, ("", RequestStatus.EXPIRED))
             may = event.by in (requester, roster[0])
-            if event.request_id in self.strict and event.outcome is RequestStatus.EXPIRED:
-                may = event.by in roster
+            if event.request_id in self.strict and event.outcome is RequestStatus.EXPIRED and not may:
+                may = event.by in roster and self._is_over(event)
             fits = self.is_open(event.request_id) and may
             require(fits, event, f"the end of request {event.request_id}, which was not open")
             self.requests[event.request_id] = (requester, event.outcome)
+
+    def _window(self, event: ChainEvent) -> int:
+        """The window of the quota that a block lies in."""
+        seconds = 0 if self.terms is None else self.terms.window_seconds
+        return self.time_of(event.block_number) // seconds if seconds else 0
+
+    def _has_room(self, event: RequestAsked | RequestRefused) -> bool:
+        """Whether the requester may ask once more in this window."""
+        quota = 0 if self.terms is None else self.terms.quota
+        return self._used[event.requester, self._window(event)] < quota
+
+    def _is_over(self, event: RequestClosed) -> bool:
+        """Whether the time for answers to a strict request is over."""
+        seconds = 0 if self.terms is None else self.terms.answer_seconds
+        asked_in = self._asked_in.get(event.request_id, event.block_number)
+        return self.time_of(event.block_number) > self.time_of(asked_in) + seconds
 
     def _reserve(self, event: Reserved, require: Require, may: bool) -> None:
         used = self._used[event.requester, event.window] + event.count
         fits = may and self.terms is not None and used <= self.terms.quota
         fits = fits and 1 <= event.count <= MAX_RESERVED and event.first == self.next[event.requester]
+        fits = fits and event.window == self._window(event)
         require(fits, event, f"serials {event.first} to {event.first + event.count - 1} of {event.requester}")
         self.next[event.requester] = event.first + event.count
         self._used[event.requester, event.window] = used
@@ -125,6 +149,8 @@ class Asking:
             fits = False
         elif done and event.requester in roster:
             fits = event.reason in _CONTENTS
+            if event.reason is Reason.RATE_EXCEEDED:
+                fits = not self._has_room(event)
         else:
             fits = event.reason is expected
         fits = fits and event.request_id not in self.requests

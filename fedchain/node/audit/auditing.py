@@ -12,6 +12,7 @@ contradicts other answers is found. It needs no key, sends nothing, and reveals 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from fedchain.chain import (
 )
 from fedchain.errors import ConfigError
 from fedchain.federation.spec import JobSpec
+from fedchain.node.audit.asking import TimeOf
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.digests import check_digests
 from fedchain.node.audit.names import Names
@@ -36,7 +38,7 @@ from fedchain.node.audit.state import STATE, check_state
 from fedchain.node.audit.stores import StateFolder, check_stores
 from fedchain.node.audit.story import Story, read_on, read_story
 from fedchain.node.audit.telling import rounds_of, tell
-from fedchain.node.jobs import policy_of
+from fedchain.node.jobpolicy import policy_of
 from fedchain.types import PROVEN, JobId, Kind, Phase, Reason
 
 _QUIET_TRIES = 20
@@ -57,14 +59,15 @@ def audit_job(consortium: Consortium, job_id: JobId, folders: Sequence[StateFold
         ChainError: it refuses, or answers with something of another shape.
     """
     story = read_story(consortium, job_id)
-    checks, replay = _replayed(story)
+    time_of = functools.cache(lambda number: consortium.client.block_time(number)[1])
+    checks, replay = _replayed(story, time_of)
     for tried in range(_QUIET_TRIES):
         state = Checklist()
         check_state(consortium, story, replay, state)
         if not read_on(consortium, story):  # the job stood still while its state was read
             _merge(checks, state)
             break
-        checks, replay = _replayed(story)
+        checks, replay = _replayed(story, time_of)
         time.sleep(_QUIET_PAUSE_SECONDS * (tried > 0))
     else:
         checks.unreachable(STATE)  # it never did
@@ -92,11 +95,12 @@ def _why(ended: JobAborted | JobExpired) -> str:
     return ended.reason if isinstance(ended, JobAborted) else "expired"
 
 
-def _replayed(story: Story) -> tuple[Checklist, Replay]:
+def _replayed(story: Story, time_of: TimeOf) -> tuple[Checklist, Replay]:
     checks = Checklist()
-    replay = Replay(checks)
+    replay = Replay(checks, time_of)
     for event in story.events:
         replay.take(event)
+    replay.finish()
     return checks, replay
 
 

@@ -2,7 +2,8 @@
 
 An event that the rules do not allow shows that the chain's node did not tell the truth, or that the contracts are not
 what they should be. Source: `contracts/src/JobManager.sol` and `UplinkLedger.sol`; the router's are in
-`asking`, those of contribution audits and settlements in `contributing`.
+`asking`, those of contribution audits and settlements in `contributing`. Deadlines are checked by the blocks' times: of
+the uplinks that were accepted in time it is enough to look at the last of each attempt.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from fedchain.chain import (
 )
 from fedchain.chain.events import ChainEvent
 from fedchain.messages import Envelope
-from fedchain.node.audit.asking import Asking
+from fedchain.node.audit.asking import Asking, TimeOf
 from fedchain.node.audit.checklist import Checklist
 from fedchain.node.audit.contributing import Contributing
 from fedchain.types import INLINE_LIMIT, SCHEMA_VERSION, Kind, Phase, Reason
@@ -64,6 +65,7 @@ class Replay:
     """A job's state as its events make it; the attributes mirror `JobManager.Job`.
 
     Attributes:
+        time_of: a block's time.
         ended_in: the phase before it was aborted or expired.
         attended: who said to wait, in the phase or round in force.
         missing: how often each party was named as missing.
@@ -75,6 +77,7 @@ class Replay:
     """
 
     checks: Checklist
+    time_of: TimeOf
     phase: Phase = Phase.NONE
     round: int = 0
     attempt: int = 0
@@ -86,7 +89,7 @@ class Replay:
     contribution: ContributionRecorded | None = None
     aborted: JobAborted | JobExpired | None = None
     ended_in: Phase = Phase.NONE
-    asking: Asking = field(default_factory=Asking)
+    asking: Asking = field(init=False)
     contributing: Contributing = field(default_factory=Contributing)
     slots: dict[tuple[object, ...], bytes] = field(default_factory=dict)
     overtaken: set[tuple[bytes, int]] = field(default_factory=set)
@@ -98,6 +101,13 @@ class Replay:
     _closed: set[tuple[int, int]] = field(default_factory=set)
     _next: Phase | None = None
     _proposal: JobProposed | None = None
+    _since: int = 0
+    """Block since which the phase, or in training the attempt, is in force."""
+    _accepted_last: UplinkJudged | None = None
+    """In this attempt of training."""
+
+    def __post_init__(self) -> None:
+        self.asking = Asking(self.time_of)
 
     @property
     def proposal(self) -> JobProposed:
@@ -113,6 +123,8 @@ class Replay:
             self._next = Phase.PROPOSED
         elif isinstance(event, PhaseChanged):
             self._require(event.phase == self._next, event, f"phase {event.phase.name} without its cause")
+            self.finish()
+            self._since = event.block_number
             self.phase, self._next = event.phase, None
             if event.phase is Phase.EVALUATING:
                 self._go_to(self.round + 1, 0)
@@ -133,13 +145,16 @@ class Replay:
             fits = fits and (event.round, event.attempt) == (self.round, self.attempt)
             self._require(fits, event, f"{type(event).__name__} of {event.party}, which is not due")
             if isinstance(event, PartyAttended):
+                self._require(not self._is_late(event), event, f"{event.party} attended after the deadline")
                 self.attended.add(event.party)
             else:
                 self._require(event.party not in self.attended, event, f"{event.party} missing, though it attended")
+                self._require(self._is_late(event), event, f"{event.party} missing before the deadline")
                 self.missing[event.party] += 1
         elif isinstance(event, JobExpired):
             running = Phase.PROPOSED <= self.phase <= Phase.EVALUATING
-            self._require(running, event, "the end of a job that was not running")
+            may = self.proposal.policy.ends_on_suspension or self._is_late(event, self._seconds)
+            self._require(running and may, event, "the end of a job that was not running, or had time")
             self.aborted, self.ended_in, self._next = event, self.phase, Phase.EXPIRED
         elif isinstance(event, ShardRecorded):
             self._declare(event, event.party, set(self.shards), Phase.EVALUATING, Phase.COMPLETED)
@@ -171,6 +186,21 @@ class Replay:
             is_known = self.contributing.take(event, self._require, self.phase, self.round, roster, self.shards)
             if not is_known:
                 self.asking.take(event, self._require, self.phase, roster, self.suspended)
+
+    def finish(self) -> None:
+        """The attempt in force is over, or there are no more events: what was accepted in it was in time."""
+        last, self._accepted_last = self._accepted_last, None
+        if last is not None:
+            self._require(not self._is_late(last), last, f"an uplink of {last.sender} was accepted after the deadline")
+
+    @property
+    def _seconds(self) -> int:
+        policy = self.proposal.policy
+        return policy.round_seconds if self.phase is Phase.TRAINING else policy.phase_seconds
+
+    def _is_late(self, event: ChainEvent, more: int = 0) -> bool:
+        """Whether an event's block came after the deadline in force, and `more` seconds."""
+        return self.time_of(event.block_number) > self.time_of(self._since) + self._seconds + more
 
     def _require(self, holds: bool, event: ChainEvent, what: str) -> None:
         party = next(
@@ -206,6 +236,8 @@ class Replay:
         fits = self.phase is Phase.TRAINING and (event.round, event.attempt) in allowed
         fits = fits and event.round <= self.proposal.policy.max_rounds
         self._require(fits, event, f"round {event.round}, attempt {event.attempt} was begun")
+        self.finish()
+        self._since = event.block_number
         self._go_to(event.round, event.attempt)
         self.stopped, self.attended = set(), set()
 
@@ -236,14 +268,17 @@ class Replay:
             fits = sender in self.suspended or sender not in self.proposal.roster
         elif found in _UNSEEN:
             fits = expected is Reason.ACCEPTED or expected > Reason.SCHEMA_UNSUPPORTED
-        elif found is Reason.DEADLINE_MISSED:  # a matter of the block's time, which no event tells
+        elif found is Reason.DEADLINE_MISSED:
             fits = expected is Reason.ACCEPTED and self.phase is Phase.TRAINING and sender not in self.suspended
+            fits = fits and self._is_late(event)
         else:
             fits = found is expected and sender not in self.suspended
         self._require(fits, event, f"an uplink of {sender} was judged {found.name}, the rules say {expected.name}")
         if found is Reason.ACCEPTED:
             self.slots.setdefault(slot_of(sender, envelope), envelope.digest)
             self._uplinks[sender] += 1
+            if self.phase is Phase.TRAINING:
+                self._accepted_last = event
             return
         self._rejected.add(sender)
         if self._is_overtaken(envelope, found):

@@ -9,8 +9,9 @@ from datetime import datetime, timezone
 from cryptography import x509
 
 from fedchain.errors import ConfigError
-from fedchain.node.config import ApiSection, NodeConfig, is_loopback
+from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.finding import Finding, fail, failed, ok, warn
+from fedchain.node.sections import ApiSection, is_loopback
 from fedchain.node.tokens import TokenFile
 
 CHECK = "api"

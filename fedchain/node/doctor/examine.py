@@ -68,6 +68,7 @@ def examine(
         certificate,
         files.check_data(config, id_column=id_column, columns=columns),
         files.check_disk(config),
+        *files.check_settlements(config),
     ]
     if config.api.port is not None:
         findings.append(check_api(config))

@@ -10,13 +10,14 @@ from pathlib import Path
 from fedchain.chain import Account
 from fedchain.data.idrules import IdPart, IdRules
 from fedchain.data.selection import Selection
-from fedchain.errors import ConfigError, DataError
+from fedchain.errors import ConfigError, DataError, ModelFormatError
 from fedchain.exchange import Identity
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.finding import Finding, fail, failed, ok, warn
 from fedchain.node.key_files import staged_keystore
 from fedchain.node.keystore import open_account, staged_passphrase_file
+from fedchain.node.owed import read_owed
 
 LOW_DISK_BYTES = 1 << 30
 """Below this much free space for the state folder, somebody should look at it."""
@@ -149,6 +150,24 @@ def check_disk(config: NodeConfig) -> Finding:
         return fail("disk", f"{place}: {error.strerror}", "set [state] folder in node.toml to one that can be read")
     found = f"{free / LOW_DISK_BYTES:.1f} GiB free for {config.state.folder}"
     return ok("disk", found) if free >= LOW_DISK_BYTES else warn("disk", found, "make room: a full disk ends jobs")
+
+
+def check_settlements(config: NodeConfig) -> list[Finding]:
+    """Settlements that this node owes; nothing where it owes none."""
+    try:
+        owed = list(read_owed(config.state.folder))
+    except ModelFormatError as error:
+        return [failed("settlement", error)]
+    return [
+        warn(
+            "settlement",
+            f"job {job_id}: {one.words}" + ("; given up until the next start" if one.is_given_up else ""),
+            f"mend the cause, then restart the node or run `fedchain settlement settle {job_id}`"
+            if one.is_given_up
+            else "keep the node running: it tries again by itself",
+        )
+        for job_id, one in owed
+    ]
 
 
 def check_process(config: NodeConfig) -> tuple[Finding, bool]:

@@ -30,11 +30,11 @@ from fedchain.errors import (
 )
 from fedchain.exchange import Exchange, Inbox, JobChannel
 from fedchain.exchange.records import RequestRecord
-from fedchain.federation.party import make_sealing_answerer
+from fedchain.federation.answering import make_sealing_answerer
 from fedchain.inference.request import Scores
 from fedchain.inference.strict import StrictSide
 from fedchain.node.driver import carry_out
-from fedchain.node.jobs import patience_of
+from fedchain.node.jobpolicy import patience_of
 from fedchain.node.online.coalescing import Coalescer
 from fedchain.node.online.job import EPOCH, OnlineJob, OnlineJobs
 from fedchain.node.online.predictions import Id

@@ -143,6 +143,8 @@ class ActiveTrainer:
             rounds, gains, keep = list(before.rounds), list(before.gains), before.keep
             margin = np.frombuffer(before.margin, dtype="<f8").astype(np.float64).reshape(margin.shape)
             self._resume_stopping(before)
+            if self.watch is not None and before.watch:
+                self.watch.resume(before.watch)
         number = len(rounds)
         if not keep and any(self.has_features[1:]):
             generator_table()  # before the clock of the first tree runs, as the passive parties do with theirs
@@ -170,7 +172,9 @@ class ActiveTrainer:
     def _state(
         self, rounds: list[tuple[Tree, ...]], gains: list[tuple[float, ...]], margin: Floats, keep: int
     ) -> bytes:
-        now = state.ActiveState(tuple(rounds), margin.astype("<f8").tobytes(), keep, gains=tuple(gains))
+        watch = b"" if self.watch is None else self.watch.state()
+        raw = margin.astype("<f8").tobytes()
+        now = state.ActiveState(tuple(rounds), raw, keep, gains=tuple(gains), watch=watch)
         judge = self.stopping
         if judge is not None:
             now = msgspec.structs.replace(now, seen=judge.seen, best_tree=judge.best_tree, best_value=judge.best_value)

@@ -25,6 +25,7 @@ class ActiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keep: rounds that the model keeps once the last is over, else 0.
         gains: gain of all splits of each round, by roster index; fewer where an older fedchain trained the first.
         seen, best_tree, best_value: of `EarlyStopping`, where it judges.
+        watch: of `Watch`, where there is one; empty of an older fedchain, whose watch begins anew.
     """
 
     rounds: tuple[tuple[Tree, ...], ...]
@@ -35,6 +36,7 @@ class ActiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     best_value: float | None = None
     gains: tuple[tuple[float, ...], ...] = ()
     version: int = VERSION
+    watch: bytes = b""
 
 
 class PassiveState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

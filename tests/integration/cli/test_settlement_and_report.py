@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -16,6 +17,7 @@ from fedchain.contribution.leaf_mask import Shares
 from fedchain.crypto.merkle import payload_digest
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, Envelope, encode
+from fedchain.node.api.routes.contributions import Contributions as Document
 from fedchain.protocol.audits import LabelTerms
 from fedchain.types import AuditReason, JobId, Kind
 
@@ -138,6 +140,8 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
     job = verified.job
     before = invoke("settlement", "show", job)
     assert f"settlement of job {job}: not settled" in before.stdout
+    with patch("fedchain.cli.job.SETTLEMENT_SECONDS", 0.0):
+        assert "its contributions are not settled yet" in invoke("job", "watch", job).stderr
     early = invoke("settlement", "dispute", job, "--reason", "no", "--dev-account", 3)
     assert_one_line(early, 2, "not settled yet")
 
@@ -171,6 +175,7 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
     assert "it was sound" in resolved.stdout
     assert "1 of 1 votes" in resolved.stdout
     assert json.loads(invoke("settlement", "show", job, "--json").stdout)["state"] == "final"
+    assert Document.model_validate(json.loads(invoke("contributions", job, "--json").stdout)), "as the API tells it"
     again = invoke("settlement", "resolve", job, "--rejected", "--reason", "x", "--dev-account", 0)
     assert_one_line(again, 2, "resolved this dispute already")
 
@@ -201,6 +206,32 @@ def test_history_tells_of_all_jobs_of_a_party(invoke: Invoke, verified: Audited,
     assert_one_line(invoke("contributions", "nobody", "--history"), 2, "no participant 'nobody'")
     assert_one_line(invoke("contributions"), 2, "name a job")
     assert_one_line(invoke("contributions", verified.job, "--history"), 2, "participant's name")
+
+
+def test_losses_that_are_posted_and_not_recorded_are_told_and_an_aborted_job_counts_for_no_mean(
+    invoke: Invoke, net: Net, verified: Audited
+) -> None:
+    """Last of those who look at the history: it has two jobs more from here on."""
+    silent, broken_off = trained(net, audited=True), trained(net, audited=False)
+    silent.audit(false=2)
+    silent.complete()
+    broken_off.contribute((sum(SHARES), 0, 0))
+    net.consortium(1).abort(broken_off.job, "no")
+    shown = invoke("contributions", silent.job)
+    assert shown.exit_code == 0, shown.output
+    assert "recorded by nobody" in shown.stdout
+    assert "nothing: not what the posted losses come to" in shown.stdout
+    document = json.loads(invoke("contributions", silent.job, "--json").stdout)
+    assert (document["block"], document["recorded_e6"]) == (None, {})
+    assert list(document["contributions_e6"].values()) == list(SHARES)
+    assert Document.model_validate(document), "as the API tells it"
+    checked = invoke("contributions", silent.job, "--verify")
+    assert (checked.exit_code, "recorded no shares" in checked.stderr) == (1, True)
+    (operator,) = json.loads(invoke("contributions", "operator", "--history", "--json").stdout)["parties"]
+    jobs = {one["job_id"]: one for one in operator["jobs"]}
+    assert (jobs[silent.job]["share_e6"], jobs[silent.job]["block"]) == (SHARES[0], None)
+    assert (jobs[broken_off.job]["phase"], jobs[broken_off.job]["part"]) == ("aborted", 1.0)
+    assert operator["mean_part"] == pytest.approx(SHARES[0] / sum(SHARES), abs=1e-6)
 
 
 def test_anomalies_are_a_timeline_by_category(invoke: Invoke, disputed: Audited) -> None:

@@ -20,7 +20,7 @@ from fedchain.node import certificate_files
 from fedchain.node.certificate_files import CertificateFiles
 from fedchain.node.config import load_config
 from fedchain.node.rotating import rotate_certificate
-from fedchain.node.runtime import run_node
+from fedchain.node.running import run_node
 
 WATCHED: dict[str, tuple[object, str]] = {
     "staged": (CertificateFiles, "stage"),

@@ -12,8 +12,8 @@ from fedchain.chain import Consortium, UplinkJudged
 from fedchain.cli.main import app
 from fedchain.messages import IdSet, decode
 from fedchain.node.alignments import read_alignments
-from fedchain.node.config import AlignmentSection
 from fedchain.node.jobspec import read_spec
+from fedchain.node.sections import AlignmentSection
 from fedchain.types import Kind, Phase
 from tests.integration.node import test_running_nodes as running
 from tests.integration.node.test_running_nodes import Member, job_toml

@@ -49,7 +49,7 @@ from fedchain.messages import (
 )
 from fedchain.model.shard import model_digest
 from fedchain.node.audit import AuditReport, StateFolder, audit_job
-from fedchain.node.jobs import policy_of
+from fedchain.node.jobpolicy import policy_of
 from fedchain.protocol.audits import LabelTerms
 from fedchain.types import INLINE_LIMIT, AuditReason, JobId, Kind
 from tests.certificates import STAND_IN_KEY, stand_in_certificate

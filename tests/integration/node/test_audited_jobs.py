@@ -18,7 +18,6 @@ from fedchain.federation.party import JobOutcome
 from fedchain.messages import AuditOpening
 from fedchain.node.contribution_checks import (
     LOSSES,
-    OPENING,
     POINTS,
     SEED,
     SHARDS,
@@ -27,8 +26,9 @@ from fedchain.node.contribution_checks import (
     VOTES,
     verify_contributions,
 )
+from fedchain.node.contribution_kept import OPENING, UNSEEN_COVERS
 from fedchain.node.contributions import read_contributions
-from fedchain.node.jobfiles import AUDIT, JobFiles
+from fedchain.node.jobfiles import AUDIT, SHARD, JobFiles
 from fedchain.node.settling import settle
 from fedchain.protocol import Action, Party, RecordContribution, Send, Stage, Vote
 from fedchain.protocol.audits import AuditState
@@ -57,7 +57,7 @@ def state_of(job: WholeJob) -> AuditState:
 def settled(job: WholeJob) -> SettlementView:
     consortium = job.active.rig.consortium
     for _ in range(2):  # the second time it is done
-        settle(consortium, job.job_id, job.spec, job.active.name)
+        settle(consortium, job.job_id)
     found = consortium.settlements.settlement(job.job_id)
     assert found is not None
     return found
@@ -109,6 +109,18 @@ def assert_all_of_it_is_found_again(job: WholeJob, member: Member, outcome: JobO
     assert verified.holds, verified.checks.mismatches
     assert verified.checks.tallies[OPENING].checked >= 2
     assert any("whether the labels are true" in one for one in verified.beyond)
+    is_active = member is job.active
+    assert (UNSEEN_COVERS in verified.beyond) is not is_active, "the active party's own state has all counts"
+    if is_active:
+        other = [(*tree.covers[:-1], tree.covers[-1] + 1) for tree in outcome.shard.trees]
+        trees = [
+            msgspec.structs.replace(tree, covers=one) for tree, one in zip(outcome.shard.trees, other, strict=True)
+        ]
+        msgspec.structs.replace(outcome.shard, trees=tuple(trees)).save(files.folder / SHARD)
+        (kept_otherwise, covers) = verify_contributions(consortium, found, folder).checks.mismatches
+        assert "the opened model is not that of this node's shard" in kept_otherwise.detail
+        assert "opened tree 1 with" in covers.detail
+        outcome.shard.save(files.folder / SHARD)
 
     tampered = msgspec.structs.replace(kept, opening=kept.opening[:-1] + bytes([kept.opening[-1] ^ 1]))
     (files.folder / AUDIT).write_bytes(tampered.to_bytes())
@@ -117,8 +129,30 @@ def assert_all_of_it_is_found_again(job: WholeJob, member: Member, outcome: JobO
     audit = replace(found.audit, votes=(0, 2, 2), seed=bytes(32), weak=7)
     lies = {one.check for one in verify_contributions(consortium, replace(found, audit=audit)).checks.mismatches}
     assert lies == {VOTES, SEED, LOSSES, POINTS}
+    terms = replace(found.audit.terms, window_seconds=31)
+    (said,) = verify_contributions(
+        consortium, replace(found, audit=replace(found.audit, terms=terms))
+    ).checks.mismatches
+    assert "windows of 30 s" in said.detail.partition("found")[0]
+    assert "windows of 31 s" in said.detail.partition("found")[2]
     without = verify_contributions(consortium, replace(found, audit=None))
     assert {one.check for one in without.checks.mismatches} == {TERMS}
+
+
+def test_shares_by_block_permutation_are_recorded_as_others_are_and_say_so(make_job: MakeJob) -> None:
+    job = audited(make_job, terms=ContributionSpec(method="block-permutation", repeats=3))
+    outcomes = [future.result(60) for future in job.start()]
+    consortium = job.active.rig.consortium
+    found = read_contributions(consortium, consortium.job(job.job_id))
+    assert found.method == "block-permutation"
+    assert found.message == outcomes[0].contribution
+    assert found.audit is None
+    assert outcomes[0].shares is not None
+    assert tuple(found.recorded_e6.values()) == outcomes[0].shares.shares_e6
+    verified = verify_contributions(consortium, found)
+    assert verified.holds
+    assert verified.checks.tallies[SHARES].checked == 5
+    assert any("by block permutation it can have none" in one for one in verified.beyond)
 
 
 def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:

@@ -34,7 +34,8 @@ from fedchain.federation.tables import read_party_table
 from fedchain.node.config import NodeConfig, load_config
 from fedchain.node.control_client import ControlClient
 from fedchain.node.init import init_node
-from fedchain.node.runtime import Node, run_node
+from fedchain.node.running import run_node
+from fedchain.node.runtime import Node
 from fedchain.simulation.federation import simulate
 from fedchain.types import JobId, Kind, Phase, Status
 from tests.certificates import STAND_IN_KEY, stand_in_certificate
@@ -538,7 +539,7 @@ PROGRAM = """
 import sys, threading
 from pathlib import Path
 from fedchain.node.config import load_config
-from fedchain.node.runtime import run_node
+from fedchain.node.running import run_node
 config = load_config(Path(sys.argv[1]))
 serve = config.serve.model_copy(update={"control_socket": Path(sys.argv[2])})
 run_node(config.model_copy(update={"serve": serve}), threading.Event(), until_stdin_closes=True)

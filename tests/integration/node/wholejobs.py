@@ -20,7 +20,7 @@ from fedchain.federation.spec import JobSpec
 from fedchain.messages import Gradients
 from fedchain.model.shard import model_digest
 from fedchain.node.driver import run_job
-from fedchain.node.jobs import policy_of
+from fedchain.node.jobpolicy import policy_of
 from fedchain.node.journal import Journal
 from fedchain.node.membership import join
 from fedchain.protocol import Party, Send

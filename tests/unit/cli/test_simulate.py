@@ -185,6 +185,18 @@ def test_other_objectives_show_a_metric_of_their_own(
     assert words in invoke("simulate", case.job, *files, "--threads", 2).stdout
 
 
+def test_contributions_are_measured_by_the_method_that_the_job_names(invoke: Invoke, case: Case) -> None:
+    run = ("simulate", case.job, "--data", case.data, "--threads", 2)
+    mask = json.loads(invoke(*run, "--json").stdout)
+    case.edit_job("[alignment]", '[contribution]\nmethod = "block-permutation"\n[alignment]')
+    found = json.loads(invoke(*run, "--json").stdout)
+    assert (mask["contribution_method"], found["contribution_method"]) == ("leaf-mask", "block-permutation")
+    assert found["model_digest"] == mask["model_digest"]
+    assert found["contributions_e6"]["partner"] > mask["contributions_e6"]["partner"] > 0
+    case.edit_job("[contribution]", "[contribution]\naudit = true")
+    assert_one_line(invoke(*run), 2, str(case.job), "contribution", 'set method = "leaf-mask"')
+
+
 def test_the_default_mode_is_layered(invoke: Invoke, case: Case) -> None:
     case.edit_job('mode = "standard"\n', "")
     result = invoke("simulate", case.job, "--data", case.data, "--threads", 2, "--json")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from fedchain.bench.models import made_up_model
-from fedchain.contribution.block_permutation import Predict, block_permutation_shapley
-from fedchain.contribution.leaf_mask import leaf_mask_shapley
+from fedchain.contribution.block_permutation import Predict, block_permutation_shapley, permuted_tree_shapley
+from fedchain.contribution.leaf_mask import leaf_mask_shapley, running_ends
 from fedchain.contribution.permuted import PermutedModel
 from fedchain.model.link import sigmoid
 
@@ -76,3 +77,36 @@ def test_classes_are_judged_by_the_brier_score_over_all() -> None:
 def test_settings_out_of_range_are_refused(parties: int, repeats: int, unit: float, rows: int) -> None:
     with pytest.raises(ValueError, match="block permutation needs"):
         block_permutation_shapley(lambda _: np.zeros(rows), np.zeros(rows), parties, repeats=repeats, seed=0, unit=unit)
+
+
+def test_of_trees_it_is_what_it_is_of_any_model() -> None:
+    """Up to the last digit: sums of floats are in another order."""
+    made = made_up_model(3, rows=900, trees=12, depth=4, seed=6)
+    model = PermutedModel(made.shards[0], made.bits)
+    expected = block_permutation_shapley(
+        lambda elsewhere: sigmoid(model.margins(elsewhere)[:, 0]), made.labels, 3, repeats=4, seed=9
+    )
+    found = permuted_tree_shapley(made.shards[0], made.bits, made.labels, repeats=4, seed=9)
+    np.testing.assert_allclose(found.utilities_e6, expected.utilities_e6, atol=1)
+    np.testing.assert_allclose(found.sums, expected.sums, atol=len(made.labels))
+    assert found.rounds_e6[-1] == found.shares_e6
+
+
+def test_running_shares_are_those_of_the_model_with_fewer_trees() -> None:
+    made = made_up_model(2, rows=5000, trees=6, depth=3, seed=7)
+    shard = made.shards[0]
+    found = permuted_tree_shapley(shard, made.bits, made.labels, repeats=2, seed=1)
+    assert running_ends(shard) == [1, 2, 3, 4, 5, 6]
+    for trees in (1, 4):
+        first = replace(shard, trees=shard.trees[:trees])
+        leaves = sum(len(tree.weights) for tree in first.trees)
+        bits = [one[:, :leaves] for one in made.bits]
+        alone = permuted_tree_shapley(first, bits, made.labels, repeats=2, seed=1)
+        assert found.rounds_e6[trees - 1] == alone.shares_e6
+
+
+def test_a_model_without_trees_gives_nothing_to_anybody() -> None:
+    made = made_up_model(2, rows=50, trees=1, depth=2, seed=8)
+    bits = [np.ones((50, 0), dtype=bool)] * 2
+    found = permuted_tree_shapley(replace(made.shards[0], trees=()), bits, made.labels, repeats=1, seed=1)
+    assert (found.shares_e6, found.rounds_e6) == ((0, 0), ())

@@ -9,7 +9,7 @@ import pytest
 from fedchain.errors import ConfigError
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.spec import JobSpec
-from fedchain.node.jobs import policy_of
+from fedchain.node.jobpolicy import policy_of
 from tests.unit.federation.test_spec import JOB
 
 AUDITED = JOB.replace("[holdout]", "[contribution]\naudit = true\nwindow_seconds = 40\n[holdout]")
@@ -26,7 +26,7 @@ def test_a_job_without_the_section_has_the_bytes_that_it_had_before_there_was_on
 
 def test_the_terms_of_an_audit_are_in_the_bytes() -> None:
     spec = JobSpec.from_toml_text(AUDITED)
-    assert b'"contribution":{"alpha":0.05,"audit":true,' in spec.to_bytes()
+    assert b'"contribution":{"alpha":0.025,"audit":true,' in spec.to_bytes()
     assert JobSpec.from_bytes(spec.to_bytes()) == spec
 
 
@@ -47,12 +47,30 @@ def test_the_phases_of_an_audited_job_last_three_windows_longer() -> None:
         ({"budget": 2**53 + 1, "audit": True}, "budget"),
         ({"permutations": 49}, "permutations"),
         ({"alpha": 1.0}, "alpha"),
-        ({"alpha": 0.009}, "every party would count as weak"),
+        ({"alpha": 0.004}, "every party would count as weak"),
         ({"budget": 1}, "set audit = true"),
         ({"rows": 1}, "rows"),
+        ({"method": '"retraining"'}, "method"),
+        ({"repeats": 5}, "repeats goes with method 'block-permutation' alone"),
+        ({"method": '"block-permutation"', "repeats": 101}, "repeats"),
+        ({"method": '"block-permutation"', "audit": True}, "an audit recomputes losses of opened rows"),
     ],
 )
 def test_terms_out_of_bounds_are_refused(values: dict[str, Any], words: str) -> None:
     document = "\n".join(f"{key} = {str(value).lower()}" for key, value in values.items())
     with pytest.raises(ConfigError, match=words):
         JobSpec.from_toml_text(JOB.replace("[holdout]", f"[contribution]\n{document}\n[holdout]"))
+
+
+def test_a_job_by_leaf_masks_has_the_bytes_that_it_had_before_there_was_another_method() -> None:
+    spec = JobSpec.from_toml_text(AUDITED.replace("audit = true", 'audit = true\nmethod = "leaf-mask"'))
+    assert spec.to_bytes() == JobSpec.from_toml_text(AUDITED).to_bytes()
+    for name in (b"method", b"repeats"):
+        assert name not in spec.to_bytes()
+
+
+def test_another_method_is_in_the_bytes() -> None:
+    spec = JobSpec.from_toml_text(JOB.replace("[holdout]", '[contribution]\nmethod = "block-permutation"\n[holdout]'))
+    assert b'"method":"block-permutation","opened_rows":' in spec.to_bytes()
+    assert b'"repeats":10' in spec.to_bytes()
+    assert JobSpec.from_bytes(spec.to_bytes()) == spec

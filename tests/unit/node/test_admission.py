@@ -11,7 +11,7 @@ import pytest
 from fedchain.errors import AlignmentPolicyError
 from fedchain.exchange.records import JobRecord
 from fedchain.node.admission import DAY_SECONDS, Admission, require_size
-from fedchain.node.config import AlignmentSection
+from fedchain.node.sections import AlignmentSection
 from fedchain.types import JobId, PartyId, Phase
 
 ME, BANK, SHOP = "0xme", "0xbank", "0xshop"

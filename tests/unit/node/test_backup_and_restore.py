@@ -20,11 +20,12 @@ from fedchain.node import archive
 from fedchain.node.archive import ArchiveReader, ArchiveWriter
 from fedchain.node.backup import back_up
 from fedchain.node.certificate_files import CertificateFiles
-from fedchain.node.config import AlignmentSection, load_config
+from fedchain.node.config import load_config
 from fedchain.node.evaluations import EVALUATIONS, Evaluations
 from fedchain.node.journal import Journal
 from fedchain.node.manifest import FileEntry, Manifest
 from fedchain.node.restore import restore, safe_path
+from fedchain.node.sections import AlignmentSection
 from fedchain.node.setepochs import SetEpochs
 from fedchain.types import JobId, PartyId
 

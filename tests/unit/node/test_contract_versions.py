@@ -29,7 +29,7 @@ def jobs_of(status: str, phase: Phase, folder: Path) -> tuple[Jobs, list[JobId]]
     )
     board: Any = SimpleNamespace(post=lambda *arguments, **named: None)
     config: Any = SimpleNamespace(name="alpha", alignment=None, state=SimpleNamespace(folder=folder))
-    jobs = Jobs(config, exchange, address="0x" + "22" * 20, executor=Any, board=board)  # type: ignore[arg-type]
+    jobs = Jobs(config, exchange, address="0x" + "22" * 20, executor=Any, board=board, settler=Any)  # type: ignore[arg-type]
     resumed: list[JobId] = []
     jobs._start = lambda record, inbox, *, resumed_=False, **_: resumed.append(record.job_id)  # type: ignore[method-assign]
     return jobs, resumed

@@ -12,8 +12,9 @@ import structlog
 
 from fedchain.chain import Account
 from fedchain.errors import ConfigError
-from fedchain.node.config import ChainSection, DataSection, KeysSection, NodeConfig
+from fedchain.node.config import NodeConfig
 from fedchain.node.keystore import open_account, rotate_passphrase, staged_passphrase_file
+from fedchain.node.sections import ChainSection, DataSection, KeysSection
 from tests.killing import changes_of, killed_at
 
 OLD, CHOSEN = "the old passphrase", "a dozen letters"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from fedchain.errors import ConfigError
-from fedchain.node.config import ChainSection, DataSection, NodeConfig, ServeSection
+from fedchain.node.config import NodeConfig
 from fedchain.node.register import fixed_endpoint
+from fedchain.node.sections import ChainSection, DataSection, ServeSection
 
 
 def config(serve: ServeSection) -> NodeConfig:

@@ -13,9 +13,9 @@ import pytest
 from fedchain.alignment.shelf import Epoch
 from fedchain.errors import AlignmentError, AlignmentPolicyError, ConfigError
 from fedchain.federation.spec import JobSpec
-from fedchain.node.config import AlignmentSection
 from fedchain.node.evaluations import Evaluations
 from fedchain.node.journal import Journal
+from fedchain.node.sections import AlignmentSection
 from fedchain.node.setepochs import SetEpochs
 from fedchain.node.shelves import DiskShelf
 from fedchain.types import JobId, PartyId

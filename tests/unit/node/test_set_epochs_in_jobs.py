@@ -13,8 +13,8 @@ from fedchain.alignment import cachedset
 from fedchain.alignment.psi import Aligned
 from fedchain.crypto import psi
 from fedchain.crypto.points import PointArray
-from fedchain.node.config import AlignmentSection
 from fedchain.node.journal import Journal
+from fedchain.node.sections import AlignmentSection
 from fedchain.node.setepochs import SetEpochs
 from fedchain.protocol import Action, Party
 from fedchain.simulation.channel import Channel, Kills

@@ -52,11 +52,12 @@ class ContributionAudit(Document):
 
 
 class Points(Document):
-    """A party's part of a settlement; `withheld` says why it does not get it, empty if it does."""
+    """A party's part of a settlement; `withheld` says why it does not get it, empty if it does; `paid` what it gets."""
 
     party: str
     points: int
     withheld: str
+    paid: int
 
 
 class Settlement(Document):
@@ -77,23 +78,26 @@ class Contributions(Document):
     """A job's shares as the contract has them, as `fedchain contributions --json` shows them.
 
     Attributes:
+        method: by which the job has them measured, `leaf-mask` or `block-permutation`; null where its spec cannot be
+            read.
         contributions: each party's part of the whole gain.
         contributions_e6: Shapley value by party, scale 1e6; of an audited job as they follow from the posted losses.
         recorded_e6: as the active party has recorded them; in an honest job the same.
         utility_full_e6, utility_empty_e6: of all parties, and of nobody, scale 1e6.
-        block: in which they were recorded.
+        block: in which they were recorded; null where only an audit's posted losses tell them.
         measured: what the active party published with them; null where the chain does not hold it.
         audit: of the shares; null where the job has none.
         settlement: points; null where there is nothing to settle.
     """
 
     job_id: str
+    method: str | None
     contributions: dict[str, float]
     contributions_e6: dict[str, int]
     recorded_e6: dict[str, int]
     utility_full_e6: int
     utility_empty_e6: int
-    block: int
+    block: int | None
     measured: Measured | None
     audit: ContributionAudit | None
     settlement: Settlement | None

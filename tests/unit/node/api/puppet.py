@@ -20,6 +20,7 @@ from fedchain.node.anomalies import Anomaly
 from fedchain.node.modelstate import ModelUse
 from fedchain.node.online.predictions import Id, Predictions
 from fedchain.node.progress import ProgressBoard
+from fedchain.node.settlements import JobSettlement, PointsLine
 from fedchain.types import JobId
 
 JOB = JobId("0x" + "5c" * 32)
@@ -113,7 +114,8 @@ class Puppet:
     def contributions(self, job_id: JobId) -> dict[str, Any]:
         self._known(job_id)
         return {
-            "job_id": job_id, "contributions": {"operator": 1.0}, "contributions_e6": {"operator": 5},
+            "job_id": job_id, "method": "leaf-mask", "contributions": {"operator": 1.0},
+            "contributions_e6": {"operator": 5},
             "recorded_e6": {"operator": 5},
             "utility_full_e6": 5, "utility_empty_e6": 0, "block": 9,
             "measured": {
@@ -124,11 +126,9 @@ class Puppet:
                 "outcome": "verified", "rows": 3, "opened_rows": 2, "budget": 7, "shares_840e6": {"operator": 4200},
                 "weak": [], "votes": {"partner": "sound"}, "silent": {}, "losses_root": "00", "seed": "01",
             },
-            "settlement": {
-                "state": "final", "budget": 7, "lines": [{"party": "operator", "points": 7, "withheld": ""}],
-                "settled_at": 1_790_000_000, "final_at": 1_790_000_000, "disputed_by": "", "dispute": "",
-                "resolution": "",
-            },
+            "settlement": JobSettlement(
+                "final", 7, (PointsLine("operator", 7, ""),), 1_790_000_000, 1_790_000_000
+            ).as_dict(),
         }  # fmt: skip
 
     def audit(self, job_id: JobId, *, with_own_files: bool) -> dict[str, Any]:

@@ -18,7 +18,8 @@ import pytest
 from fedchain.errors import ConfigError
 from fedchain.exchange import Identity
 from fedchain.node.api.server import ApiServer
-from fedchain.node.config import is_loopback, load_config
+from fedchain.node.config import load_config
+from fedchain.node.sections import is_loopback
 from fedchain.node.tokens import ApiRole, TokenFile
 from tests.unit.node.api.puppet import Puppet
 

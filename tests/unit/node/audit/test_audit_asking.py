@@ -40,6 +40,9 @@ RESERVED = Reserved(requester=PASSIVE, first=0, count=4, window=3, **PLACE)
 ANCHORED = ReceiptsAnchored(requester=PASSIVE, index=0, root=ROOT, count=4, **PLACE)
 ASKED = RequestAsked(request_id=FIRST, requester=PASSIVE, digest=SHA, sealed=BODY, **PLACE)
 OPENED = RequestOpened(request_id=FIRST, requester=PASSIVE, **PLACE)
+SECONDS = 60
+IN_WINDOW = 3
+"""Windows of the quota last `SECONDS`; block n is mined n seconds after the third one began."""
 EXPIRED = RequestClosed(request_id=FIRST, by=ACTIVE, outcome=RequestStatus.EXPIRED, **PLACE)
 
 
@@ -55,7 +58,7 @@ def broken(
     terms: TermsSet | None = TERMS,
 ) -> list[str]:
     """What the rules say against the events, after terms were set as they may be."""
-    asking, found = Asking(), []
+    asking, found = Asking(lambda number: SECONDS * IN_WINDOW + number), []
 
     def require(holds: bool, event: ChainEvent, what: str) -> None:
         if not holds:
@@ -72,11 +75,11 @@ def broken(
 def test_what_the_router_allows_passes() -> None:
     events = [
         RESERVED,
-        replace(RESERVED, first=4, count=6),
-        replace(RESERVED, first=10, count=10, window=4),
+        replace(RESERVED, first=4, count=4),
+        replace(RESERVED, first=8, count=10, window=4, block_number=SECONDS),
         replace(RESERVED, requester=ACTIVE, count=10),
         ANCHORED,
-        replace(ANCHORED, index=1, count=16),
+        replace(ANCHORED, index=1, count=14),
         ASKED,
         replace(ASKED, request_id=FIRST + 1, sealed=bytes(4096), digest=hashlib.sha256(bytes(4096)).digest()),
         replace(OPENED, request_id=FIRST + 2),
@@ -89,7 +92,7 @@ def test_what_the_router_allows_passes() -> None:
     ]
     assert broken(events) == []
     third = (*ROSTER, OTHER)
-    assert broken([ASKED, replace(EXPIRED, by=OTHER)], roster=third) == []
+    assert broken([ASKED, replace(EXPIRED, by=OTHER, block_number=602)], roster=third) == []
     assert broken([refused(Reason.WRONG_PHASE)], Phase.TRAINING) == []
     assert broken([refused(Reason.SENDER_SUSPENDED)], suspended=frozenset({PASSIVE})) == []
 
@@ -102,6 +105,9 @@ def test_what_the_router_allows_passes() -> None:
         (replace(RESERVED, requester=OTHER), Phase.COMPLETED),
         (replace(RESERVED, first=1), Phase.COMPLETED),
         (replace(RESERVED, count=0), Phase.COMPLETED),
+        (replace(RESERVED, window=4), Phase.COMPLETED),
+        (replace(RESERVED, block_number=SECONDS), Phase.COMPLETED),
+        (refused(Reason.RATE_EXCEEDED), Phase.COMPLETED),  # there is room
         (replace(RESERVED, count=11), Phase.COMPLETED),
         (replace(RESERVED, count=MAX_RESERVED + 1), Phase.COMPLETED),
         (replace(ANCHORED, count=1), Phase.COMPLETED),  # nothing is reserved
@@ -157,7 +163,30 @@ def test_a_request_has_one_number_and_one_end() -> None:
     assert len(broken([ASKED, ASKED])) == 1
     assert len(broken([ASKED, refused(Reason.RATE_EXCEEDED)])) == 1
     assert len(broken([ASKED, EXPIRED, EXPIRED])) == 1
-    assert len(broken([refused(Reason.RATE_EXCEEDED), EXPIRED])) == 1
+    assert len(broken([refused(Reason.SIZE_OUT_OF_BOUNDS), EXPIRED])) == 1
     assert len(broken([ASKED, replace(EXPIRED, by=OTHER)])) == 1
     assert len(broken([ASKED, replace(EXPIRED, by=OTHER, outcome=RequestStatus.DONE)], roster=third)) == 1
     assert len(broken([OPENED, replace(EXPIRED, by=OTHER)], roster=third)) == 1
+
+
+def asked(count: int, *, first: int = 0, **changed: Any) -> list[ChainEvent]:
+    return [replace(ASKED, request_id=FIRST + first + place, **changed) for place in range(count)]
+
+
+def test_strict_requests_count_against_the_quota_of_their_window() -> None:
+    late = refused(Reason.RATE_EXCEEDED, request_id=FIRST + 10)
+    assert broken([*asked(10), late]) == []
+    assert len(broken([*asked(11)])) == 1
+    assert len(broken([*asked(9), late])) == 1, "there is room for one more"
+    assert broken([*asked(10), *asked(10, first=10, block_number=SECONDS)]) == [], "another window"
+    assert broken([*asked(10), *asked(10, first=10, requester=ACTIVE)]) == [], "another party"
+    assert broken([RESERVED, *asked(6), late]) == []
+    assert len(broken([RESERVED, *asked(7)])) == 1
+    assert len(broken([*asked(7), RESERVED])) == 1
+
+
+def test_others_end_a_strict_request_only_once_its_time_is_over() -> None:
+    third = (*ROSTER, OTHER)
+    early, late = (replace(EXPIRED, by=OTHER, block_number=number) for number in (601, 602))
+    assert broken([ASKED, late], roster=third) == []
+    assert len(broken([ASKED, early], roster=third)) == 1

@@ -124,6 +124,8 @@ def test_audits_of_every_outcome_follow_the_rules() -> None:
     assert broken([*false, fault(ACTIVE, Reason.CONTRIBUTION_FALSE), all_of_it]) == []
     assert broken([*SEEDED, voted(BOB, AuditReason.SUMS), concluded(AuditOutcome.DISPUTED, (0, 0, 8))]) == []
     assert broken([*SEEDED, concluded(AuditOutcome.UNAUDITED, (0, 8, 8))]) == []
+    alone = [*FROZEN, POSTED, REVEALED[0], concluded(AuditOutcome.UNAUDITED, (0, 4, 4), bytes(32))]
+    assert broken(alone) == []  # no auditor's seed: nothing is drawn
     assert broken([*FROZEN, concluded(AuditOutcome.FAILED, (2, 0, 0), bytes(32))]) == []
     failed = [*FROZEN, POSTED, *REVEALED[1:], concluded(AuditOutcome.FAILED, (4, 0, 0), bytes(32))]
     assert broken([*failed, fault(ACTIVE, Reason.AUDIT_REFUSED)]) == []
@@ -131,6 +133,10 @@ def test_audits_of_every_outcome_follow_the_rules() -> None:
     seed = combined_seed(JOB, LOSSES, [SEEDS[ACTIVE], SEEDS[BOB], b""])
     silent = fault(CAROL, Reason.AUDIT_SILENT, answer=Answer.RECORDED)
     assert broken([*without_carol, concluded(AuditOutcome.VERIFIED, (0, 0, 12), seed), silent]) == []
+    late = [*FROZEN, POSTED, *REVEALED[:2], concluded(AuditOutcome.UNAUDITED, (0, 8, 12), seed), silent]
+    assert broken(late) == []  # nobody voted, which is nobody's fault, and she kept her seed, which is hers
+    open_to_stewards = settled((Withheld.OUTCOME, Withheld.OUTCOME, Withheld.WEAK | Withheld.SILENT | Withheld.OUTCOME))
+    assert broken([*late, open_to_stewards]) == []
     never = concluded(AuditOutcome.FAILED, (0, 0, 0), bytes(32))
     assert broken([FROZEN[0], never], completed_before=AuditConcluded) == []
 
@@ -148,7 +154,7 @@ def test_an_audit_goes_on_in_a_job_that_was_aborted_once_losses_are_posted() -> 
     assert broken(ended, aborted_before=AuditConcluded) == ["the end of an audit that was not going on"]
 
 
-def test_two_thirds_of_the_votes_verify_and_stewards_decide_what_is_disputed() -> None:
+def test_stewards_decide_what_is_disputed() -> None:
     made = Contributing(settled=PAID, concluded=concluded(AuditOutcome.DISPUTED))
     made.settled = settled((Withheld.OUTCOME, Withheld.OUTCOME, Withheld.WEAK | Withheld.OUTCOME))
     assert made.withheld_now(ROSTER) == made.settled.withheld
@@ -158,11 +164,6 @@ def test_two_thirds_of_the_votes_verify_and_stewards_decide_what_is_disputed() -
     assert made.withheld_now(ROSTER) == (Withheld.NONE, Withheld.FAULT, Withheld.WEAK)
     made.resolved = replace(RESOLVED, stands=False)
     assert made.withheld_now(ROSTER)[0] == Withheld.OUTCOME | Withheld.REJECTED
-    made.votes = {party: voted(party) for party in (BOB, CAROL)}
-    made.votes[OTHER] = voted(OTHER, AuditReason.BITS)
-    assert made._outcome() is AuditOutcome.VERIFIED
-    del made.votes[CAROL]
-    assert made._outcome() is AuditOutcome.DISPUTED
 
 
 def test_another_shard_than_frozen_withholds_and_the_active_partys_withholds_all() -> None:
@@ -220,6 +221,14 @@ def test_another_shard_than_frozen_withholds_and_the_active_partys_withholds_all
         (
             [*SEEDED, voted(BOB), voted(CAROL), concluded(AuditOutcome.VERIFIED, seed=ROOT)],
             "outcome VERIFIED of an audit",
+        ),
+        (
+            [*SEEDED, concluded(AuditOutcome.UNAUDITED, (0, 8, 8)), fault(BOB, Reason.AUDIT_SILENT)],
+            f"a fault of {BOB} that no audit found: AUDIT_SILENT",
+        ),
+        (
+            [*FROZEN, POSTED, REVEALED[0], voted(BOB)],
+            f"a vote of {BOB}, which is not due",
         ),
         ([*VERIFIED, fault(BOB, Reason.AUDIT_SILENT)], f"a fault of {BOB} that no audit found: AUDIT_SILENT"),
         (

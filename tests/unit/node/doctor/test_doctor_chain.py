@@ -10,9 +10,10 @@ import pytest
 
 from fedchain.chain import ChainClient, Consortium, Participant
 from fedchain.exchange import Identity
-from fedchain.node.config import ChainSection, DataSection, NodeConfig, ServeSection
+from fedchain.node.config import NodeConfig
 from fedchain.node.doctor.chain import LEAST_GAS, LOW_GAS, check_balance, check_clock, check_registration
 from fedchain.node.doctor.finding import Level
+from fedchain.node.sections import ChainSection, DataSection, ServeSection
 from fedchain.types import Status
 
 ADDRESS = "0x" + "ab" * 20

@@ -22,8 +22,11 @@ from fedchain.node.doctor.files import (
     check_keystore,
     check_permissions,
     check_process,
+    check_settlements,
 )
 from fedchain.node.doctor.finding import Level, fail, failed, ok
+from fedchain.node.owed import MOST_TRIES, Owed, keep
+from fedchain.types import JobId
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -152,3 +155,19 @@ def test_an_error_s_last_clause_is_the_fix() -> None:
     finding = failed("x", ConfigError("file: odd; broken; mend it"))
     assert (finding.found, finding.fix) == ("file: odd; broken", "mend it")
     assert failed("x", ConfigError("broken")) == fail("x", "broken", "mend that, and run the doctor again")
+
+
+def test_settlements_that_are_owed_are_told_and_those_given_up_say_what_to_do(config: NodeConfig) -> None:
+    assert check_settlements(config) == []
+    jobs = [JobId("0x" + digit * 64) for digit in "ab"]
+    keep(config.state.folder, jobs[0], Owed(2, "insufficient funds"))
+    keep(config.state.folder, jobs[1], Owed(MOST_TRIES, "insufficient funds"))
+    due, given_up = check_settlements(config)
+    assert {due.level, given_up.level} == {Level.WARN}
+    assert f"job {jobs[0]}: settlement of contributions, tried 2 of 20 times: insufficient funds" in due.found
+    assert "given up" in given_up.found
+    assert f"fedchain settlement settle {jobs[1]}" in given_up.fix
+    (config.state.folder / "jobs" / jobs[0] / "settling.json").write_text("[]")
+    (damaged,) = check_settlements(config)
+    assert damaged.level is Level.FAIL
+    assert "settle by hand" in damaged.fix

@@ -14,9 +14,10 @@ import pytest
 
 from fedchain.chain import Consortium, Participant
 from fedchain.exchange import Identity
-from fedchain.node.config import ChainSection, DataSection, KeysSection, NodeConfig
+from fedchain.node.config import NodeConfig
 from fedchain.node.doctor import peers
 from fedchain.node.doctor.finding import Level
+from fedchain.node.sections import ChainSection, DataSection, KeysSection
 from fedchain.types import Status
 
 ME = "0x" + "ab" * 20

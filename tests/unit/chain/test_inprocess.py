@@ -50,7 +50,8 @@ def test_two_consortia_are_two_chains(consortium: InProcessConsortium) -> None:
 def test_a_member_with_little_ether_is_given_more_where_gas_costs(
     consortium: InProcessConsortium, monkeypatch: pytest.MonkeyPatch, has_server: bool, balance: int, sent: int
 ) -> None:
-    member, given = consortium.steward, []
+    member = consortium.steward
+    given: list[tuple[str, int]] = []
     monkeypatch.setattr(consortium, "_server", object() if has_server else None)
     monkeypatch.setattr(consortium.client, "balance", lambda address: balance)
     monkeypatch.setattr(

@@ -95,7 +95,8 @@ class _Checker:
         if len(kept.opened_positions) != len(rows):
             self.checks.check(OPENING, False, f"{len(kept.opened_positions)} rows were kept, {len(rows)} are drawn")
             return
-        commitments, covers = kept.commitments, kept.covers
+        commitments = kept.commitments
+        covers: tuple[Mapping[int, int], ...] | None = kept.covers
         if self.shard.index == 0:
             commitments, covers = self._committed(), self._counted()
             self.beyond.append(_OWN_BITS)

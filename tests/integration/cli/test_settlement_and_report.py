@@ -162,7 +162,8 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
     assert_one_line(nothing, 2, "nobody disputes")
 
     stranger = invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 9)
-    assert stranger.exit_code == 4
+    assert (stranger.exit_code, stranger.stderr.count("\n")) == (4, 1)
+    assert "is no party of the job; give its --keystore" in stranger.stderr
     assert invoke("settlement", "dispute", job, "--reason", "our columns were cut", "--dev-account", 3).exit_code == 0
     assert_one_line(
         invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 2), 2, "bank has disputed"

@@ -151,7 +151,7 @@ def _report(
             uplinks_accepted=accepted,
             uplinks_rejected=rejected,
         ),
-        contributions=gain_shares(by_party),
+        contributions=gain_shares({str(name): share for name, share in by_party.items()}),
         contributions_e6={str(name): share for name, share in by_party.items()},
         p_values={
             line.party: line.p_value

@@ -15,6 +15,8 @@ import {IStewards} from "./interfaces/IStewards.sol";
 contract AnomalyRecord is IAnomalyRecord {
     /// @notice How long votes are committed, and then as long revealed: an hour.
     uint64 public constant VOTE_SECONDS = 3600;
+    /// @notice How long after its acceptance a contribution may be challenged: a week.
+    uint64 public constant CHALLENGE_SECONDS = 7 days;
 
     uint256 private constant MAX_REASON_BYTES = 256;
     uint256 private constant WINDOW = 32;
@@ -54,6 +56,8 @@ contract AnomalyRecord is IAnomalyRecord {
     /// @inheritdoc IAnomalyRecord
     uint256 public faultCount;
     mapping(uint256 faultId => Fault) private _faults;
+    /// @dev Whether the policy's answer was left out, since the party was suspended before.
+    mapping(uint256 faultId => bool) private _isUnanswered;
     mapping(address party => Tally) private _tallies;
     mapping(address party => mapping(bytes32 jobId => mapping(uint8 reason => uint256))) private _upheld;
     /// @inheritdoc IAnomalyRecord
@@ -138,11 +142,15 @@ contract AnomalyRecord is IAnomalyRecord {
     /// @inheritdoc IAnomalyRecord
     function challenge(bytes32 uplinkId) external returns (uint256 faultId) {
         address caller = _requireAccredited();
-        (bytes32 jobId, address party) = IUplinkLedger(ledger).contributionOf(uplinkId);
+        (bytes32 jobId, address party, uint64 acceptedAt,) = IUplinkLedger(ledger).contributionOf(uplinkId);
         if (party == address(0)) revert NothingDeclared(uplinkId);
         IJobManager.JobContext memory job = jobs.contextOf(jobId, caller, address(0));
         if (job.senderIndex == type(uint8).max) revert IJobManager.NotOnRoster(jobId, caller);
         if (caller == party) revert ChallengerIsTarget(uplinkId, party);
+        uint64 until = acceptedAt + CHALLENGE_SECONDS;
+        // a week: what a block's proposer can move its time by does not matter
+        // forge-lint: disable-next-line(block-timestamp)
+        if (block.timestamp > until) revert ChallengeTooLate(uplinkId, until);
         if (_hasBallot[uplinkId]) revert AlreadyChallenged(uplinkId);
         _hasBallot[uplinkId] = true;
         faultId = _record(party, jobId, job.round, Faults.STATISTIC_CHALLENGED, uplinkId);
@@ -201,7 +209,7 @@ contract AnomalyRecord is IAnomalyRecord {
         fault.overturned = true;
         address party = fault.party;
         --_upheld[party][fault.jobId][fault.reason];
-        if (fault.answer != Faults.RECORDED) {
+        if (fault.answer != Faults.RECORDED || _isUnanswered[faultId]) {
             Tally storage counts = _tallies[party];
             --counts.upheld;
             --upheldIn[party][fault.jobId];
@@ -260,21 +268,21 @@ contract AnomalyRecord is IAnomalyRecord {
     {
         uint256 before = _upheld[party][jobId][reason];
         _upheld[party][jobId][reason] = before + 1;
-        uint8 answer = policy.answerTo(reason, before != 0);
-        if (answer != Faults.RECORDED && registry.statusOf(party) != IParticipantRegistry.Status.Accredited) {
+        uint8 due = policy.answerTo(reason, before != 0);
+        uint8 answer = due;
+        if (due != Faults.RECORDED && registry.statusOf(party) != IParticipantRegistry.Status.Accredited) {
             answer = Faults.RECORDED;
         }
         faultId = ++faultCount;
         _faults[faultId] = Fault(party, reason, answer, false, round, uint40(block.number), jobId, evidence);
         emit FaultRecorded(faultId, party, jobId, round, reason, answer, evidence);
-        if (answer == Faults.RECORDED) return faultId;
+        if (due == Faults.RECORDED) return faultId;
+        // it counts all the same where the party was suspended before: else a lesser fault would hide a greater one
         ++_tallies[party].upheld;
         ++upheldIn[party][jobId];
-        if (answer == Faults.STRIKE) {
-            registry.strike(party, jobId, round, reason);
-        } else {
-            registry.suspendAtOnce(party, jobId, reason);
-        }
+        if (answer == Faults.STRIKE) registry.strike(party, jobId, round, reason);
+        else if (answer == Faults.SUSPENSION) registry.suspendAtOnce(party, jobId, reason);
+        else _isUnanswered[faultId] = true;
     }
 
     /// @dev The last `count`, at most 32, oldest first.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {AuditState} from "./AuditState.sol";
 import {Faults} from "./Faults.sol";
 import {Reports} from "./Reports.sol";
 import {Shapley} from "./Shapley.sol";
@@ -11,8 +12,8 @@ import {IJobManager} from "./interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 
 /// @title ContributionAudit
-/// @notice See {IContributionAudit}. Utilities are an event alone; shares are two slots.
-contract ContributionAudit is IContributionAudit {
+/// @notice See {IContributionAudit}. The steps of an audit, from the commitment to its end; {AuditState} keeps what came of them.
+contract ContributionAudit is AuditState {
     /// @notice The most rows that are opened.
     uint32 public constant MAX_OPENED_ROWS = 10_000;
     /// @notice The shortest window.
@@ -25,37 +26,6 @@ contract ContributionAudit is IContributionAudit {
     uint64 public constant MAX_BUDGET = 2 ** 53;
 
     uint8 private constant LAST_REASON = 8;
-    uint8 private constant SOUND = 1;
-    uint8 private constant FALSE = 2;
-    uint8 private constant NOT_POSTED = 2;
-    uint8 private constant NOT_REVEALED = 4;
-    uint8 private constant NOT_VOTED = 8;
-    uint256 private constant SHARES_PER_SLOT = 4;
-    uint256 private constant SHARE_BITS = 64;
-
-    /// @dev `silent` has four bits per party, `reasons` eight.
-    /// @param deadline of what is waited for: losses, once all have frozen; seeds, once they are posted; votes, once all
-    /// have revealed. Where not all do, votes have one window more.
-    struct Audit {
-        Terms terms;
-        uint40 deadline;
-        uint40 postedBlock;
-        uint8 parties;
-        uint8 frozen;
-        uint8 revealed;
-        uint8 voted;
-        uint8 against;
-        uint8 weak;
-        Outcome outcome;
-        uint32 silent;
-        uint64 reasons;
-        bytes32 lossesRoot;
-        uint256[2] shares;
-        bytes32[8] outputs;
-        bytes32[8] shards;
-        bytes32[8] commitments;
-        bytes32[8] seeds;
-    }
 
     /// @notice Who is accredited.
     IParticipantRegistry public immutable registry;
@@ -65,9 +35,6 @@ contract ContributionAudit is IContributionAudit {
     IAnomalyRecord public immutable record;
     /// @notice How votes count.
     IAnomalyPolicy public immutable policy;
-
-    mapping(bytes32 jobId => Audit) private _audits;
-    mapping(address party => bytes32[]) private _concluded;
 
     /// @notice Takes the contracts it asks and reports to.
     constructor(IParticipantRegistry registry_, IJobManager jobs_, IAnomalyRecord record_, IAnomalyPolicy policy_) {
@@ -219,94 +186,14 @@ contract ContributionAudit is IContributionAudit {
         audit.silent = packed;
         emit AuditConcluded(jobId, outcome, _seed(jobId, audit), silent);
         bool refused = _isRefused(audit, silent[0], job.phase);
+        uint8 held = _heldAgainst(audit);
         for (uint256 i = 0; i < roster.length; ++i) {
-            if (silent[i] == 0) continue;
+            if (silent[i] & held == 0) continue;
             uint8 reason = i == 0 && refused ? Faults.AUDIT_REFUSED : Faults.AUDIT_SILENT;
             Reports.report(record, roster[i], jobId, job.round, reason, 0);
         }
         if (outcome == Outcome.False) {
             Reports.report(record, roster[0], jobId, job.round, Faults.CONTRIBUTION_FALSE, audit.lossesRoot);
-        }
-    }
-
-    /// @inheritdoc IContributionAudit
-    function auditOf(bytes32 jobId) external view returns (AuditView memory view_) {
-        Audit storage audit = _requireAudit(jobId);
-        uint256 parties = audit.parties;
-        view_.terms = audit.terms;
-        view_.outputs = _words(audit.outputs, parties);
-        view_.shards = _words(audit.shards, parties);
-        view_.commitments = _words(audit.commitments, parties);
-        view_.seeds = _words(audit.seeds, parties);
-        view_.lossesRoot = audit.lossesRoot;
-        view_.shares840 = _shares(audit);
-        view_.weakMask = audit.weak;
-        view_.seed = _seed(jobId, audit);
-        view_.silent = new uint8[](parties);
-        view_.votes = new uint8[](parties);
-        view_.reasons = new uint8[](parties);
-        for (uint8 i = 0; i < parties; ++i) {
-            view_.silent[i] = uint8(audit.silent >> (4 * i)) & 15;
-            view_.reasons[i] = uint8(audit.reasons >> (8 * i));
-            if (audit.voted & _bit(i) != 0) view_.votes[i] = audit.against & _bit(i) != 0 ? FALSE : SOUND;
-        }
-        view_.outcome = audit.outcome;
-        view_.deadline = _deadline(audit);
-        view_.postedBlock = audit.postedBlock;
-    }
-
-    /// @inheritdoc IContributionAudit
-    function verdictOf(bytes32 jobId) external view returns (Verdict memory verdict) {
-        Audit storage audit = _audits[jobId];
-        verdict.outcome = audit.outcome;
-        if (verdict.outcome == Outcome.None) return verdict;
-        verdict.disputeSeconds = audit.terms.disputeSeconds;
-        verdict.budget = audit.terms.budget;
-        verdict.weakMask = audit.weak;
-        for (uint8 i = 0; i < audit.parties; ++i) {
-            if ((audit.silent >> (4 * i)) & 15 != 0) verdict.silentMask |= _bit(i);
-        }
-        verdict.shares840 = _shares(audit);
-        verdict.shards = _words(audit.shards, audit.parties);
-    }
-
-    /// @inheritdoc IContributionAudit
-    function outcomeOf(bytes32 jobId) external view returns (Outcome outcome) {
-        return _audits[jobId].outcome;
-    }
-
-    /// @inheritdoc IContributionAudit
-    function seedOf(bytes32 jobId) external view returns (bytes32 seed) {
-        return _seed(jobId, _audits[jobId]);
-    }
-
-    /// @inheritdoc IContributionAudit
-    function deadlineOf(bytes32 jobId) external view returns (uint64 deadline) {
-        return _deadline(_audits[jobId]);
-    }
-
-    /// @inheritdoc IContributionAudit
-    function sharesOf(bytes32 jobId) external view returns (int64[] memory shares840) {
-        return _shares(_audits[jobId]);
-    }
-
-    /// @inheritdoc IContributionAudit
-    function auditCount(address party) external view returns (uint256 count) {
-        return _concluded[party].length;
-    }
-
-    /// @inheritdoc IContributionAudit
-    function auditAt(address party, uint256 index) external view returns (bytes32 jobId) {
-        return _concluded[party][index];
-    }
-
-    /// @inheritdoc IContributionAudit
-    function auditsOf(address party, uint256 first, uint256 count) external view returns (bytes32[] memory jobIds) {
-        bytes32[] storage all = _concluded[party];
-        uint256 beyond = all.length > first ? all.length - first : 0;
-        jobIds = new bytes32[](beyond < count ? beyond : count);
-        for (uint256 i = 0; i < jobIds.length; ++i) {
-            jobIds[i] = all[first + i];
         }
     }
 
@@ -336,7 +223,7 @@ contract ContributionAudit is IContributionAudit {
         bool isSeedKnown = _isSeedKnown(audit);
         if (!isOver && !(isSeedKnown && audit.voted == auditors)) revert NotConcludable(jobId, deadline);
         _mark(silent, everyone & ~audit.revealed, NOT_REVEALED);
-        if (!isSeedKnown) return (Outcome.Failed, silent);
+        if (!isSeedKnown) return (audit.revealed & 1 != 0 ? Outcome.Unaudited : Outcome.Failed, silent);
         _mark(silent, auditors & ~audit.voted, NOT_VOTED);
         if (audit.voted == 0) return (Outcome.Unaudited, silent);
         if (audit.against == 0) return (Outcome.Verified, silent);
@@ -353,41 +240,6 @@ contract ContributionAudit is IContributionAudit {
         return _isGoingOn(phase) || audit.revealed | 1 == _everyone(audit);
     }
 
-    function _seed(bytes32 jobId, Audit storage audit) private view returns (bytes32) {
-        if (!_isSeedKnown(audit)) return 0;
-        return keccak256(abi.encode(jobId, audit.lossesRoot, _words(audit.seeds, audit.parties)));
-    }
-
-    /// @dev Who is silent cannot keep it unknown, but for the active party; nor can anybody choose it after the deadline.
-    function _isSeedKnown(Audit storage audit) private view returns (bool) {
-        if (audit.lossesRoot == 0) return false;
-        if (audit.revealed == _everyone(audit)) return true;
-        // forge-lint: disable-next-line(block-timestamp)
-        return audit.revealed & 1 != 0 && _now() > audit.deadline;
-    }
-
-    function _deadline(Audit storage audit) private view returns (uint64) {
-        if (audit.outcome != Outcome.None) return 0;
-        bool isForVotes = _isSeedKnown(audit) && audit.revealed != _everyone(audit);
-        return isForVotes ? audit.deadline + audit.terms.windowSeconds : audit.deadline;
-    }
-
-    function _shares(Audit storage audit) private view returns (int64[] memory shares) {
-        if (audit.lossesRoot == 0) return shares;
-        shares = new int64[](audit.parties);
-        for (uint256 i = 0; i < shares.length; ++i) {
-            // forge-lint: disable-next-line(unsafe-typecast)
-            shares[i] = int64(uint64(audit.shares[i / SHARES_PER_SLOT] >> (SHARE_BITS * (i % SHARES_PER_SLOT))));
-        }
-    }
-
-    function _words(bytes32[8] storage words, uint256 count) private view returns (bytes32[] memory copied) {
-        copied = new bytes32[](count);
-        for (uint256 i = 0; i < count; ++i) {
-            copied[i] = words[i];
-        }
-    }
-
     function _requireOnRoster(bytes32 jobId) private view returns (address party, IJobManager.JobContext memory job) {
         IParticipantRegistry.Status status;
         (party, status) = registry.identify(msg.sender);
@@ -397,22 +249,8 @@ contract ContributionAudit is IContributionAudit {
         if (status != IParticipantRegistry.Status.Accredited) revert IJobManager.PartyNotAccredited(party);
     }
 
-    function _requireAudit(bytes32 jobId) private view returns (Audit storage audit) {
-        audit = _audits[jobId];
-        if (audit.parties == 0) revert NoAudit(jobId);
-    }
-
     function _requireNotConcluded(bytes32 jobId, Audit storage audit) private view {
         if (audit.outcome != Outcome.None) revert AlreadyConcluded(jobId);
-    }
-
-    function _everyone(Audit storage audit) private view returns (uint8) {
-        // forge-lint: disable-next-line(incorrect-shift, unsafe-typecast)
-        return uint8((1 << audit.parties) - 1); // at most eight parties
-    }
-
-    function _now() private view returns (uint40) {
-        return uint40(block.timestamp);
     }
 
     /// @dev Once losses are posted nobody ends an audit by ending the job.
@@ -446,14 +284,6 @@ contract ContributionAudit is IContributionAudit {
         }
     }
 
-    /// @dev Four shares from `first` on in one word, the first in the lowest bits.
-    function _packed(int64[] memory shares, uint256 first) private pure returns (uint256 word) {
-        for (uint256 i = first; i < shares.length && i < first + SHARES_PER_SLOT; ++i) {
-            // forge-lint: disable-next-line(unsafe-typecast)
-            word |= uint256(uint64(shares[i])) << (SHARE_BITS * (i - first));
-        }
-    }
-
     function _mark(uint8[] memory silent, uint8 mask, uint8 step) private pure {
         for (uint256 i = 0; i < silent.length; ++i) {
             if ((mask >> i) & 1 != 0) silent[i] |= step;
@@ -464,11 +294,5 @@ contract ContributionAudit is IContributionAudit {
         for (; mask != 0; mask &= mask - 1) {
             ++count;
         }
-    }
-
-    /// @dev `index` is 0..7, so the bit fits.
-    function _bit(uint8 index) private pure returns (uint8) {
-        // forge-lint: disable-next-line(incorrect-shift, unsafe-typecast)
-        return uint8(1 << index);
     }
 }

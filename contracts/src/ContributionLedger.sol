@@ -83,7 +83,7 @@ contract ContributionLedger is IContributionLedger {
     }
 
     function _requireContribution(bytes32 jobId, bytes32 uplinkId, address party) private view {
-        (bytes32 ofJob, address sender) = ledger.contributionOf(uplinkId);
+        (bytes32 ofJob, address sender,,) = ledger.contributionOf(uplinkId);
         if (ofJob != jobId || sender != party) revert NotContributionUplink(jobId, uplinkId);
     }
 

@@ -7,14 +7,20 @@ import {Faults} from "./Faults.sol";
 import {Kinds} from "./Kinds.sol";
 import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IFaultProofs} from "./interfaces/IFaultProofs.sol";
+import {IJobManager} from "./interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
 
 /// @title FaultProofs
 /// @notice See {IFaultProofs}.
 contract FaultProofs is IFaultProofs {
+    /// @notice How long after a job's end the keys that have been rotated away still answer for it: a week.
+    uint64 public constant EARLIER_KEY_SECONDS = 7 days;
+
     /// @notice Knows whose signature is a party's.
     IParticipantRegistry public immutable registry;
+    /// @notice Knows by which keys jobs were accepted.
+    IJobManager public immutable jobs;
     /// @notice Knows which uplinks were accepted.
     IUplinkLedger public immutable ledger;
     /// @notice Takes the faults.
@@ -25,8 +31,9 @@ contract FaultProofs is IFaultProofs {
     mapping(bytes32 uplinkId => bool) private _isReplay;
 
     /// @notice Takes the contracts it asks and reports to.
-    constructor(IParticipantRegistry registry_, IUplinkLedger ledger_, IAnomalyRecord record_) {
+    constructor(IParticipantRegistry registry_, IJobManager jobs_, IUplinkLedger ledger_, IAnomalyRecord record_) {
         registry = registry_;
+        jobs = jobs_;
         ledger = ledger_;
         record = record_;
     }
@@ -63,9 +70,8 @@ contract FaultProofs is IFaultProofs {
         bytes32 digest = envelope.digest;
         if (served == digest) revert PayloadIsSound(digest);
         bytes32 uplinkId = _requireAccepted(party, envelope);
-        _requireSigned(
-            party, keccak256(abi.encode("fedchain payload", block.chainid, address(ledger), digest, served)), signature
-        );
+        bytes32 statement = keccak256(abi.encode("fedchain payload", block.chainid, address(ledger), digest, served));
+        _requireSigned(party, envelope.jobId, statement, signature);
         bytes32 evidence = keccak256(abi.encode(Faults.PAYLOAD_MISMATCH, party, digest));
         _requireFresh(evidence);
         faultId = record.report(party, envelope.jobId, envelope.round, Faults.PAYLOAD_MISMATCH, evidence);
@@ -142,7 +148,7 @@ contract FaultProofs is IFaultProofs {
     {
         if (signature.length == 0) return _requireAccepted(party, envelope);
         uplinkId = ledger.uplinkIdOf(party, envelope);
-        _requireSigned(party, uplinkId, signature);
+        _requireSigned(party, envelope.jobId, uplinkId, signature);
     }
 
     function _requireAccepted(address party, IUplinkLedger.Envelope calldata envelope)
@@ -154,10 +160,22 @@ contract FaultProofs is IFaultProofs {
         if (!ledger.isAccepted(party, envelope)) revert UplinkNotAccepted(uplinkId);
     }
 
-    function _requireSigned(address party, bytes32 message, bytes calldata signature) private view {
+    function _requireSigned(address party, bytes32 jobId, bytes32 message, bytes calldata signature) private view {
         address expected = registry.signerOf(party);
         (address found, ECDSA.RecoverError failure,) =
             ECDSA.tryRecover(MessageHashUtils.toEthSignedMessageHash(message), signature);
-        if (failure != ECDSA.RecoverError.NoError || found != expected) revert NotSigned(message, expected, found);
+        if (failure != ECDSA.RecoverError.NoError) revert NotSigned(message, expected, found);
+        if (found != expected && !_wasKeyIn(jobId, party, found)) revert NotSigned(message, expected, found);
+    }
+
+    /// @dev Whether `key` was the party's since it accepted the job, which goes on or ended a week ago at most. The registry
+    /// knows all its keys, but not their order: where it rotated more than once since, which of the others came before
+    /// cannot be told, and each counts. Otherwise two rotations in a row would be a way out.
+    function _wasKeyIn(bytes32 jobId, address party, address key) private view returns (bool) {
+        (address accepted, uint64 rotations, uint64 endedAt) = jobs.acceptanceOf(jobId, party);
+        if (accepted == address(0) || !registry.isKeyOf(party, key)) return false;
+        // forge-lint: disable-next-line(block-timestamp)
+        if (endedAt != 0 && block.timestamp > endedAt + EARLIER_KEY_SECONDS) return false;
+        return key == accepted || rotations == 0 || registry.rotationNonce(party) > rotations + 1;
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {JobState} from "./JobState.sol";
 import {Reports} from "./Reports.sol";
 import {IAnomalyRecord} from "./interfaces/IAnomalyRecord.sol";
 import {IJobManager} from "./interfaces/IJobManager.sol";
@@ -9,39 +10,14 @@ import {IPolicyHolder} from "./interfaces/IPolicyHolder.sol";
 import {IUplinkLedger} from "./interfaces/IUplinkLedger.sol";
 
 /// @title JobManager
-/// @notice See {IJobManager}. What the ledger reads for every uplink is packed into two storage slots, beside the seats.
-contract JobManager is IJobManager {
+/// @notice See {IJobManager}. A job's life, from its proposal to its end; {JobState} keeps where it stands.
+contract JobManager is JobState {
     uint256 private constant MIN_ROSTER = 2;
     uint256 private constant MAX_ROSTER = 8;
     uint256 private constant MAX_SPEC_BYTES = 65_536;
     uint256 private constant MAX_REASON_BYTES = 256;
     /// @dev The active party's bit in a mask.
     uint8 private constant ACTIVE = 1;
-
-    /// @dev First slot: phase to deadline; second: policy. A mask has bit i set when roster[i] has declared. Attendance and
-    /// `closed` belong to the phase in force, in training to the round and attempt in force, as the deadline does.
-    struct Job {
-        Phase phase;
-        uint32 round;
-        uint16 attempt;
-        uint8 everyone;
-        uint8 accepted;
-        uint8 aligned;
-        uint8 stopped;
-        uint8 sharded;
-        uint8 attended;
-        bool closed;
-        uint40 deadline;
-        Policy policy;
-        address proposer;
-        uint64 alignedRows;
-        bytes32 specDigest;
-        bytes32 alignedDigest;
-        address[] roster;
-        /// @dev Position on the roster plus one; zero means not on it.
-        mapping(address party => uint8) seat;
-        mapping(address party => bytes32) shardDigest;
-    }
 
     /// @notice Who is accredited.
     IParticipantRegistry public immutable registry;
@@ -53,9 +29,6 @@ contract JobManager is IJobManager {
     address public immutable deployer;
     /// @notice The uplink ledger, which alone records shards.
     address public ledger;
-
-    mapping(bytes32 jobId => Job) private _jobs;
-    bytes32[] private _jobIds;
 
     /// @notice Takes the contracts it reads and calls; the ledger is wired later.
     constructor(IParticipantRegistry registry_, IAnomalyRecord anomalies_) {
@@ -110,6 +83,7 @@ contract JobManager is IJobManager {
     function accept(bytes32 jobId) external {
         (Job storage job, address party, uint8 bit) = _requireParty(jobId, Phase.Proposed);
         job.accepted = _declare(jobId, party, job.accepted, bit);
+        if (msg.sender != party) job.signer[party] = Signer(msg.sender, registry.rotationNonce(party));
         emit JobAccepted(jobId, party);
         if (job.accepted == job.everyone) _enter(jobId, job, Phase.Aligning);
     }
@@ -230,106 +204,9 @@ contract JobManager is IJobManager {
     }
 
     /// @inheritdoc IJobManager
-    function jobOf(bytes32 jobId) external view returns (JobView memory) {
-        Job storage job = _jobs[jobId];
-        return JobView({
-            phase: job.phase,
-            round: job.round,
-            attempt: job.attempt,
-            proposer: job.proposer,
-            specDigest: job.specDigest,
-            alignedDigest: job.alignedDigest,
-            alignedRows: job.alignedRows,
-            roster: job.roster,
-            policy: job.policy,
-            deadline: job.deadline,
-            closed: job.closed
-        });
-    }
-
-    /// @inheritdoc IJobManager
-    function contextOf(bytes32 jobId, address sender, address recipient)
-        external
-        view
-        returns (JobContext memory context)
-    {
-        Job storage job = _jobs[jobId];
-        context.phase = job.phase;
-        context.round = job.round;
-        context.attempt = job.attempt;
-        context.maxPayloadBytes = job.policy.maxPayloadBytes;
-        context.maxStatisticE6 = job.policy.maxStatisticE6;
-        context.pipelined = job.policy.pipelined;
-        context.maxUplinksPerRound = job.policy.maxUplinksPerRound;
-        context.deadline = job.deadline;
-        uint8 seat = job.seat[sender];
-        unchecked {
-            context.senderIndex = seat - 1; // seat 0 wraps to type(uint8).max: not on the roster
-            context.recipientIndex = recipient == address(0) ? type(uint8).max : job.seat[recipient] - 1;
-        }
-        context.senderHasShard = seat != 0 && job.sharded & _bit(seat) != 0;
-    }
-
-    /// @inheritdoc IJobManager
-    function phaseOf(bytes32 jobId) external view returns (Phase phase) {
-        return _jobs[jobId].phase;
-    }
-
-    /// @inheritdoc IJobManager
-    function deadlineOf(bytes32 jobId) external view returns (uint64 deadline) {
-        return _jobs[jobId].deadline;
-    }
-
-    /// @inheritdoc IJobManager
     function isExpirable(bytes32 jobId) external view returns (bool) {
         Job storage job = _jobs[jobId];
         return job.phase != Phase.None && job.phase <= Phase.Evaluating && _isExpirable(job);
-    }
-
-    /// @inheritdoc IJobManager
-    function rosterIndexOf(bytes32 jobId, address party) external view returns (uint256 index) {
-        uint256 seat = _jobs[jobId].seat[party];
-        return seat == 0 ? type(uint256).max : seat - 1;
-    }
-
-    /// @inheritdoc IJobManager
-    function rosterOf(bytes32 jobId) external view returns (address[] memory roster) {
-        return _jobs[jobId].roster;
-    }
-
-    /// @inheritdoc IJobManager
-    function shardDigestOf(bytes32 jobId, address party) external view returns (bytes32 digest) {
-        return _jobs[jobId].shardDigest[party];
-    }
-
-    /// @inheritdoc IJobManager
-    function hasAccepted(bytes32 jobId, address party) external view returns (bool) {
-        return _has(_jobs[jobId].accepted, _jobs[jobId].seat[party]);
-    }
-
-    /// @inheritdoc IJobManager
-    function hasAligned(bytes32 jobId, address party) external view returns (bool) {
-        return _has(_jobs[jobId].aligned, _jobs[jobId].seat[party]);
-    }
-
-    /// @inheritdoc IJobManager
-    function hasStopped(bytes32 jobId, address party) external view returns (bool) {
-        return _has(_jobs[jobId].stopped, _jobs[jobId].seat[party]);
-    }
-
-    /// @inheritdoc IJobManager
-    function hasAttended(bytes32 jobId, address party) external view returns (bool) {
-        return _has(_jobs[jobId].attended, _jobs[jobId].seat[party]);
-    }
-
-    /// @inheritdoc IJobManager
-    function jobCount() external view returns (uint256) {
-        return _jobIds.length;
-    }
-
-    /// @inheritdoc IJobManager
-    function jobAt(uint256 index) external view returns (bytes32 jobId) {
-        return _jobIds[index];
     }
 
     /// @dev Until the first round begins the passive parties have nothing to do: they count as attending.
@@ -337,7 +214,9 @@ contract JobManager is IJobManager {
         job.phase = phase;
         job.closed = false;
         job.attended = phase == Phase.Training ? job.everyone & ~ACTIVE : 0;
-        job.deadline = phase > Phase.Evaluating ? 0 : uint40(block.timestamp) + _secondsOf(job);
+        bool ends = phase > Phase.Evaluating;
+        job.deadline = ends ? 0 : uint40(block.timestamp) + _secondsOf(job);
+        if (ends) job.ended = uint40(block.timestamp);
         emit PhaseChanged(jobId, phase);
     }
 
@@ -482,15 +361,5 @@ contract JobManager is IJobManager {
     function _declare(bytes32 jobId, address party, uint8 mask, uint8 bit) private pure returns (uint8) {
         if (mask & bit != 0) revert AlreadyDeclared(jobId, party);
         return mask | bit;
-    }
-
-    function _has(uint8 mask, uint8 seat) private pure returns (bool) {
-        return seat != 0 && mask & _bit(seat) != 0;
-    }
-
-    /// @dev `seat` is 1..8, so the bit fits.
-    function _bit(uint8 seat) private pure returns (uint8) {
-        // forge-lint: disable-next-line(incorrect-shift)
-        return uint8(1 << (seat - 1));
     }
 }

@@ -3,12 +3,13 @@ pragma solidity 0.8.30;
 
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import {ParticipantState} from "./ParticipantState.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {IStewards} from "./interfaces/IStewards.sol";
 
 /// @title ParticipantRegistry
-/// @notice See {IParticipantRegistry}. What every call of a party needs is one storage slot per key.
-contract ParticipantRegistry is IParticipantRegistry {
+/// @notice See {IParticipantRegistry}. Who becomes a party, and what becomes of it; {ParticipantState} keeps that.
+contract ParticipantRegistry is ParticipantState {
     /// @notice This many strikes that count suspend.
     uint32 public constant STRIKES_TO_SUSPEND = 3;
     /// @notice A strike of a job lapses when this many rounds of it have passed.
@@ -23,53 +24,10 @@ contract ParticipantRegistry is IParticipantRegistry {
     uint256 private constant MAX_CERTIFICATE_BYTES = 2048;
     uint256 private constant MAX_REASON_BYTES = 256;
 
-    /// @dev One slot for each address that ever stood for a party. Of a party itself (status is not Unknown): `actsFor`
-    /// is its signer, zero while that is the party; `standing` counts the changes of its status, `changes` all of them.
-    /// Of another key: `actsFor` is the party, and `retired` tells that it acts no more.
-    struct Key {
-        address actsFor;
-        Status status;
-        bool retired;
-        uint8 strikes;
-        uint32 standing;
-        uint40 changes;
-    }
-
-    /// @dev One slot: the first two strikes that count, older first; a third suspends and needs no place. A job is
-    /// told by the first 96 bits of its id.
-    struct Strikes {
-        uint96 firstJob;
-        uint32 firstRound;
-        uint96 secondJob;
-        uint32 secondRound;
-    }
-
-    struct Details {
-        string name;
-        string endpoint;
-        bytes32 fingerprint;
-        bytes32 encryptionKey;
-        bytes certificate;
-        uint64 rotations;
-    }
-
     /// @notice Who accredits, suspends, reinstates and bans.
     IStewards public immutable stewards;
     /// @notice Who may set the first gate.
     address public immutable deployer;
-    /// @inheritdoc IParticipantRegistry
-    uint64 public epoch;
-    /// @notice The first gate, zero until it is set.
-    address public firstGate;
-    /// @inheritdoc IParticipantRegistry
-    mapping(address account => bool) public isGate;
-
-    mapping(address account => Key) private _keys;
-    mapping(address party => Strikes) private _strikes;
-    mapping(address party => Details) private _details;
-    mapping(bytes32 nameHash => address party) private _byName;
-    mapping(bytes32 fingerprint => address party) private _byFingerprint;
-    address[] private _parties;
 
     /// @notice Takes the stewards; the gate is set later.
     constructor(IStewards stewards_) {
@@ -220,70 +178,6 @@ contract ParticipantRegistry is IParticipantRegistry {
     }
 
     /// @inheritdoc IParticipantRegistry
-    function identify(address signer) external view returns (address party, Status status) {
-        return _identify(signer);
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function signerOf(address party) external view returns (address) {
-        return _signerOf(party, _keys[party]);
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function isKeyOf(address party, address account) external view returns (bool) {
-        if (_keys[party].status == Status.Unknown) return false;
-        Key storage key = _keys[account];
-        return account == party || (key.status == Status.Unknown && key.actsFor == party);
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function rotationNonce(address party) external view returns (uint64) {
-        return _details[party].rotations;
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function statusOf(address party) external view returns (Status status) {
-        return _keys[party].status;
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function participantOf(address party) external view returns (Participant memory) {
-        Key storage key = _keys[party];
-        Details storage details = _details[party];
-        bool isParty = key.status != Status.Unknown;
-        return Participant({
-            name: details.name,
-            endpoint: details.endpoint,
-            status: key.status,
-            strikes: key.strikes,
-            fingerprint: details.fingerprint,
-            encryptionKey: details.encryptionKey,
-            signer: _signerOf(party, key),
-            changes: isParty ? key.changes : 0
-        });
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function certificateOf(address party) external view returns (bytes memory certificate) {
-        return _details[party].certificate;
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function addressOf(string calldata name) external view returns (address party) {
-        return _byName[keccak256(bytes(name))];
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function count() external view returns (uint256) {
-        return _parties.length;
-    }
-
-    /// @inheritdoc IParticipantRegistry
-    function at(uint256 index) external view returns (address party) {
-        return _parties[index];
-    }
-
-    /// @inheritdoc IParticipantRegistry
     function motionOf(address party, Status proposed) public view returns (bytes32 motion) {
         return keccak256(abi.encode("standing", party, proposed, _keys[party].standing));
     }
@@ -361,18 +255,6 @@ contract ParticipantRegistry is IParticipantRegistry {
         details.certificate = certificate;
     }
 
-    function _identify(address signer) private view returns (address party, Status status) {
-        Key storage key = _keys[signer];
-        (address actsFor, bool retired) = (key.actsFor, key.retired);
-        status = key.status;
-        if (status != Status.Unknown) {
-            // a party that rotated its key away acts through another one
-            return actsFor == address(0) ? (signer, status) : (address(0), Status.Unknown);
-        }
-        if (actsFor == address(0) || retired) return (address(0), Status.Unknown);
-        return (actsFor, _keys[actsFor].status);
-    }
-
     /// @dev The party of the caller, whatever its status but Banned.
     function _requireCaller() private view returns (address party) {
         Status status;
@@ -399,11 +281,6 @@ contract ParticipantRegistry is IParticipantRegistry {
     function _requireSigned(bytes32 structHash, bytes calldata signature, address signer) private view {
         (address recovered,,) = ECDSA.tryRecover(MessageHashUtils.toTypedDataHash(_domain(), structHash), signature);
         if (recovered != signer) revert RotationNotSigned(signer, recovered); // a signer is never zero
-    }
-
-    function _signerOf(address party, Key storage key) private view returns (address) {
-        if (key.status == Status.Unknown) return address(0);
-        return key.actsFor == address(0) ? party : key.actsFor;
     }
 
     /// @dev Whether ten rounds of the strike's job have passed, as a strike of `job` in `round` shows.

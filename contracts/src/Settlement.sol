@@ -13,6 +13,9 @@ import {IStewards} from "./interfaces/IStewards.sol";
 /// @notice See {ISettlement}. A settlement is three storage slots, and one more once it is disputed. Faults are not kept:
 /// the record is asked.
 contract Settlement is ISettlement {
+    /// @notice How long stewards may take to resolve a dispute, 90 days; after that the settlement is final as it is.
+    uint64 public constant RESOLVE_SECONDS = 90 days;
+
     uint256 private constant MAX_REASON_BYTES = 256;
     uint256 private constant POINTS_PER_SLOT = 4;
     uint256 private constant POINTS_BITS = 64;
@@ -34,6 +37,7 @@ contract Settlement is ISettlement {
         uint64 withheld;
         uint256[2] points;
         address disputedBy;
+        uint40 disputedAt;
     }
 
     /// @notice Whose votes resolve disputes.
@@ -107,6 +111,7 @@ contract Settlement is ISettlement {
         }
         _requireReason(reason);
         settled.disputedBy = party;
+        settled.disputedAt = uint40(block.timestamp);
         emit SettlementDisputed(jobId, party, reason);
     }
 
@@ -115,13 +120,18 @@ contract Settlement is ISettlement {
         Settled storage settled = _requireSettled(jobId);
         if (settled.disputedBy == address(0)) revert NotDisputed(jobId);
         if (settled.resolution != Resolution.None) revert AlreadyResolved(jobId);
+        uint64 until = settled.disputedAt + RESOLVE_SECONDS;
+        // forge-lint: disable-next-line(block-timestamp)
+        if (block.timestamp > until) revert IJobManager.DeadlineOver(until, uint64(block.timestamp));
         _requireReason(reason);
         carried = stewards.vote(msg.sender, keccak256(abi.encode("resolve", jobId, stands, reason)));
         if (!carried) return false;
         settled.resolution = stands ? Resolution.Stands : Resolution.Rejected;
-        // where auditors disagreed it is the stewards' word that counts; the active party's bits are the lowest
-        bool lifts = stands && audits.outcomeOf(jobId) == IContributionAudit.Outcome.Disputed;
-        if (lifts && settled.withheld & SHARD == 0) settled.withheld &= ~OUTCOMES;
+        // where auditors disagreed, or none spoke, it is the stewards' word that counts
+        IContributionAudit.Outcome outcome = audits.outcomeOf(jobId);
+        bool lifts = outcome == IContributionAudit.Outcome.Disputed || outcome == IContributionAudit.Outcome.Unaudited;
+        // the active party's bits are the lowest
+        if (stands && lifts && settled.withheld & SHARD == 0) settled.withheld &= ~OUTCOMES;
         emit SettlementResolved(jobId, stands, reason);
     }
 
@@ -209,9 +219,10 @@ contract Settlement is ISettlement {
 
     function _isFinal(Settled storage settled) private view returns (bool) {
         if (settled.settledAt == 0) return false;
-        if (settled.disputedBy != address(0)) return settled.resolution != Resolution.None;
+        if (settled.resolution != Resolution.None) return true;
+        uint64 until = settled.disputedBy == address(0) ? settled.finalAt : uint64(settled.disputedAt) + RESOLVE_SECONDS;
         // forge-lint: disable-next-line(block-timestamp)
-        return block.timestamp > settled.finalAt;
+        return block.timestamp > until;
     }
 
     function _requireSettled(bytes32 jobId) private view returns (Settled storage settled) {

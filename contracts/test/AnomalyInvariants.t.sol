@@ -18,6 +18,8 @@ contract AnomalyHandler is Gated {
 
     mapping(uint256 faultId => bytes32) public recordedAs;
     mapping(uint256 faultId => bool) public wasOverturned;
+    mapping(uint256 faultId => bool) public counts;
+    mapping(bytes32 like => uint256) public standing;
     mapping(uint256 faultId => uint256) public tallies;
     mapping(address party => uint256) public suspensions;
     uint256 internal seen;
@@ -39,8 +41,17 @@ contract AnomalyHandler is Gated {
             IAnomalyRecord.Fault memory fault = record.faultOf(seen);
             assertTrue(!fault.overturned, "recorded as overturned");
             recordedAs[seen] = keccak256(abi.encode(fault));
+            bytes32 like = keccak256(abi.encode(fault.party, fault.jobId, fault.reason));
+            counts[seen] = policy.answerTo(fault.reason, standing[like] != 0) != Faults.RECORDED;
+            ++standing[like];
             if (fault.answer == Faults.SUSPENSION) ++suspensions[fault.party];
         }
+    }
+
+    function _noteOverturned(uint256 faultId) internal {
+        IAnomalyRecord.Fault memory fault = record.faultOf(faultId);
+        --standing[keccak256(abi.encode(fault.party, fault.jobId, fault.reason))];
+        wasOverturned[faultId] = true;
     }
 
     function _fault(uint256 seed) internal view returns (uint256) {
@@ -117,7 +128,7 @@ contract AnomalyHandler is Gated {
             vm.prank(voters[i]);
             try record.overturn(faultId, "why") returns (bool carried) {
                 assertTrue(i == 1 || !byStranger, "a party overturned");
-                if (carried) wasOverturned[faultId] = true;
+                if (carried) _noteOverturned(faultId);
             } catch {}
         }
     }
@@ -158,7 +169,7 @@ contract AnomalyHandler is Gated {
             IAnomalyRecord.Fault memory fault = record.faultOf(faultId);
             assertTrue(fault.overturned == wasOverturned[faultId], "overturned");
             for (uint256 i = 0; i < 3; ++i) {
-                if (roster[i] != fault.party || fault.answer == Faults.RECORDED) continue;
+                if (roster[i] != fault.party || !counts[faultId]) continue;
                 if (fault.overturned) ++overturned[i];
                 else ++upheld[i];
                 if (!fault.overturned && fault.answer == Faults.STRIKE) ++struck[i];

@@ -112,7 +112,7 @@ contract AnomalyRecordTest is Gated {
         assertAnswer(_report(bob, Faults.EQUIVOCATION), Faults.RECORDED);
         assertEq(registry.strikesOf(bob), 3, "strikes");
         assertEq(registry.suspensionsOf(bob), 0, "suspensions");
-        assertCounts(bob, 3, 0);
+        assertCounts(bob, 5, 0); // all of them count
         assertEq(record.faultCount(), 5, "all are on the record");
     }
 
@@ -129,7 +129,8 @@ contract AnomalyRecordTest is Gated {
             assertStatus(bob, statuses[i]);
         }
         assertAnswer(_report(address(0), WRONG_ROUND), Faults.RECORDED);
-        assertCounts(bob, 0, 0);
+        assertEq(registry.strikesOf(bob), 0, "strikes");
+        assertCounts(bob, 4, 0); // all the same
     }
 
     function test_report_strikesForMissing_fromTheSecondTimeInTheJob() public {
@@ -364,7 +365,21 @@ contract AnomalyRecordTest is Gated {
         assertCounts(bob, 1, 1);
         _overturn(_report(bob, WRONG_ROUND)); // of a suspended party
         assertEq(registry.strikesOf(bob), 1, "strikes");
-        assertCounts(bob, 1, 1);
+        assertCounts(bob, 1, 2);
+    }
+
+    function test_report_countsFaultsOfTheSuspended_whichGetNoAnswer() public {
+        _suspend(bob);
+        uint256 faultId = _report(bob, WRONG_ROUND);
+        _report(bob, Faults.MISSING);
+        assertAnswer(faultId, Faults.RECORDED);
+        assertCounts(bob, 1, 0);
+        assertEq(record.upheldIn(bob, JOB), 1, "in the job");
+        registry.setStatus(bob, IParticipantRegistry.Status.Accredited);
+        _overturn(faultId);
+        assertCounts(bob, 0, 1);
+        assertEq(record.upheldIn(bob, JOB), 0, "in the job");
+        assertEq(registry.strikesOf(bob), 0, "strikes");
     }
 
     function testFuzz_overturn_changesNothingButTheOneFlag(uint8 reason, bytes32 evidence, string calldata why) public {

@@ -70,6 +70,59 @@ contract AuditConclusionTest is WithAudits {
         _refusedUntil(jobId, deadline);
         vm.warp(deadline + 1);
         _concludes(jobId, IContributionAudit.Outcome.Unaudited, [0, VOTED, VOTED]);
+        assertEq(_faults(), 0, "what all let pass is nobody's fault");
+        assertEq(audits.verdictOf(jobId).silentMask, 0, "and is held against nobody");
+    }
+
+    function test_theActivePartysSeedAlone_drawsNothing_andIsNobodysFault() public {
+        bytes32 jobId = _posted();
+        _reveal(ALICE, jobId);
+        uint64 deadline = audits.deadlineOf(jobId);
+        _refusedUntil(jobId, deadline);
+        vm.warp(deadline + 1);
+        assertEq(audits.seedOf(jobId), 0, "it knew this one when it posted");
+        vm.prank(BOB);
+        vm.expectRevert(abi.encodeWithSelector(IContributionAudit.SeedUnknown.selector, jobId));
+        audits.vote(jobId, true, 0);
+        _concludes(jobId, IContributionAudit.Outcome.Unaudited, [0, REVEALED, REVEALED]);
+        assertEq(_faults(), 0, "faults");
+        assertEq(audits.verdictOf(jobId).silentMask, 0, "held against nobody");
+        assertEq(audits.seedOf(jobId), 0, "seed");
+    }
+
+    function test_oneAuditorsSeed_isEnough() public {
+        bytes32 jobId = _posted();
+        _reveal(ALICE, jobId);
+        _reveal(CAROL, jobId);
+        assertEq(audits.seedOf(jobId), 0, "Bob may still reveal");
+        vm.warp(audits.deadlineOf(jobId) + 1);
+        assertTrue(audits.seedOf(jobId) != 0, "drawn");
+        _vote(CAROL, jobId, true);
+        _vote(BOB, jobId, true);
+        _concludes(jobId, IContributionAudit.Outcome.Verified, [0, REVEALED, 0]);
+        assertEq(_lastFault().party, BOB, "party");
+    }
+
+    function test_conclude_recordsWhoKeptItsSeed_alsoWhenNobodyVotes() public {
+        bytes32 jobId = _posted();
+        _reveal(ALICE, jobId);
+        _reveal(BOB, jobId);
+        vm.warp(audits.deadlineOf(jobId) + WINDOW + 1);
+        _concludes(jobId, IContributionAudit.Outcome.Unaudited, [0, VOTED, REVEALED | VOTED]);
+        assertEq(_faults(), 1, "faults");
+        assertEq(_lastFault().party, CAROL, "party");
+        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "reason");
+        assertEq(audits.verdictOf(jobId).silentMask, 4, "held against her");
+    }
+
+    function test_conclude_recordsTheOneWhoDidNotVote_whereAnotherDid() public {
+        bytes32 jobId = _seeded();
+        _vote(BOB, jobId, true);
+        _passVotes(jobId);
+        _concludes(jobId, IContributionAudit.Outcome.Verified, [0, 0, VOTED]);
+        assertEq(_faults(), 1, "faults");
+        assertEq(_lastFault().party, CAROL, "party");
+        assertEq(_lastFault().reason, Faults.AUDIT_SILENT, "reason");
     }
 
     function test_conclude_waitsForNobody_whoWasSilent() public {

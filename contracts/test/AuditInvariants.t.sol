@@ -185,8 +185,9 @@ contract AuditHandler is WithAudits {
         for (uint256 i = 0; i < found.points.length; ++i) {
             sum += found.points[i];
             bool isVerified = outcome == IContributionAudit.Outcome.Verified;
-            isVerified = isVerified
-                || (outcome == IContributionAudit.Outcome.Disputed && found.resolution == ISettlement.Resolution.Stands);
+            bool isOpen =
+                outcome == IContributionAudit.Outcome.Disputed || outcome == IContributionAudit.Outcome.Unaudited; // stewards decide
+            isVerified = isVerified || (isOpen && found.resolution == ISettlement.Resolution.Stands);
             assertTrue(isVerified || found.withheld[i] & 8 != 0, "paid without a verified audit");
             bool stands = anomalies.upheldIn(roster[i], jobId) != 0;
             assertTrue(stands == (found.withheld[i] & 1 != 0), "a fault counts as long as it stands");

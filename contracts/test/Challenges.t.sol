@@ -101,6 +101,21 @@ contract ChallengesTest is Deployed {
         assertEq(_faults(), 1, "faults");
     }
 
+    function test_challenge_isTaken_forAWeek_andNotLater() public {
+        (bytes32 jobId, bytes32 uplinkId) = _contributed();
+        uint64 until = uint64(block.timestamp) + anomalies.CHALLENGE_SECONDS();
+        assertEq(until, block.timestamp + 7 days, "a week");
+        vm.prank(ALICE);
+        jobs.abort(jobId, "sorry");
+        vm.warp(until + 1);
+        vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.ChallengeTooLate.selector, uplinkId, until));
+        _challenge(BOB, uplinkId);
+        assertEq(_faults(), 0, "faults");
+        vm.warp(until);
+        _challenge(BOB, uplinkId);
+        assertEq(_faults(), 1, "in its last second");
+    }
+
     function test_challenge_reverts_forTheSender_outsiders_andWhatDeclaresNothing() public {
         (bytes32 jobId, bytes32 uplinkId) = _contributed();
         vm.expectRevert(abi.encodeWithSelector(IAnomalyRecord.ChallengerIsTarget.selector, uplinkId, ALICE));

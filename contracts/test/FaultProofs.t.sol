@@ -205,7 +205,7 @@ contract FaultProofsTest is Gated {
         }
     }
 
-    function test_proveEquivocation_judgesByTheKeyThatSignsNow() public {
+    function test_proveEquivocation_judgesByTheKeyThatSignsNow_whereTheJobWasNotAccepted() public {
         address fresh = vm.addr(0xF4E54);
         registry.setParty(bob, fresh, IParticipantRegistry.Status.Accredited);
         (IUplinkLedger.Envelope memory a, IUplinkLedger.Envelope memory b) = _twoDigests();

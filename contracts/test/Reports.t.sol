@@ -70,7 +70,7 @@ contract ReportsTest is Deployed {
         IUplinkLedger.Envelope memory contribution = _envelope(_evaluating(), 2, Kinds.CONTRIBUTION);
         _expectRefusal(address(ledger), ALICE, contribution.jobId, Kinds.CONTRIBUTION);
         bytes32 id = _accept(ALICE, contribution);
-        (bytes32 jobId,) = ledger.contributionOf(id);
+        (bytes32 jobId,,,) = ledger.contributionOf(id);
         assertEq(jobId, contribution.jobId, "recorded");
     }
 

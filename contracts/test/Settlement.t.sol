@@ -203,6 +203,27 @@ contract SettlementTest is WithAudits {
         settlements.resolve(jobId, false, "after all");
     }
 
+    function test_aDispute_thatNobodyResolves_endsAfter90Days_andTheSettlementIsAsItWas() public {
+        bytes32 jobId = _settled();
+        vm.prank(CAROL);
+        settlements.dispute(jobId, "why");
+        uint64 until = uint64(block.timestamp) + 90 days;
+        vm.warp(until);
+        assertTrue(!settlements.isFinal(jobId), "in its last second");
+        uint256 snapshot = vm.snapshotState();
+        vm.prank(STEWARD);
+        assertTrue(settlements.resolve(jobId, false, "in its last second"), "carried");
+        vm.revertToState(snapshot);
+        vm.warp(until + 1);
+        assertTrue(settlements.isFinal(jobId), "after it");
+        _assertWithheld(jobId, [0, 0, 0]);
+        vm.prank(STEWARD);
+        vm.expectRevert(abi.encodeWithSelector(IJobManager.DeadlineOver.selector, until, until + 1));
+        settlements.resolve(jobId, false, "too late");
+        (uint256 points,,) = settlements.totalsOf(ALICE, 0, 100);
+        assertEq(points, settlements.settlementOf(jobId).points[0], "paid");
+    }
+
     function test_resolve_withholdsAllPoints_whenStewardsReject() public {
         bytes32 jobId = _settled();
         vm.prank(BOB);
@@ -234,6 +255,37 @@ contract SettlementTest is WithAudits {
         vm.prank(STEWARD);
         settlements.resolve(jobId, false, "he did not");
         _assertWithheld(jobId, [OUTCOME | REJECTED, OUTCOME | REJECTED, OUTCOME | REJECTED]);
+    }
+
+    function test_resolve_releasesThePoints_whereNoAuditorVoted_butNotOfWhoKeptItsSeed() public {
+        bytes32 jobId = _posted();
+        _reveal(ALICE, jobId);
+        _reveal(BOB, jobId);
+        vm.warp(audits.deadlineOf(jobId) + WINDOW + 1);
+        audits.conclude(jobId);
+        assertOutcome(jobId, IContributionAudit.Outcome.Unaudited);
+        _complete(jobId);
+        settlements.settle(jobId);
+        _assertWithheld(jobId, [OUTCOME, OUTCOME, OUTCOME | SILENT]);
+        vm.prank(ALICE);
+        settlements.dispute(jobId, "an outage");
+        vm.prank(STEWARD);
+        settlements.resolve(jobId, true, "so it was");
+        _assertWithheld(jobId, [0, 0, SILENT]);
+    }
+
+    function test_aFaultOfWhoWasSuspendedBefore_withholdsItsPoints_untilItIsOverturned() public {
+        bytes32 jobId = _settled();
+        _assertWithheld(jobId, [0, 0, 0]);
+        vm.startPrank(PROOFS);
+        anomalies.report(BOB, "another job", 1, Faults.EQUIVOCATION, "a lesser fault, proven by itself");
+        uint256 faultId = anomalies.report(BOB, jobId, 1, Faults.EQUIVOCATION, "evidence");
+        vm.stopPrank();
+        assertEq(anomalies.faultOf(faultId).answer, Faults.RECORDED, "it was suspended before");
+        _assertWithheld(jobId, [0, FAULT, 0]);
+        vm.prank(STEWARD);
+        anomalies.overturn(faultId, "not so");
+        _assertWithheld(jobId, [0, 0, 0]);
     }
 
     function test_resolve_releasesNothing_ofAFalseAudit_norWhereTheActivePartysShardIsAnother() public {

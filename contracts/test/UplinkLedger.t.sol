@@ -265,12 +265,16 @@ contract UplinkLedgerTest is Deployed {
         bytes32 answer = _accept(ALICE, _envelope(jobId, 2, Kinds.PREDICT_ANSWER));
         bytes32 contribution = _accept(ALICE, _envelope(jobId, 2, Kinds.CONTRIBUTION));
         (bytes32 rejected,) = _submit(BOB, _envelope(jobId, 2, Kinds.CONTRIBUTION), PAYLOAD);
-        (bytes32 ofJob, address party) = ledger.contributionOf(contribution);
+        vm.warp(block.timestamp + 5);
+        vm.roll(block.number + 5);
+        (bytes32 ofJob, address party, uint64 acceptedAt, uint64 blockNumber) = ledger.contributionOf(contribution);
         assertEq(ofJob, jobId, "job");
         assertEq(party, ALICE, "party");
-        (ofJob, party) = ledger.contributionOf(answer);
-        assertTrue(ofJob == 0 && party == address(0), "answer");
-        (ofJob, party) = ledger.contributionOf(rejected);
-        assertTrue(ofJob == 0 && party == address(0), "rejected");
+        assertEq(acceptedAt, block.timestamp - 5, "when");
+        assertEq(blockNumber, block.number - 5, "in which block");
+        (ofJob, party, acceptedAt, blockNumber) = ledger.contributionOf(answer);
+        assertTrue(ofJob == 0 && party == address(0) && acceptedAt == 0 && blockNumber == 0, "answer");
+        (ofJob, party, acceptedAt, blockNumber) = ledger.contributionOf(rejected);
+        assertTrue(ofJob == 0 && party == address(0) && acceptedAt == 0 && blockNumber == 0, "rejected");
     }
 }

@@ -66,10 +66,13 @@ from fedchain.chain.fault_events import (
     VotesTallied,
 )
 from fedchain.chain.faults import (
+    CHALLENGE_SECONDS,
     MAX_OVERTURN_REASON_BYTES,
     Ballot,
+    ContributionAcceptance,
     Fault,
     Faults,
+    is_answered,
     payload_evidence,
     replay_evidence,
     vote_commitment,
@@ -125,6 +128,7 @@ from fedchain.chain.views import (
 __all__ = [
     "ANSWER_SECONDS",
     "CHAIN_KINDS",
+    "CHALLENGE_SECONDS",
     "DEV_MNEMONIC",
     "MAX_LEAVES",
     "MAX_OVERTURN_REASON_BYTES",
@@ -149,6 +153,7 @@ __all__ = [
     "ChangeProposed",
     "Consortium",
     "ContractCheck",
+    "ContributionAcceptance",
     "ContributionRecord",
     "ContributionRecorded",
     "DeployedContract",
@@ -242,6 +247,7 @@ __all__ = [
     "combined_seed",
     "deploy",
     "dev_accounts",
+    "is_answered",
     "keystore_address",
     "new_keystore",
     "payload_evidence",

@@ -23,6 +23,19 @@ MAX_OVERTURN_REASON_BYTES = 256
 VOTE_SECONDS = 3600
 """How long votes are committed, and then as long revealed; as in `AnomalyRecord`."""
 
+_RECORDED_ONLY = frozenset(
+    {
+        Reason.ACCEPTED,
+        Reason.SENDER_SUSPENDED,
+        Reason.STATISTIC_OUTLIER,
+        Reason.STATISTIC_CHALLENGED,
+        Reason.AUDIT_SILENT,
+    }
+)
+
+CHALLENGE_SECONDS = 7 * 86_400
+"""How long after its acceptance a contribution may be challenged; as in `AnomalyRecord`."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -77,6 +90,22 @@ class Ballot:
         if seconds < self.opened + VOTE_SECONDS:
             return VotePhase.COMMITTING
         return VotePhase.REVEALING if seconds < self.opened + 2 * VOTE_SECONDS else VotePhase.TALLYING
+
+
+@dataclass(frozen=True)
+class ContributionAcceptance:
+    """Where an accepted contribution is.
+
+    Attributes:
+        party: address of who sent it.
+        accepted_at: seconds since 1970; until `CHALLENGE_SECONDS` later what it declares may be challenged.
+        block_number: of the block with its event and payload.
+    """
+
+    job_id: JobId
+    party: str
+    accepted_at: int
+    block_number: int
 
 
 class Faults:
@@ -135,7 +164,7 @@ class Faults:
         )
 
     def tally_of(self, address: str) -> tuple[int, int]:
-        """How many faults of a party were answered by a strike or a suspension: those that stand, and others."""
+        """How many faults of a party count: those that stand, and others; see `is_answered`."""
         upheld, overturned = self._read(ANOMALIES, "faultsOf", address)
         return upheld, overturned
 
@@ -153,7 +182,7 @@ class Faults:
         return Vote.of(self._write(ANOMALIES, "overturn", fault_id, reason), self._addresses[ANOMALIES])
 
     def upheld_in(self, address: str, job_id: JobId) -> int:
-        """How many faults of a party in a job were answered by a strike or suspension, and stand."""
+        """How many faults of a party in a job count, and stand; see `is_answered`."""
         return int(self._read(ANOMALIES, "upheldIn", address, job_id_bytes(job_id))[0])
 
     def flag(self, party: str, job_id: JobId, round: int, evidence: bytes, statistic_e6: int, score_e6: int) -> Receipt:
@@ -182,12 +211,25 @@ class Faults:
         when. Public.
 
         Args:
-            uplink_id: of the contribution, 32 bytes; once, and not where it was flagged.
+            uplink_id: of the contribution, 32 bytes; once, not where it was flagged, and within `CHALLENGE_SECONDS`
+                after it was accepted.
 
         Raises:
-            TransactionError: `NothingDeclared(…)`, `ChallengerIsTarget(…)`, `AlreadyChallenged(…)`, `NotOnRoster(…)` …
+            TransactionError: `NothingDeclared(…)`, `ChallengerIsTarget(…)`, `AlreadyChallenged(…)`, `NotOnRoster(…)`,
+                `ChallengeTooLate(…)` …
         """
         return self._write(ANOMALIES, "challenge", uplink_id)
+
+    def contribution(self, uplink_id: bytes) -> ContributionAcceptance | None:
+        """Where an accepted contribution is; None for any other uplink.
+
+        Args:
+            uplink_id: 32 bytes.
+        """
+        job_id, party, accepted_at, block_number = self._read(LEDGER, "contributionOf", uplink_id)
+        if not block_number:
+            return None
+        return ContributionAcceptance(job_id_of(job_id), party, accepted_at, block_number)
 
     # -- votes on a flag ----------------------------------------------------------------------------------------------
 
@@ -277,6 +319,20 @@ class Faults:
         """
         halves = (envelope_values(first), first_signature, envelope_values(second), second_signature)
         return self._write(PROOFS, "proveReplay", party, *halves)
+
+
+def is_answered(reason: Reason, *, repeated: bool) -> bool:
+    """Whether a fault is to be answered by a strike or suspension, and so counts; as `AnomalyPolicy.answerTo`.
+
+    It counts also where the party was suspended before and the record's answer is none.
+
+    Args:
+        reason: the fault's.
+        repeated: whether another one of the party in the job, for the same reason, stands.
+    """
+    if reason in (Reason.DEADLINE_MISSED, Reason.MISSING):
+        return repeated
+    return reason not in _RECORDED_ONLY
 
 
 def payload_evidence(party: str, digest: bytes) -> bytes:

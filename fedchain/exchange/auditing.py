@@ -223,7 +223,8 @@ class JobAudit:
     def _drawn(self, state: AuditState) -> AuditState:
         """With the seed, once nobody can reveal any more: a chain without new blocks does not know what time it is."""
         is_over = self._clock() > state.deadline + _SLACK_SECONDS
-        if state.seed or state.outcome or not state.losses_root or not state.seeds[0] or not is_over:
+        is_drawn = bool(state.losses_root) and bool(state.seeds[0]) and any(state.seeds[1:])
+        if state.seed or state.outcome or not is_drawn or not is_over:
             return state
         return replace(state, seed=combined_seed(self._job_id, state.losses_root, state.seeds))
 

@@ -145,7 +145,7 @@ def standing_of(view: SettlementView) -> Standing:
     """Whether a settlement can still change, in a word."""
     if view.resolved is False:
         return "rejected"
-    if view.disputed_by and view.resolved is None:
+    if view.disputed_by and view.resolved is None and not view.is_final:
         return "disputed"
     return "final" if view.is_final else "disputable"
 

@@ -153,7 +153,10 @@ class AuditRecord:
         if not state.outcome:
             if not self._is_late and not self.reached("voted"):
                 return None
-            self.state = state = replace(state, outcome=self._outcome(state), silent=self._silent(state))
+            # nothing is drawn without an auditor's seed, nor without the active party's
+            unseen = "unaudited" if self.roster[0] in self._seeds else "failed"
+            outcome = self._outcome(state) if state.seed else unseen
+            self.state = state = replace(state, outcome=outcome, silent=self._silent(state))
         return state
 
     def let_time_pass(self) -> bool:
@@ -161,7 +164,7 @@ class AuditRecord:
         state = self.state
         if state is None or state.outcome or self._is_late or not self._all_frozen:
             return False
-        if state.losses_root and not state.seed and self.roster[0] in self._seeds:
+        if state.losses_root and not state.seed and {self.roster[0]} < set(self._seeds):
             self._combine()
         else:
             self._is_late = True
@@ -191,8 +194,6 @@ class AuditRecord:
 
     @staticmethod
     def _outcome(state: AuditState) -> str:
-        if not state.seed:
-            return "failed"
         voting = [vote for vote in state.votes[1:] if vote != _NO_VOTE]
         return outcome_of_votes(len(voting), voting.count(FALSE)).text
 

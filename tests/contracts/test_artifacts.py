@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -10,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from fedchain.chain.artifacts import CONTRACT_NAMES
+from fedchain.chain.artifacts import CONTRACT_NAMES, DIRECTORY, LASTING, REGISTRY, STEWARDS, load_artifact
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "fedchain" / "chain" / "artifacts"
@@ -49,6 +50,21 @@ def test_stale_names_each_artifact_that_differs_is_missing_or_has_no_contract(
         "stale artifact: artifacts/New.json is missing",
         "stale artifact: artifacts/Gone.json has no contract",
     ]
+
+
+LASTING_CODE = {
+    STEWARDS: "33235173d03f58a93daae240ef4b8f3d506405e0d04e7319825d36b74b9173b2",
+    REGISTRY: "b73fae265386b2b1da3850463515e45b443535e52eb3227ea004100747c41512",
+    DIRECTORY: "c27051df577bd722447eb247e597b17d210d181623e55922a48794d718230563",
+}
+"""SHA-256 of the creation code that consortia have: an upgrade keeps these contracts, and checks their code."""
+
+
+def test_contracts_that_outlast_upgrades_are_those_that_consortia_have() -> None:
+    assert set(LASTING_CODE) == set(LASTING)
+    for name, expected in LASTING_CODE.items():
+        found = hashlib.sha256(load_artifact(name).bytecode).hexdigest()
+        assert found == expected, f"{name}: `fedchain deploy --upgrade` of a present consortium would refuse its own"
 
 
 def test_folder_holds_exactly_the_contracts_that_are_deployed() -> None:

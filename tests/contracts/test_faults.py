@@ -9,7 +9,8 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from contracts.script.report.uplinks import digest_of, envelope_of
-from fedchain.types import Kind
+from fedchain.chain import is_answered
+from fedchain.types import Kind, Reason
 from tests.contracts.stage import PAYLOAD, Party, Stage
 
 RECORD, PROOFS = "AnomalyRecord", "FaultProofs"
@@ -55,6 +56,37 @@ def test_two_signed_digests_for_one_slot_suspend(stage: Stage) -> None:
         prove(two, second, one, first)
     with stage.refused("PartyNotAccredited"):
         stage.propose([roster[0], party])
+
+
+def test_a_rotation_is_no_way_out_of_what_was_signed_before_it(stage: Stage) -> None:
+    roster = stage.roster(2)
+    party = roster[1]
+    job = stage.training(roster)
+    one = envelope_of(job, 1, Kind.HISTOGRAM, PAYLOAD)
+    two = envelope_of(job, 1, Kind.HISTOGRAM, OTHER)
+    first, second = vouch(stage, party, one), vouch(stage, party, two)
+    successor = stage.fund()
+    deadline = stage.now() + 600
+    rotation = party.account.sign_rotation(
+        chain_id=stage.client.chain_id,
+        registry=stage.deployed.addresses["ParticipantRegistry"],
+        party=party.address,
+        successor=successor.address,
+        nonce=stage.read("ParticipantRegistry", "rotationNonce", party.address),
+        deadline=deadline,
+    )
+    stage.send(successor, "ParticipantRegistry", "rotateKey", party.address, deadline, rotation)
+    assert stage.read("JobManager", "acceptanceOf", job, party.address) == (party.address, 0, 0)
+    stage.send(stage.outsider, PROOFS, "proveEquivocation", party.address, one, first, two, second)
+    assert last(stage) == (party.address, EQUIVOCATION, 2)
+    assert stage.participant(party)["status"] == 3
+
+
+def test_what_counts_as_a_fault_is_the_same_in_the_binding(stage: Stage) -> None:
+    for reason in Reason:
+        for repeated in (False, True):
+            answer = stage.read("AnomalyPolicy", "answerTo", int(reason), repeated)
+            assert is_answered(reason, repeated=repeated) == (answer != 0), reason
 
 
 def test_an_accepted_uplink_needs_no_signature_to_prove_the_other_digest(stage: Stage) -> None:

@@ -108,6 +108,8 @@ interface IAnomalyRecord {
     error ChallengerIsTarget(bytes32 uplinkId, address party);
     /// @notice The uplink's statistic is voted on, or was: it was challenged or flagged.
     error AlreadyChallenged(bytes32 uplinkId);
+    /// @notice The uplink's statistic could be challenged until then, in seconds; it stands.
+    error ChallengeTooLate(bytes32 uplinkId, uint64 until);
     /// @notice A flag is about a passive party, and its evidence is not zero.
     error FlagInvalid(bytes32 jobId, address party);
     /// @notice A reason has 1..`max` bytes.
@@ -165,7 +167,9 @@ interface IAnomalyRecord {
     /// @param uplinkId an accepted contribution, see {IUplinkLedger-contributionOf}.
     /// @return faultId its number; the sender's fault STATISTIC_CHALLENGED, with the uplink as evidence.
     /// Requirements: the caller is an Accredited party of the job's roster but not the sender; once for each uplink, and not
-    /// where it was flagged, whenever in or after the job. Emits {FaultRecorded} and {StatisticChallenged}.
+    /// where it was flagged; within CHALLENGE_SECONDS after the uplink was accepted, whatever became of the job. A week is
+    /// long enough for a node that was down to find what is false, and then the number stands: no two receivers can agree
+    /// on a strike for an old job when nobody else looks any more. Emits {FaultRecorded} and {StatisticChallenged}.
     function challenge(bytes32 uplinkId) external returns (uint256 faultId);
 
     /// @notice Commits the caller to a vote on a flagged or challenged statistic. Others see that it votes, not what.
@@ -203,10 +207,11 @@ interface IAnomalyRecord {
     /// @notice How many faults were recorded; their numbers are 1..faultCount().
     function faultCount() external view returns (uint256 count);
 
-    /// @notice How many faults of `party` were answered by a strike or suspension, and stand or were overturned.
+    /// @notice How many faults of `party` are to be answered by a strike or suspension, and stand or were overturned; those
+    /// among them that got no answer, since the party was suspended before.
     function faultsOf(address party) external view returns (uint256 upheld, uint256 overturned);
 
-    /// @notice How many faults of `party` in a job were answered by a strike or suspension, and stand.
+    /// @notice How many of them in a job stand.
     function upheldIn(address party, bytes32 jobId) external view returns (uint256 count);
 
     /// @notice The last statistics of a job and kind, oldest first, at most 32, scaled by 1e6.

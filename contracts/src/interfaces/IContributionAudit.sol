@@ -12,7 +12,7 @@ pragma solidity 0.8.30;
 interface IContributionAudit {
     /// @dev How an audit ended. Verified: all who voted found it sound, or two thirds of at least two. False: two thirds of
     /// at least two did not ({IAnomalyPolicy-tally} for both). Disputed: neither. Failed: something that the others need was
-    /// not given. Unaudited: nobody voted.
+    /// not given. Unaudited: nobody voted, or no auditor revealed its seed, so that none was drawn.
     enum Outcome {
         None,
         Verified,
@@ -67,7 +67,8 @@ interface IContributionAudit {
         uint64 postedBlock;
     }
 
-    /// @dev What a settlement needs, in one call. Empty lists where the losses were not posted, or nobody froze.
+    /// @dev What a settlement needs, in one call. Empty lists where the losses were not posted, or nobody froze. `silentMask`
+    /// has who let a step pass that counts, see {conclude}.
     struct Verdict {
         Outcome outcome;
         uint32 disputeSeconds;
@@ -184,8 +185,10 @@ interface IContributionAudit {
     /// @notice Ends the audit. Who let steps pass is reported, once (AUDIT_SILENT); the active party, where it did not post
     /// or did not reveal, as AUDIT_REFUSED instead, which is a strike, since nobody can go on without it and it may know by
     /// then which rows are drawn (in a job that was aborted or expired: where all others have revealed); and if its losses
-    /// were confirmed to be false (CONTRIBUTION_FALSE, with the losses' root as evidence). A job that was completed before
-    /// all had frozen has an outcome and no fault: not everybody may have agreed to an audit. Anyone may call.
+    /// were confirmed to be false (CONTRIBUTION_FALSE, with the losses' root as evidence). What no auditor at all
+    /// did (voting, or revealing) is nobody's fault: it cannot be told from an outage; `silent` and Unaudited tell of it. A job
+    /// that was completed before all had frozen has an outcome and no fault: not everybody may have agreed to an audit.
+    /// Anyone may call.
     /// Requirements: not concluded; phase Evaluating or Completed, or the losses are posted; all passive parties have voted or
     /// the time for it is over; or the active party did not post or reveal in time; or the job is Completed and was not
     /// frozen, or not posted. Emits {AuditConcluded}.
@@ -201,7 +204,7 @@ interface IContributionAudit {
     function outcomeOf(bytes32 jobId) external view returns (Outcome outcome);
 
     /// @notice keccak256(abi.encode(jobId, lossesRoot, seeds)) with the revealed seeds in the order of the roster, zero for
-    /// who was silent; zero until all have revealed, or the active party has and the time is over.
+    /// who was silent; zero until all have revealed, or the active party and an auditor have and the time is over.
     function seedOf(bytes32 jobId) external view returns (bytes32 seed);
 
     /// @notice The last second for what is waited for now: losses, seeds or votes; 0 if nothing is.

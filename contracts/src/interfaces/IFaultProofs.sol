@@ -6,8 +6,11 @@ import {IUplinkLedger} from "./IUplinkLedger.sol";
 /// @title Faults that prove themselves: anyone proves, the contract checks, the record answers.
 /// @notice A proof convicts by the party's own signature or by uplinks that the ledger accepted from it, so it does not
 /// matter who brings it. Envelopes and signatures become public with it; no payload does.
-/// Signatures are 65 bytes, EIP-191 over 32 bytes, by the key that signs for the party at the time of the proof: what was
-/// signed by a key that has been rotated away proves nothing any more.
+/// Signatures are 65 bytes, EIP-191 over 32 bytes, by the key that signs for the party at the time of the proof; or by an
+/// earlier one that was the party's since it accepted the envelope's job, as long as that job goes on and for a week after
+/// its end. So nobody rotates its key to escape, and who stole a key that had been rotated away before proves nothing with
+/// it: not in jobs accepted since (unless the party has rotated twice or more since, as the registry does not keep the
+/// order of its keys), and in older ones not once their week is over.
 interface IFaultProofs {
     /// @notice `prover` proved the fault. `first` and `second` are uplink ids; for a payload both are its uplink's.
     event ProofAccepted(
@@ -27,7 +30,8 @@ interface IFaultProofs {
     error DigestsEqual(bytes32 digest);
     /// @notice The two uplinks have different digests.
     error DigestsDiffer(bytes32 first, bytes32 second);
-    /// @notice `message` was not signed by the party's key; `found` is zero for what is no signature.
+    /// @notice `message` was signed by no key of the party that counts; `expected` is the present one, `found` is zero for
+    /// what is no signature.
     error NotSigned(bytes32 message, address expected, address found);
     /// @notice The ledger did not accept the uplink from the party.
     error UplinkNotAccepted(bytes32 uplinkId);

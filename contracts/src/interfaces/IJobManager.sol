@@ -260,6 +260,15 @@ interface IJobManager {
     /// @notice Whether `party` accepted the job.
     function hasAccepted(bytes32 jobId, address party) external view returns (bool);
 
+    /// @notice By which key `party` accepted the job: whoever judges what it signed for the job tells by that its keys since.
+    /// @return key which signed then; zero if the party has not accepted.
+    /// @return rotations how many keys it had had before that one, as {IParticipantRegistry-rotationNonce} was.
+    /// @return endedAt when the job was completed, aborted or expired, in seconds since 1970; 0 while it goes on.
+    function acceptanceOf(bytes32 jobId, address party)
+        external
+        view
+        returns (address key, uint64 rotations, uint64 endedAt);
+
     /// @notice Whether `party` declared its alignment.
     function hasAligned(bytes32 jobId, address party) external view returns (bool);
 

@@ -21,7 +21,7 @@ interface ISettlement {
     /// @param finalAt the last second in which it can be disputed.
     /// @param disputedBy who objected; zero if nobody did.
     /// @param resolution of the dispute.
-    /// @param isFinal whether it can be disputed no more, and is decided where it was. A fault that is proven or overturned
+    /// @param isFinal whether it can be disputed no more, and where it was, is decided or can be decided no more. A fault that is proven or overturned
     /// later still changes who is paid.
     struct SettlementView {
         address[] roster;
@@ -34,11 +34,11 @@ interface ISettlement {
         bool isFinal;
     }
 
-    /// @notice A job was settled. `withheld` holds bits for each party: 1 a fault of it in this job that was answered by a
-    /// strike or suspension stands (as of now: later on the record is asked whenever the settlement is read), 2 it failed the test for free riders, 4 it let a step of the audit pass, 8 the audit's
+    /// @notice A job was settled. `withheld` holds bits for each party: 1 a fault of it in this job that counts, see
+    /// {IAnomalyRecord-upheldIn}, stands (as of now: later on the record is asked whenever the settlement is read), 2 it failed the test for free riders, 4 it let a step of the audit pass, 8 the audit's
     /// outcome is not Verified or the active party recorded another shard than it froze, 16 it recorded another shard than it
     /// froze; 32 is set later, when stewards reject the settlement, and 8 is lifted when they let one stand whose audit was
-    /// Disputed.
+    /// Disputed or Unaudited.
     event JobSettled(bytes32 indexed jobId, uint64[] points, uint8[] withheld, uint64 finalAt);
     /// @notice `party` objects.
     event SettlementDisputed(bytes32 indexed jobId, address indexed party, string reason);
@@ -66,27 +66,28 @@ interface ISettlement {
     /// Emits {JobSettled}.
     function settle(bytes32 jobId) external;
 
-    /// @notice Objects to a settlement; it is then not final before the stewards decide. Requirements: settled, the caller is
+    /// @notice Objects to a settlement; it is then not final before the stewards decide, or 90 days have passed in which they
+    /// did not: it stays as it is then, and nobody holds it up for longer. Requirements: settled, the caller is
     /// an Accredited party of the roster, not after finalAt, nobody objected before; the reason has 1..256 bytes.
     /// Emits {SettlementDisputed}.
     function dispute(bytes32 jobId, string calldata reason) external;
 
     /// @notice A steward's vote on a disputed settlement, for this very reason. Carried, it is final: it stands, or all points
-    /// are withheld. Where the audit's outcome is Disputed, and the active party's shard the frozen one, a settlement that
-    /// stands is paid: stewards decide where auditors did not agree.
+    /// are withheld. Where the audit's outcome is Disputed or Unaudited, and the active party's shard the frozen one, a settlement that
+    /// stands is paid: stewards decide where auditors did not agree, or said nothing.
     /// @param jobId the job.
     /// @param stands whether it stands.
     /// @param reason 1..256 bytes, public; those who vote otherwise, or for another reason, vote for another motion,
     /// keccak256(abi.encode("resolve", jobId, stands, reason)).
     /// @return carried whether this vote decided it.
-    /// Requirements: a steward calls, once per motion; the settlement is disputed, and not decided. Emits {SettlementResolved}
-    /// if carried.
+    /// Requirements: a steward calls, once per motion; the settlement is disputed, not decided, and was disputed at most
+    /// RESOLVE_SECONDS ago. Emits {SettlementResolved} if carried.
     function resolve(bytes32 jobId, bool stands, string calldata reason) external returns (bool carried);
 
     /// @notice The settlement of a job; all zero if there is none.
     function settlementOf(bytes32 jobId) external view returns (SettlementView memory settlement);
 
-    /// @notice Whether a job's settlement can be disputed no more, and is decided where it was.
+    /// @notice Whether a job's settlement can be disputed no more, and where it was, is decided or can be decided no more.
     function isFinal(bytes32 jobId) external view returns (bool);
 
     /// @notice A party's points over some of its jobs: those of final settlements that it got, those that were withheld from

@@ -148,8 +148,15 @@ interface IUplinkLedger {
     /// @notice How many uplinks that named `jobId` were accepted and rejected; neither counts beyond 2**32 - 1.
     function countsOf(bytes32 jobId) external view returns (uint64 accepted, uint64 rejected);
 
-    /// @notice The job and sender of an accepted contribution uplink; zero for every other uplink.
-    function contributionOf(bytes32 uplinkId) external view returns (bytes32 jobId, address party);
+    /// @notice Of an accepted contribution uplink; zero for every other uplink.
+    /// @return jobId its job.
+    /// @return party who sent it.
+    /// @return acceptedAt when it was accepted, in seconds since 1970.
+    /// @return blockNumber in which block: there the event with its payload is.
+    function contributionOf(bytes32 uplinkId)
+        external
+        view
+        returns (bytes32 jobId, address party, uint64 acceptedAt, uint64 blockNumber);
 
     /// @notice Who sent what while the job's latest round with uplinks was in force; bit i of a mask stands for roster[i].
     /// @return round the round that was in force.

@@ -21,7 +21,7 @@ abstract contract BadInput is WithModels {
         super.setUp();
         board = Stewards(address(registry.stewards()));
         directory = new Directory(board, 1 hours);
-        proofs = new FaultProofs(registry, ledger, anomalies);
+        proofs = new FaultProofs(registry, jobs, ledger, anomalies);
     }
 
     /// @dev Nothing but this call, by this caller, and nothing but this error.

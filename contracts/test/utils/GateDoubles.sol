@@ -100,6 +100,11 @@ contract JobsDouble {
         }
         return type(uint256).max;
     }
+
+    /// @dev Nobody has accepted anything: only present keys convict.
+    function acceptanceOf(bytes32, address) external pure returns (address, uint64, uint64) {
+        return (address(0), 0, 0);
+    }
 }
 
 /// @title A ledger that accepts what the test says.

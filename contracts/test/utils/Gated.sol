@@ -6,6 +6,7 @@ import {AnomalyRecord} from "../../src/AnomalyRecord.sol";
 import {FaultProofs} from "../../src/FaultProofs.sol";
 import {Kinds} from "../../src/Kinds.sol";
 import {IAnomalyRecord} from "../../src/interfaces/IAnomalyRecord.sol";
+import {IJobManager} from "../../src/interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "../../src/interfaces/IParticipantRegistry.sol";
 import {IStewards} from "../../src/interfaces/IStewards.sol";
 import {IUplinkLedger} from "../../src/interfaces/IUplinkLedger.sol";
@@ -55,7 +56,9 @@ abstract contract Gated is TestBase {
         ledger = new LedgerDouble();
         policy = new AnomalyPolicy();
         record = new AnomalyRecord(IStewards(address(stewards)), IParticipantRegistry(address(registry)), policy);
-        proofs = new FaultProofs(IParticipantRegistry(address(registry)), IUplinkLedger(address(ledger)), record);
+        proofs = new FaultProofs(
+            IParticipantRegistry(address(registry)), IJobManager(address(jobs)), IUplinkLedger(address(ledger)), record
+        );
         registry.setGate(address(record));
         record.setReporters(address(jobs), address(ledger), address(proofs), AUDITS);
         alice = _join(ALICE_KEY);

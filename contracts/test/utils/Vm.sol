@@ -17,6 +17,7 @@ interface Vm {
     function snapshotState() external returns (uint256 id);
     function revertToState(uint256 id) external returns (bool success);
     function roll(uint256 blockNumber) external;
+    function etch(address target, bytes calldata code) external;
     function warp(uint256 timestamp) external;
     function addr(uint256 secret) external pure returns (address);
     function sign(uint256 secret, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);

@@ -23,6 +23,7 @@ from fedchain.chain import (
     SettlementDisputed,
     SettlementResolved,
     combined_seed,
+    is_answered,
     seed_commitment,
 )
 from fedchain.contribution.losses import utilities_e6
@@ -37,9 +38,10 @@ from fedchain.protocol.audits import (
     MAX_WINDOW_SECONDS,
     MIN_WINDOW_SECONDS,
 )
-from fedchain.types import Answer, AuditOutcome, AuditReason, Phase, Reason, Withheld
+from fedchain.types import AuditOutcome, AuditReason, Phase, Reason, Withheld
 
 NOT_POSTED, NOT_REVEALED, NOT_VOTED = 2, 4, 8
+_STEWARDS_DECIDE = (AuditOutcome.DISPUTED, AuditOutcome.UNAUDITED)
 """What a party let pass, as in `AuditConcluded.silent`."""
 
 Require = Callable[[bool, ChainEvent, str], None]
@@ -60,7 +62,8 @@ class Contributing:
         disputed: who objected.
         resolved: what the stewards decided.
         refusal_counts: whether the active party's silence is a refusal: the job went on, or all others revealed.
-        answered: faults of each party that were answered by a strike or suspension, and stand.
+        standing: faults that stand: of which party, for what.
+        answered: those among them that are to be answered by a strike or suspension, which withholds points.
         faults: of each party for what the audit found, by reason.
     """
 
@@ -74,6 +77,7 @@ class Contributing:
     disputed: SettlementDisputed | None = None
     resolved: SettlementResolved | None = None
     refusal_counts: bool = True
+    standing: dict[int, tuple[str, Reason]] = field(default_factory=dict)
     answered: dict[int, str] = field(default_factory=dict)
     faults: Counter[tuple[str, Reason]] = field(default_factory=Counter)
 
@@ -122,7 +126,12 @@ class Contributing:
                 require(found == self.frozen[event.party].seed_commitment, event, f"another seed of {event.party}")
             self.seeds[event.party] = event.seed
         elif isinstance(event, AuditVoted):
-            fits = goes_on and roster[0] in self.seeds and event.party in roster[1:] and event.party not in self.votes
+            fits = (
+                goes_on
+                and {roster[0]} < set(self.seeds)
+                and event.party in roster[1:]
+                and event.party not in self.votes
+            )
             fits = fits and event.sound == (event.audit_reason is AuditReason.SOUND)
             fits = fits and event.audit_reason <= max(AuditReason)
             require(fits, event, f"a vote of {event.party}, which is not due")
@@ -145,8 +154,10 @@ class Contributing:
 
     def note_fault(self, event: FaultRecorded, require: Require, roster: tuple[str, ...]) -> None:
         """Remember a fault of the job; those that an audit reports follow on its end."""
-        if event.answer is not Answer.RECORDED:
+        this = event.party, event.reason
+        if is_answered(event.reason, repeated=this in self.standing.values()):
             self.answered[event.fault_id] = event.party
+        self.standing[event.fault_id] = this
         if event.reason not in (Reason.AUDIT_SILENT, Reason.AUDIT_REFUSED, Reason.CONTRIBUTION_FALSE):
             return
         self.faults[event.party, event.reason] += 1
@@ -159,12 +170,21 @@ class Contributing:
             return False
         if event.reason is Reason.CONTRIBUTION_FALSE:
             return self.concluded.audit_outcome is AuditOutcome.FALSE and event.party == roster[0]
-        silent = self.concluded.silent[roster.index(event.party)]
+        silent = self._held_against(roster, roster.index(event.party))
         refused = event.party == roster[0] and bool(silent & (NOT_POSTED | NOT_REVEALED)) and self.refusal_counts
         return bool(silent) and refused == (event.reason is Reason.AUDIT_REFUSED)
 
+    def _held_against(self, roster: tuple[str, ...], place: int) -> int:
+        """The steps that a party let pass and that count: what no auditor did is nobody's fault."""
+        assert self.concluded is not None
+        silent = self.concluded.silent[place]
+        if self.concluded.audit_outcome is not AuditOutcome.UNAUDITED:
+            return silent
+        return silent & (NOT_POSTED if set(self.seeds) == {roster[0]} else ~NOT_VOTED)
+
     def note_overturned(self, fault_id: int) -> None:
         """Forget a fault that stewards overturned."""
+        self.standing.pop(fault_id, None)
         self.answered.pop(fault_id, None)
 
     def _post(self, event: LossesPosted, require: Require, parties: int) -> None:
@@ -190,7 +210,9 @@ class Contributing:
             silent[0] = NOT_POSTED
         else:
             silent = [0 if party in self.seeds else NOT_REVEALED for party in roster]
-            if roster[0] in self.seeds:
+            if set(self.seeds) == {roster[0]}:
+                outcome = AuditOutcome.UNAUDITED  # it would draw rows that it knew
+            elif roster[0] in self.seeds:
                 seeds = [self.seeds.get(party, b"") for party in roster]
                 seed = combined_seed(event.job_id, self.posted.losses_root, seeds)
                 outcome = outcome_of_votes(len(self.votes), sum(not vote.sound for vote in self.votes.values()))
@@ -217,8 +239,8 @@ class Contributing:
         withheld = [one & ~Withheld.FAULT for one in self.settled.withheld]
         if self.resolved is not None and not self.resolved.stands:
             withheld = [one | Withheld.REJECTED for one in withheld]
-        is_disputed = self.concluded is not None and self.concluded.audit_outcome is AuditOutcome.DISPUTED
-        if self.resolved is not None and self.resolved.stands and is_disputed and not withheld[0] & Withheld.SHARD:
+        is_open = self.concluded is not None and self.concluded.audit_outcome in _STEWARDS_DECIDE
+        if self.resolved is not None and self.resolved.stands and is_open and not withheld[0] & Withheld.SHARD:
             withheld = [one & ~Withheld.OUTCOME for one in withheld]
         at_fault = set(self.answered.values())
         pairs = zip(roster, withheld, strict=True)
@@ -231,7 +253,7 @@ class Contributing:
             why = Withheld.FAULT if party in self.answered.values() else Withheld.NONE
             if self.posted is not None and self.posted.weak_mask >> place & 1:
                 why |= Withheld.WEAK
-            if self.concluded.silent[place]:
+            if self._held_against(roster, place):
                 why |= Withheld.SILENT
             if party not in self.frozen or shards.get(party) != self.frozen[party].shard:
                 why |= Withheld.SHARD

@@ -119,6 +119,12 @@ def test_a_false_statistic_of_the_one_contribution_is_challenged_once(embedded: 
         active.faults.challenge(judged.uplink_id)
     with pytest.raises(TransactionError, match=r"NothingDeclared\("):
         passive.faults.challenge(b"\x07" * 32)
+    assert passive.faults.contribution(b"\x07" * 32) is None
+    accepted = passive.faults.contribution(judged.uplink_id)
+    assert accepted is not None
+    at = passive.client.block_time(judged.block_number)[1]
+    assert (accepted.job_id, accepted.party, accepted.accepted_at) == (job, address, at)
+    assert accepted.block_number == judged.block_number
     receipt = passive.faults.challenge(judged.uplink_id)
     recorded, challenged = receipt.events
     assert isinstance(recorded, FaultRecorded)

@@ -124,6 +124,8 @@ def test_audits_of_every_outcome_follow_the_rules() -> None:
     assert broken([*false, fault(ACTIVE, Reason.CONTRIBUTION_FALSE), all_of_it]) == []
     assert broken([*SEEDED, voted(BOB, AuditReason.SUMS), concluded(AuditOutcome.DISPUTED, (0, 0, 8))]) == []
     assert broken([*SEEDED, concluded(AuditOutcome.UNAUDITED, (0, 8, 8))]) == []
+    alone = [*FROZEN, POSTED, REVEALED[0], concluded(AuditOutcome.UNAUDITED, (0, 4, 4), bytes(32))]
+    assert broken(alone) == []  # no auditor's seed: nothing is drawn
     assert broken([*FROZEN, concluded(AuditOutcome.FAILED, (2, 0, 0), bytes(32))]) == []
     failed = [*FROZEN, POSTED, *REVEALED[1:], concluded(AuditOutcome.FAILED, (4, 0, 0), bytes(32))]
     assert broken([*failed, fault(ACTIVE, Reason.AUDIT_REFUSED)]) == []
@@ -131,6 +133,10 @@ def test_audits_of_every_outcome_follow_the_rules() -> None:
     seed = combined_seed(JOB, LOSSES, [SEEDS[ACTIVE], SEEDS[BOB], b""])
     silent = fault(CAROL, Reason.AUDIT_SILENT, answer=Answer.RECORDED)
     assert broken([*without_carol, concluded(AuditOutcome.VERIFIED, (0, 0, 12), seed), silent]) == []
+    late = [*FROZEN, POSTED, *REVEALED[:2], concluded(AuditOutcome.UNAUDITED, (0, 8, 12), seed), silent]
+    assert broken(late) == []  # nobody voted, which is nobody's fault, and she kept her seed, which is hers
+    open_to_stewards = settled((Withheld.OUTCOME, Withheld.OUTCOME, Withheld.WEAK | Withheld.SILENT | Withheld.OUTCOME))
+    assert broken([*late, open_to_stewards]) == []
     never = concluded(AuditOutcome.FAILED, (0, 0, 0), bytes(32))
     assert broken([FROZEN[0], never], completed_before=AuditConcluded) == []
 
@@ -215,6 +221,14 @@ def test_another_shard_than_frozen_withholds_and_the_active_partys_withholds_all
         (
             [*SEEDED, voted(BOB), voted(CAROL), concluded(AuditOutcome.VERIFIED, seed=ROOT)],
             "outcome VERIFIED of an audit",
+        ),
+        (
+            [*SEEDED, concluded(AuditOutcome.UNAUDITED, (0, 8, 8)), fault(BOB, Reason.AUDIT_SILENT)],
+            f"a fault of {BOB} that no audit found: AUDIT_SILENT",
+        ),
+        (
+            [*FROZEN, POSTED, REVEALED[0], voted(BOB)],
+            f"a vote of {BOB}, which is not due",
         ),
         ([*VERIFIED, fault(BOB, Reason.AUDIT_SILENT)], f"a fault of {BOB} that no audit found: AUDIT_SILENT"),
         (

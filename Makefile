@@ -173,7 +173,7 @@ check-node:
 
 .PHONY: clean
 clean: ## remove all that make has made, .venv and node_modules included
-	rm -rf .venv node_modules build contracts/out contracts/cache demo-report.json
+	rm -rf .venv node_modules build contracts/out contracts/cache demo-report.json demo-report.html
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find fedchain tests contracts -type d -name __pycache__ -prune -exec rm -rf {} +
 

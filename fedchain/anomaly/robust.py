@@ -26,15 +26,16 @@ MAX_E6 = 2**64 - 1
 _QUARTILE_E6 = 674_500
 
 
-def score_e6(values: Sequence[int], x: int) -> int:
+def score_e6(values: Sequence[int], x: int, *, least: int = MIN_VALUES) -> int:
     """How far a statistic is from those before it.
 
     Args:
         values: at most `WINDOW` earlier statistics, 0..`MAX_E6`, in any order.
         x: the statistic, 0..`MAX_E6`.
+        least: with fewer values there is no score, 1 or more; the contracts' number is `MIN_VALUES`.
 
     Returns:
-        The score, scale 1e6; 0 with fewer than `MIN_VALUES` values; at most `MAX_E6`.
+        The score, scale 1e6; 0 with fewer than `least` values; at most `MAX_E6`.
 
     Raises:
         ValueError: too many values, or one out of range.
@@ -44,7 +45,7 @@ def score_e6(values: Sequence[int], x: int) -> int:
     if any(not 0 <= one <= MAX_E6 for one in (*values, x)):
         raise ValueError("statistics are unsigned 64-bit integers")
     count = len(values)
-    if count < MIN_VALUES:
+    if count < least:
         return 0
     median2 = _doubled_median(sorted(values))
     deviation2 = abs(2 * x - median2)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
 from multiprocessing import get_context
@@ -15,6 +17,7 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import structlog
 
 from fedchain.bench.anomaly_audits import Audits
 from fedchain.bench.anomaly_jobs import RANGES, draw
@@ -22,6 +25,7 @@ from fedchain.bench.anomaly_table import table
 from fedchain.bench.report import BenchReport
 from fedchain.chain import CHAIN_KINDS
 from fedchain.compute.executor import Executor, available_cores
+from fedchain.contribution.free_rider import DEFAULT_ALPHA, DEFAULT_PERMUTATIONS
 from fedchain.crypto.dlog import DlogTable
 from fedchain.errors import ConfigError
 from fedchain.simulation.adversaries.registry import FAST, FAULTS, FLAGGED
@@ -52,7 +56,7 @@ class AnomalyBench:
     Attributes:
         honest_runs: jobs in which nobody is at fault.
         fault_runs: jobs with each fault; thrice as many with faults in sums.
-        free_rider_runs: the same for free riders, of whom one in twenty passes the test by chance.
+        free_rider_runs: the same for free riders, of whom one in forty passes the test by chance.
         audits: of contributions, for each number of opened rows.
         seed: of all that is drawn; not `TUNING_SEED`.
         alpha, permutations: of the free-rider test.
@@ -65,8 +69,8 @@ class AnomalyBench:
     free_rider_runs: int = 100
     audits: int = 300
     seed: int = DEFAULT_SEED
-    alpha: float = 0.05
-    permutations: int = 99
+    alpha: float = DEFAULT_ALPHA
+    permutations: int = DEFAULT_PERMUTATIONS
     chain: str = "embedded"
     only: tuple[str, ...] = ()
 
@@ -127,8 +131,10 @@ def run(
     - `tpr_FAULT`: share of the runs with this fault in which the party at fault was found by what the fault is to be
       found by (`found_by`), and no other party was accused; `runs_FAULT`: how many runs those are; `low95_FAULT`: lower
       end of the 95 % interval (Wilson). The same of the families `provable`, `structural`, `histogram`, `free_rider`.
-    - `other_FAULT`: runs in which something else named the party. `named_with_an_honest_party`: runs in which an error
-      names the party and an honest one, since it cannot tell who copied.
+    - `other_FAULT`: runs in which something else named the party. `without_effect_FAULT`: of faults in sums, draws that
+      were drawn again, since not one sum changed by what the party did (rows left out that count nothing, say).
+      `named_with_an_honest_party`: runs in which an error names the party and an honest one, since it cannot tell who
+      copied.
     - `honest_runs`, `honest_rounds`; `fpr_honest_rounds`: share of the honest runs' rounds with a flag, or a fault on
       the record other than a deadline that was missed; of rounds from the ninth on, where a score exists:
       `fpr_honest_scored_rounds`. `honest_rounds_missed`: share of rounds in which a straggler did miss the deadline;
@@ -159,7 +165,7 @@ def run(
     total = len(todo) + len(kept.results.findings) + bool(kept.results.audits)
     queue = iter(todo)
     count = workers or available_cores()
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
         running: dict[Future[str], tuple[str, int]] = {}
 
         def feed() -> None:
@@ -248,6 +254,14 @@ class _Kept:
             self.results.findings[name, number] = parse(line)
 
 
+def _be_quiet() -> None:
+    """In a worker process: what parties find is the runs' result, and stdout is the report's."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 @lru_cache(maxsize=1)
 def _court(number: int, chain: str) -> Court:
     kind = next(kind for kind in CHAIN_KINDS if kind == chain)
@@ -277,11 +291,12 @@ def _run_task(bench: AnomalyBench, name: str, number: int) -> str:
 
 
 def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findings:
-    """A run of one kind; drawn anew where the adversary had no occasion to be at fault.
+    """A run of one kind; drawn anew where the adversary had no occasion to be at fault, or changed nothing.
 
     Raises:
         ConfigError: there was none in twenty draws.
     """
+    without_effect = 0
     for again in range(MAX_REDRAWS):
         random = np.random.default_rng([bench.seed, crc32(name.encode()), number, again])
         seed = int(random.integers(0, 2**31))
@@ -300,5 +315,6 @@ def one_run(court: Court, bench: AnomalyBench, name: str, number: int) -> Findin
         trial = Trial(drawn.spec, drawn.tables, culprit, adversary, drawn.delays, bench.permutations, seed)
         findings = run_trial(court, trial)
         if findings.acted:
-            return findings
+            return replace(findings, without_effect=without_effect)
+        without_effect += findings.without_effect
     raise ConfigError(f"bench anomaly: '{name}' had no occasion in {MAX_REDRAWS} draws")

@@ -10,6 +10,7 @@ import numpy as np
 from fedchain.anomaly.robust import MIN_VALUES
 from fedchain.bench.anomaly_jobs import OPENED_ROWS
 from fedchain.simulation.adversaries.registry import FAST, FAULTS, FLAGGED, WEAK, FaultKind
+from fedchain.simulation.adversaries.sums import DroppedRows, HistogramAdversary
 from fedchain.simulation.trial import Findings
 from fedchain.types import Reason
 
@@ -33,6 +34,8 @@ def table(findings: Mapping[tuple[str, int], Findings], alpha: float) -> dict[st
         metrics |= rate(name, found)
         if name == TAMPERED:
             metrics[f"expected_{name}"] = float(np.mean([_chance(one) for one in runs]))
+        if issubclass(kind.adversary, (HistogramAdversary, DroppedRows)):
+            metrics[f"without_effect_{name}"] = sum(one.without_effect for one in runs)
         metrics[f"other_{name}"] = sum(not hit and names_culprit(one) for hit, one in zip(found, runs, strict=True))
     for family in FAMILIES:
         if family in by_family:

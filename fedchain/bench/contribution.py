@@ -17,7 +17,7 @@ from fedchain.bench.retraining import Distances, NoiseParty, distances, noise_pa
 from fedchain.bench.settling import settlement_gas
 from fedchain.bench.synthetic import Synthetic
 from fedchain.contribution.commitments import RowTree, bit_leaves, check_rows
-from fedchain.contribution.free_rider import free_rider_test
+from fedchain.contribution.free_rider import DEFAULT_PERMUTATIONS, free_rider_test
 from fedchain.contribution.leaf_mask import leaf_mask_shapley
 from fedchain.contribution.loss_tree import LossTree, check_losses
 from fedchain.contribution.losses import most_loss_e6, row_losses_e6
@@ -32,7 +32,6 @@ PARTIES = (3, 8)
 GAS_PARTIES = (3, 5, 8)
 TRIES = 3
 OPENED_ROWS = 299
-PERMUTATIONS = 99
 ALGORITHM = {"mode": "standard", "trees": 30, "depth": 3, "learning_rate": 0.3, "bins": 32}
 """Of the jobs that are compared with retraining."""
 MADE_UP = Synthetic(6000, 5, (5, 5))
@@ -72,18 +71,19 @@ def run(bench: ContributionBench, *, on_run: Callable[[str], None] | None = None
     - `seconds_N_parties`: wall, best of three: losses of all coalitions, utilities, shares, and running shares, from
       bits that are there. `seconds_floor_N_parties`: of one bare pass of numpy over the same bits, for the whole model
       alone.
-    - `seconds_free_rider_N_parties`: the test of all passive parties with 99 permutations.
+    - `seconds_free_rider_N_parties`: the test of all passive parties with 199 permutations.
     - `seconds_commit_N_parties`: the label holder's trees of losses and of its bits. `seconds_audit_N_parties`: one
       auditor's check of 299 opened rows. `opening_bytes_N_parties`: of their losses with path.
     - `gas_pN`, for 3, 5 and 8 parties: of posting losses, with the Shapley values, and of settling, by contracts on an
       embedded chain; `gas_post_pN`: of posting alone; `gas_audit_pN`: of all transactions that an audit adds to a job.
-    - `l1_to_retraining`, `l1_block_permutation_to_retraining`, `l1_gain_to_retraining`: L1 distance of leaf-mask
-      shares, of block-permutation shares and of parts of the split gain to Shapley values of retraining, over their
-      sizes' sum (`fedchain.bench.retraining`); means over the seeds, of made-up tables. `…_worst`: the largest.
+    - `l1_to_retraining`, `l1_block_permutation_to_retraining`, `l1_conditional_to_retraining`,
+      `l1_gain_to_retraining`: L1 distance of leaf-mask shares, of block-permutation and conditional ones and of parts
+      of the split gain to Shapley values of retraining, over their sizes' sum (`fedchain.bench.retraining`); means
+      over the seeds, of made-up tables. `…_worst`: the largest.
       `l1_of_parts_…`: where each is divided by its own sum first, as a settlement does. With tables, the same with
       `_telco` and `_default_credit` at the end.
-    - `noise_party_gain`, `noise_party_share`: parts that a party of twenty columns of noise gets, by split gain and by
-      leaf-mask shares, and the same of the tables.
+    - `noise_party_gain`, `noise_party_share`, `noise_party_conditional`: parts that a party of twenty columns of noise
+      gets, by split gain, leaf-mask shares and conditional ones, and the same of the tables.
 
     Args:
         on_run: hears a line at the start of each part.
@@ -122,7 +122,7 @@ def run(bench: ContributionBench, *, on_run: Callable[[str], None] | None = None
         "trees": bench.trees,
         "depth": bench.depth,
         "opened_rows": OPENED_ROWS,
-        "permutations": PERMUTATIONS,
+        "permutations": DEFAULT_PERMUTATIONS,
         "seeds": list(bench.seeds),
         "compared_with_retraining": {**ALGORITHM, "tables": list(sources), **MADE_UP.settings()},
         "compared_model": "XGBoost on the joined bins, cut by columns: what a job in standard mode ends with",
@@ -175,7 +175,7 @@ def _times(made: MadeUpModel, parties: int) -> dict[str, float]:
     timed: dict[str, Callable[[], object]] = {
         "": lambda: leaf_mask_shapley(shard, bits, labels),
         "floor_": lambda: np.logical_and.reduce(bits) @ weights,
-        "free_rider_": lambda: free_rider_test(shard, bits, labels, permutations=PERMUTATIONS, seed=1),
+        "free_rider_": lambda: free_rider_test(shard, bits, labels, permutations=DEFAULT_PERMUTATIONS, seed=1),
         "commit_": commit,
         "audit_": audit,
     }
@@ -195,7 +195,8 @@ def _best(work: Callable[[], object]) -> float:
 
 def _told(compared: _Compared, suffix: str) -> dict[str, float]:
     metrics: dict[str, float] = {}
-    for name, told in (("leaf_mask", "l1"), ("block_permutation", "l1_block_permutation"), ("gain", "l1_gain")):
+    told_as = {"leaf_mask": "l1", "block_permutation": "l1_block_permutation", "conditional": "l1_conditional"}
+    for name, told in (told_as | {"gain": "l1_gain"}).items():
         values = [one.l1[name] for one in compared.distances]
         metrics[f"{told}_to_retraining{suffix}"] = float(np.mean(values))
         metrics[f"{told}_to_retraining{suffix}_worst"] = max(values)
@@ -203,4 +204,5 @@ def _told(compared: _Compared, suffix: str) -> dict[str, float]:
         metrics[f"{told.replace('l1', 'l1_of_parts')}_to_retraining{suffix}"] = float(np.mean(parts))
     metrics[f"noise_party_gain{suffix}"] = float(np.mean([one.gain for one in compared.noise]))
     metrics[f"noise_party_share{suffix}"] = float(np.mean([one.share for one in compared.noise]))
+    metrics[f"noise_party_conditional{suffix}"] = float(np.mean([one.conditional for one in compared.noise]))
     return metrics

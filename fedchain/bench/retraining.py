@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.block_permutation import block_permutation_shapley
+from fedchain.contribution.conditional import conditional_shapley
 from fedchain.contribution.leaf_mask import leaf_mask_shapley, shapley_e6
 from fedchain.contribution.losses import loss_sums, losses_of_margins, unit_of, utilities_e6
 from fedchain.contribution.permuted import PermutedModel
@@ -34,8 +35,8 @@ class Distances:
     """Of one job, on its held-out rows.
 
     Attributes:
-        shares: by name, roster order: of retraining, leaf masks, block permutation, and the parts of the split gain;
-            each divided by its own sum.
+        shares: by name, roster order: of retraining, leaf masks, block permutation, conditional ones, and the parts of
+            the split gain; each divided by its own sum.
         l1: by name, the sum over parties of |share - share of retraining| by the sum of |share of retraining|, shares
             as they are; those of the gain are its parts of what retraining gives all parties.
         l1_of_parts: the same of `shares`, which is what points are settled by.
@@ -69,10 +70,12 @@ def distances(spec: JobSpec, joined: Joined) -> Distances:
         seed=spec.holdout.seed,
         unit=unit,
     ).shares_e6
+    conditional = conditional_shapley(model.shards[0], model.bits, labels).shares_e6
     gain = np.array(model.gains) / sum(model.gains) * sum(retrained)
     found: dict[str, Sequence[float] | NDArray[np.float64]] = {
         "leaf_mask": mask,
         "block_permutation": block,
+        "conditional": conditional,
         "gain": gain,
     }
     l1 = {name: _l1(shares, retrained) for name, shares in found.items()}
@@ -93,10 +96,12 @@ class NoiseParty:
     Attributes:
         gain: of the split gain.
         share: of the leaf-mask shares.
+        conditional: of the conditional shares.
     """
 
     gain: float
     share: float
+    conditional: float
 
 
 def noise_party(spec: JobSpec, joined: Joined, seed: int) -> NoiseParty:
@@ -109,8 +114,11 @@ def noise_party(spec: JobSpec, joined: Joined, seed: int) -> NoiseParty:
     ]
     matrices = (*joined.matrices, (np.asfortranarray(noise), features))
     model = _model(spec, joined, matrices, (*spec.names, "noise"))
-    shares = leaf_mask_shapley(model.shards[0], model.bits, joined.labels[joined.holdout]).shares_e6
-    return NoiseParty(model.gains[-1] / sum(model.gains), shares[-1] / sum(shares))
+    labels = joined.labels[joined.holdout]
+    masks = leaf_mask_shapley(model.shards[0], model.bits, labels).shares_e6
+    conditional = conditional_shapley(model.shards[0], model.bits, labels).shares_e6
+    parts = [one[-1] / sum(one) for one in (masks, conditional)]
+    return NoiseParty(model.gains[-1] / sum(model.gains), *parts)
 
 
 def _model(

@@ -12,8 +12,9 @@ from coincurve import PrivateKey, PublicKey
 from eth_utils.crypto import keccak
 
 from fedchain.chain.abi import checksum
-from fedchain.chain.ethlib import EthAccount, HDPath, LocalAccount, ValidationError, seed_from_mnemonic
 from fedchain.chain.files import write_atomically
+from fedchain.chain.hdkeys import derived_key, seed_of
+from fedchain.chain.keyfile import NotAKeyfileError, WrongPassphraseError, decrypted, encrypted
 from fedchain.errors import ConfigError, CryptoError
 
 DEV_MNEMONIC = "test test test test test test test test test test test junk"
@@ -23,6 +24,8 @@ DEV_PATH = "m/44'/60'/0'/0"
 
 _ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _MAX_KEYSTORE_BYTES = 65536
+_DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+_ROTATION_TYPE = "KeyRotation(address party,address newSigner,uint64 nonce,uint64 deadline)"
 
 
 class Account:
@@ -32,12 +35,11 @@ class Account:
         address: checksummed hex address.
     """
 
-    __slots__ = ("_key", "_local", "address")
+    __slots__ = ("_key", "address")
 
-    def __init__(self, local: LocalAccount) -> None:
-        self._local = local
-        self._key = PrivateKey(bytes(local.key))
-        self.address: str = str(local.address)
+    def __init__(self, key: PrivateKey) -> None:
+        self._key = key
+        self.address: str = _address(key.public_key)
 
     @classmethod
     def create(cls) -> Account:
@@ -53,10 +55,7 @@ class Account:
         """
         if len(key) != 32 or not 0 < int.from_bytes(key, "big") < _ORDER:
             raise ConfigError("a private key is a number in 1..n-1 of secp256k1 in 32 bytes")
-        try:
-            return cls(EthAccount.from_key(key))
-        except (ValueError, ValidationError):
-            raise ConfigError("a private key is a number in 1..n-1 of secp256k1 in 32 bytes") from None
+        return cls(PrivateKey(key))
 
     @classmethod
     def from_keystore(cls, path: Path, passphrase: str) -> Account:
@@ -79,10 +78,10 @@ class Account:
         except ValueError as error:
             raise ConfigError(f"keystore {path}: not a version 3 keystore file") from error
         try:
-            key = bytes(EthAccount.decrypt(document, passphrase))
-        except ValueError:
+            key = decrypted(document, passphrase)
+        except WrongPassphraseError:
             raise ConfigError(f"keystore {path}: the passphrase does not open it") from None
-        except (KeyError, TypeError, NotImplementedError, AttributeError):
+        except NotAKeyfileError:
             raise ConfigError(f"keystore {path}: not a version 3 keystore file") from None
         return cls.from_private_key(key)
 
@@ -92,7 +91,7 @@ class Account:
         Args:
             path: file to write, atomically; must not exist, so that no key is ever overwritten.
             passphrase: not empty.
-            iterations: scrypt's cost, a power of two; None takes the library's (2**18, about a second).
+            iterations: scrypt's cost, a power of two; None takes 2**18, as geth does (about a second).
 
         Raises:
             ConfigError: the passphrase is empty, or the file exists.
@@ -120,26 +119,17 @@ class Account:
         found = keystore_address(path)
         if found != self.address:
             raise ConfigError(f"keystore {path}: is the one of {found}, not of {self.address}")
-        encrypted = self._encrypted(passphrase, iterations)
-        if bytes(EthAccount.decrypt(json.loads(encrypted), passphrase)) != bytes(self._local.key):
+        content = self._encrypted(passphrase, iterations)
+        if decrypted(json.loads(content), passphrase) != self._key.secret:
             raise CryptoError(f"keystore {path}: the new one does not open; nothing is replaced")
-        write_atomically(path, encrypted, mode=0o600)
+        write_atomically(path, content, mode=0o600)
 
     def _encrypted(self, passphrase: str, iterations: int | None) -> bytes:
-        document: dict[str, Any] = dict(
-            EthAccount.encrypt(self._local.key, passphrase, kdf="scrypt", iterations=iterations)
-        )
+        document = encrypted(self._key.secret, passphrase, address=self.address, cost=iterations)
         return json.dumps(document, sort_keys=True).encode() + b"\n"
-
-    def sign(self, transaction: dict[str, object]) -> tuple[bytes, bytes]:
-        """Sign a transaction; returns its bytes and its 32-byte hash."""
-        signed = self._local.sign_transaction(transaction)  # type: ignore[arg-type]
-        return bytes(signed.raw_transaction), bytes(signed.hash)
 
     def sign_legacy(self, unsigned: bytes) -> tuple[int, int, int]:
         """Sign a legacy transaction: r, s (low), and the recovery id, 0 or 1. Deterministic (RFC 6979).
-
-        By the library directly, as for uplinks: eth_account takes longer for it than the chain for its answer.
 
         Args:
             unsigned: its encoding with chain id (EIP-155), which is what is signed.
@@ -180,19 +170,11 @@ class Account:
         Returns:
             65 bytes: r, s (low), and v, 27 or 28.
         """
-        signed = self._local.sign_typed_data(
-            domain_data={"name": "fedchain", "version": "1", "chainId": chain_id, "verifyingContract": registry},
-            message_types={
-                "KeyRotation": [
-                    {"name": "party", "type": "address"},
-                    {"name": "newSigner", "type": "address"},
-                    {"name": "nonce", "type": "uint64"},
-                    {"name": "deadline", "type": "uint64"},
-                ]
-            },
-            message_data={"party": party, "newSigner": successor, "nonce": nonce, "deadline": deadline},
-        )
-        return bytes(signed.signature)
+        domain = _words(*(keccak(text=one) for one in (_DOMAIN_TYPE, "fedchain", "1")), chain_id, registry)
+        message = _words(keccak(text=_ROTATION_TYPE), party, successor, nonce, deadline)
+        digest = keccak(b"\x19\x01" + keccak(domain) + keccak(message))
+        signature: bytes = self._key.sign_recoverable(digest, hasher=None)
+        return signature[:64] + bytes((27 + signature[64],))
 
     def __repr__(self) -> str:
         return f"Account({self.address})"
@@ -242,7 +224,7 @@ def keystore_address(path: Path) -> str:
         return checksum("0x" + str(address).removeprefix("0x"))
     except OSError as error:
         raise ConfigError(f"keystore {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, ValidationError):
+    except (ValueError, KeyError, TypeError):
         raise ConfigError(f"keystore {path}: names no address") from None
 
 
@@ -273,11 +255,23 @@ def recover_signer(uplink_id: bytes, signature: bytes) -> str:
         key = PublicKey.from_signature_and_message(recoverable, signed, hasher=None)
     except Exception as error:  # the library raises bare ones
         raise CryptoError("no key could have made this signature of an uplink") from error
+    return _address(key)
+
+
+def _address(key: PublicKey) -> str:
     return checksum("0x" + keccak(key.format(compressed=False)[1:])[12:].hex())
 
 
+def _words(*values: bytes | int | str) -> bytes:
+    """EIP-712's encoding: 32 bytes for each hash, number, and address as hex."""
+    return b"".join(
+        one if isinstance(one, bytes) else (one if isinstance(one, int) else int(one, 16)).to_bytes(32, "big")
+        for one in values
+    )
+
+
 def _uplink_hash(uplink_id: bytes) -> bytes:
-    """What is signed (EIP-191, version 0x45). By the library directly: eth_account takes a millisecond for each."""
+    """What is signed (EIP-191, version 0x45)."""
     if len(uplink_id) != 32:
         raise ValueError(f"an uplink id has 32 bytes, not {len(uplink_id)}")
     return keccak(b"\x19Ethereum Signed Message:\n32" + uplink_id)
@@ -290,9 +284,9 @@ def dev_accounts(count: int = 10) -> list[Account]:
 
 @lru_cache(maxsize=64)
 def _dev_account(index: int) -> Account:
-    return Account.from_private_key(bytes(HDPath(f"{DEV_PATH}/{index}").derive(_dev_seed())))
+    return Account.from_private_key(derived_key(_dev_seed(), f"{DEV_PATH}/{index}"))
 
 
 @lru_cache(maxsize=1)
 def _dev_seed() -> bytes:
-    return bytes(seed_from_mnemonic(DEV_MNEMONIC, ""))
+    return seed_of(DEV_MNEMONIC)

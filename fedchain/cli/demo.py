@@ -44,18 +44,20 @@ def demo(
 ) -> None:
     """Run the whole job for real: a chain, the contracts, one node process per party, one model, scores.
 
-    Everything it starts is stopped again, whatever happens.
+    Everything it starts is stopped again, whatever happens. Where `fedchain[report]` is installed, the job is drawn as a
+    page, too, beside the numbers.
 
     Example: fedchain demo --data data/telco --report demo-report.json
     """
     from fedchain.demo.options import DemoOptions
     from fedchain.demo.progress import DemoProgress
     from fedchain.demo.run import run_demo
+    from fedchain.node.reporting.page import can_draw
 
     options = DemoOptions(data=data, job=job, chain=chain, report=report, workdir=workdir, holdout_seed=holdout_seed)
     with DemoProgress(console(stderr=True)) as progress:
         result = run_demo(options, progress)
-    note(f"wrote {report}")
+    note(f"wrote {report}" + (f", and {options.page}: the job as a page with pictures" if can_draw() else ""))
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
@@ -76,6 +78,8 @@ def _print(report: DemoReport) -> None:
             ("AUC joined plaintext", f"{report.auc_plaintext:.4f} (XGBoost, what pooling all data would give)"),
             ("AUC active party alone", f"{report.auc_active_only:.4f}"),
             ("contributions", ", ".join(f"{name} {share:.1%}" for name, share in report.contributions.items())),
+            ("free-rider test", ", ".join(f"{name} p {value:.3f}" for name, value in report.p_values.items()) or "-"),
+            ("anomalies", ", ".join(f"{count} {name}" for name, count in report.anomalies.items()) or "none on record"),
             ("chain", f"{use.kind}: {use.transactions} transactions, {use.blocks} blocks, {use.gas:,} gas"),
             ("uplinks", f"{use.uplinks_accepted} accepted, {use.uplinks_rejected} rejected"),
             ("model digest", report.model_digest),

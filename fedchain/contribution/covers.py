@@ -3,7 +3,9 @@
 Covers are counts of training rows, which an auditor does not see in all. It sees all parties' decisions on the opened
 rows, drawn from the same rows as those that trained: at a node with cover N, of which k went left, so many of n opened
 rows go left as a beta-binomial distribution with k + 1 and N - k + 1 says. What would happen by chance less than once
-in 1e12 nodes is refused. Where the auditor knows the training rows of a node itself, the cover must be that number.
+in 1e12 nodes is refused. Where the auditor knows the training rows of a node itself, the cover must be that number; of
+each tree it knows those of the root, which follow from the job and the number of aligned rows. Without that, small
+covers would pass whatever they said: of 10 training rows that all went left, any share of the opened ones may go right.
 
 A cover that is false by less than chance could make it passes: by about seven standard deviations, at a node that 300
 opened rows reach a fifth of them at most. More opened rows make it less.
@@ -26,21 +28,29 @@ _SUSPICIOUS = 4.0
 """Standard deviations from which on a node is looked at exactly."""
 
 
-def check_covers(model: Shard, reached: Bits, earlier_trees: int = 0) -> None:
+def check_covers(model: Shard, reached: Bits, earlier_trees: int = 0, trained: int | None = None) -> None:
     """Compare covers with where the opened rows went.
 
     Args:
         model: as `check_open_model` gives it.
         reached: (opened rows, leaves of all trees) bool: one leaf of each tree per row.
         earlier_trees: of a model that the job continued: their covers are of the rows of another job.
+        trained: rows that entered each tree's histograms (`JobSpec.sampled_rows`); None where they are not known.
 
     Raises:
-        ContributionError: some node's covers are out of reach; names the label holder, reason SHAPES.
+        ContributionError: some node's covers are out of reach, or a root's are others than all rows that trained; names
+            the label holder, reason SHAPES.
     """
     start = 0
     for number, tree in enumerate(model.trees):
         stop = start + len(tree.weights)
         if number >= earlier_trees:
+            if trained is not None and tree.covers[0] != trained:
+                raise ContributionError(
+                    model.roster[0],
+                    AuditReason.SHAPES,
+                    f"opened tree {number + 1} of {tree.covers[0]} training rows, it was grown with {trained}",
+                )
             _check_tree(model, number, tree, reached[:, start:stop].sum(axis=0, dtype=np.int64).tolist())
         start = stop
 

@@ -56,6 +56,7 @@ def recheck_rows(
     losses: Losses,
     unit: float,
     earlier_trees: int = 0,
+    trained: int | None = None,
 ) -> None:
     """Compare opened losses with what the opened model, bits and labels give, up to one unit.
 
@@ -68,6 +69,7 @@ def recheck_rows(
         losses: (rows, coalitions) int64 as opened.
         unit: as opened.
         earlier_trees: of the model that the job continued, else 0; their covers are not compared.
+        trained: rows that each other tree was grown with, where that is known.
 
     Raises:
         ContributionError: names the label holder; reason LABELS where labels or unit are none for the objective, or the
@@ -98,7 +100,7 @@ def recheck_rows(
                 culprit, AuditReason.SHAPES, f"opened a tree {number} in which the parties' bits lead to no one leaf"
             )
         start = stop
-    check_covers(model, reached, earlier_trees)
+    check_covers(model, reached, earlier_trees, trained)
     found = row_losses_e6(model, bits_by_party, labels, unit)
     wrong = np.abs(found - losses) > TOLERANCE_E6
     if wrong.any():

@@ -23,7 +23,7 @@ class DemoOptions:
         job: job file; None for `nodes/examples/<name of the data folder>/job.toml`.
         chain: which chain to start: `embedded`, `anvil` or `ganache`; or the http(s) address of a running development
             chain, which is left running.
-        report: where the report goes.
+        report: where the report goes; the job as a page goes beside it, where what draws it is installed.
         workdir: folder for chain, nodes and logs, kept afterwards; None for a temporary one.
         holdout_seed: replaces the job's.
     """
@@ -39,6 +39,13 @@ class DemoOptions:
     def chain_kind(self) -> str:
         """What the report calls the chain: its kind, or `url` for one that was running already."""
         return "url" if "://" in self.chain else self.chain
+
+    @property
+    def page(self) -> Path:
+        """Where the job goes as a page: beside the report, under its name."""
+        return self.report.with_name(
+            f"{self.report.stem}.html" if self.report.suffix == ".json" else f"{self.report.name}.html"
+        )
 
     @property
     def dataset(self) -> str:

@@ -1,4 +1,4 @@
-"""`demo-report.json`: what the demo measured."""
+"""`demo-report.json`: what the demo measured; and the job as a page beside it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Seconds(BaseModel):
-    """Disjoint wall times that sum to the whole run. `start` includes the plaintext reference."""
+    """Disjoint wall times that sum to the whole run, but for the page. `start` includes the plaintext reference."""
 
     start: float
     align: float
@@ -40,6 +40,8 @@ class DemoReport(BaseModel):
         auc_active_only, auc_plaintext: XGBoost on the active party's columns, and on the joined plaintext.
         contributions: share of each party in the gain of all, read back from the contract; they sum to 1.
         contributions_e6: the same as minus Brier, scale 1e6, as recorded.
+        p_values: of the free-rider test, of each passive party; empty where the active party did not tell them.
+        anomalies: entries on the chain against anybody, by category; empty where there are none.
         model_digest: hex SHA-256 over the shard digests on chain.
     """
 
@@ -58,6 +60,8 @@ class DemoReport(BaseModel):
     chain: ChainUse
     contributions: dict[str, float]
     contributions_e6: dict[str, int]
+    p_values: dict[str, float]
+    anomalies: dict[str, int]
     model_digest: str
     job_id: str
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from fedchain.federation.spec import JobSpec
 from fedchain.federation.tables import read_party_table
 from fedchain.model.shard import model_digest
 from fedchain.node.local import POLL_SECONDS, LocalConsortium, signals_unwind
+from fedchain.node.reporting.facts import JobReport
+from fedchain.node.reporting.page import can_draw, render
+from fedchain.node.reporting.reading import read_report
 from fedchain.simulation.reference import Reference, plaintext_reference
 from fedchain.types import JobId, Phase
 
@@ -82,10 +86,13 @@ def run_demo(options: DemoOptions, progress: DemoProgress) -> DemoReport:
         with local.control() as control:
             prediction = control.predict(job_id, "holdout")
         progress.finish()
-        report = _report(local, options, spec, job_id, reference, prediction.positions, prediction.scores)
+        facts = read_report(local.consortium, local.view(job_id))
+        report = _report(local, options, spec, job_id, reference, prediction.positions, prediction.scores, facts)
         watch.cut("predict")
         report.seconds = Seconds(**{name: round(value, 3) for name, value in watch.seconds.items()})
         report.save(options.report)
+    if can_draw():
+        options.page.write_text(render(facts), encoding="utf-8")
     return report
 
 
@@ -109,6 +116,7 @@ def _report(
     reference: Reference,
     positions: np.ndarray[tuple[int], np.dtype[np.int64]],
     scores: np.ndarray[tuple[int], np.dtype[np.float64]],
+    facts: JobReport,
 ) -> DemoReport:
     """Put the numbers together; shares and digests come off the chain."""
     if not np.array_equal(np.flatnonzero(reference.holdout), positions):
@@ -145,6 +153,12 @@ def _report(
         ),
         contributions={name: round(share / total, 6) if total else 0.0 for name, share in by_party.items()},
         contributions_e6={str(name): share for name, share in by_party.items()},
+        p_values={
+            line.party: line.p_value
+            for line in (facts.contribution.shares if facts.contribution else ())
+            if line.p_value is not None
+        },
+        anomalies=dict(Counter(str(one.category) for one in facts.anomalies)),
         model_digest=model_digest([one for one in digests if one is not None]),
         job_id=job_id,
     )

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import structlog
 
+from fedchain.anomaly.pace import is_implausibly_fast
 from fedchain.types import JobId
 
 log = structlog.get_logger(__name__)
@@ -28,12 +29,6 @@ SOFT_FLOOR_SECONDS = 5.0
 
 LEARN_FROM = 5
 """Samples before there are learned deadlines."""
-
-FAST_FLOOR_SECONDS = 0.5
-"""What is always faster says nothing about how long the work takes."""
-
-FAST_SHARE = 0.1
-"""An answer in less than this share of the shortest time so far is implausibly fast."""
 
 _SAMPLES = 64
 _DEVIATIONS = 5.0
@@ -289,10 +284,3 @@ def soft_deadline(samples: Iterable[float]) -> float:
     median = statistics.median(times)
     deviation = statistics.median(abs(one - median) for one in times)
     return max(SOFT_FLOOR_SECONDS, median + _DEVIATIONS * deviation)
-
-
-def is_implausibly_fast(seconds: float, samples: Sequence[float]) -> bool:
-    """Whether a time is below a tenth of the shortest of at least five before, none of them below half a second."""
-    if len(samples) < LEARN_FROM or min(samples) < FAST_FLOOR_SECONDS:
-        return False
-    return seconds < FAST_SHARE * min(samples)

@@ -78,12 +78,14 @@ class Drawn:
         aligned_rows: how many there are.
         fraction, seed: of the job.
         stratified: by labels, which a passive party does not know; else all of it can be drawn again.
+        trained: how many rows each tree was grown with.
     """
 
     aligned_rows: int
     fraction: float
     seed: int
     stratified: bool
+    trained: int
 
     @property
     def rows(self) -> int:
@@ -199,6 +201,7 @@ class PassiveAudit:
                 answered.earlier_rounds,
                 answered.commitments,
                 answered.covers,
+                self._drawn.trained,
             )
             auditor.check(opening)
         except ContributionError as error:

@@ -13,10 +13,12 @@ from pydantic import (
     model_validator,
 )
 
+from fedchain.contribution.free_rider import DEFAULT_ALPHA, DEFAULT_PERMUTATIONS
+
 MAX_BUDGET = 2**53
 _LONGEST_WINDOW_SECONDS = 7 * 86_400
 _LONGEST_DISPUTE_SECONDS = 90 * 86_400
-Method = Literal["leaf-mask", "block-permutation"]
+Method = Literal["leaf-mask", "block-permutation", "conditional"]
 DEFAULT_REPEATS = 10
 WINDOWS = 3
 """Parts of an audit that each may take a window: posting losses, revealing seeds, votes."""
@@ -28,8 +30,9 @@ class ContributionSpec(BaseModel):
     Attributes:
         method: by which utilities of coalitions are measured. `leaf-mask`: an absent party's decisions count with the
             share of training rows that went each way. `block-permutation`: the absent parties' decisions are those of
-            another held-out row; any model could be measured so. Nobody but the label holder, who has all rows, can
-            recompute it, so it goes without an audit.
+            another held-out row; any model could be measured so. `conditional`: the best guess of the model's output by
+            who knows the members' decisions alone, which comes nearest to training without the absent parties. Nobody
+            but the label holder, who has all rows, can recompute the last two, so they go without an audit.
         repeats: of block permutation: permutations that each coalition's utility is the mean of.
         audit: whether the shares are audited. An audit shows every party of the job the open model (shapes of all
             trees with their owners, training covers, leaf weights, base margins; no columns, no cuts) and, of
@@ -51,17 +54,17 @@ class ContributionSpec(BaseModel):
     window_seconds: Annotated[int, Field(strict=True, ge=30, le=_LONGEST_WINDOW_SECONDS)] = 3600
     dispute_seconds: Annotated[int, Field(strict=True, ge=0, le=_LONGEST_DISPUTE_SECONDS)] = 259_200
     budget: Annotated[int, Field(strict=True, ge=0, le=MAX_BUDGET)] = 0
-    permutations: Annotated[int, Field(strict=True, ge=50, le=10_000)] = 99
-    alpha: Annotated[float, Field(strict=True, gt=0, lt=1)] = 0.05
+    permutations: Annotated[int, Field(strict=True, ge=50, le=10_000)] = DEFAULT_PERMUTATIONS
+    alpha: Annotated[float, Field(strict=True, gt=0, lt=1)] = DEFAULT_ALPHA
 
     @model_validator(mode="after")
     def _method_is_audited(self) -> ContributionSpec:
-        if self.method == "leaf-mask" and self.repeats != DEFAULT_REPEATS:
+        if self.method != "block-permutation" and self.repeats != DEFAULT_REPEATS:
             raise ValueError("repeats goes with method 'block-permutation' alone")
-        if self.method == "block-permutation" and self.audit:
+        if self.method != "leaf-mask" and self.audit:
             raise ValueError(
-                "an audit recomputes losses of opened rows, and by block permutation these follow from decisions about "
-                'other rows, which are not opened; set method = "leaf-mask", or leave the audit out'
+                f"an audit recomputes losses of opened rows, and by method '{self.method}' these follow from decisions "
+                'about other rows, which are not opened; set method = "leaf-mask", or leave the audit out'
             )
         return self
 

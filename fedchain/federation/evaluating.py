@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.block_permutation import permuted_tree_shapley
+from fedchain.contribution.conditional import conditional_shapley
 from fedchain.contribution.free_rider import Weakness, free_rider_test
 from fedchain.contribution.leaf_mask import Shares, leaf_mask_shapley
 from fedchain.contribution.losses import E6, Losses, row_losses_e6, unit_of
@@ -25,7 +26,7 @@ class Evaluation:
 
     Attributes:
         shares: of all parties.
-        losses: (held-out rows, coalitions) int64; by block permutation (0, coalitions): no loss belongs to one row.
+        losses: (held-out rows, coalitions) int64; by other methods than leaf masks (0, coalitions): none is audited.
         unit: of the losses.
         tests: of the free-rider test, roster order; the active party is not tested.
         gains_e6: each party's part of the gain of all splits, x 1e6; empty where it is not known.
@@ -86,6 +87,9 @@ def evaluate(
     unit, seed = unit_of(shard.objective, labels), int.from_bytes(salt[:8], "big")
     if spec.method == "block-permutation":
         shares = permuted_tree_shapley(shard, bits, labels, repeats=spec.repeats, seed=seed)
+        losses = np.zeros((0, len(shares.utilities_e6)), dtype=np.int64)
+    elif spec.method == "conditional":
+        shares = conditional_shapley(shard, bits, labels)
         losses = np.zeros((0, len(shares.utilities_e6)), dtype=np.int64)
     else:
         losses = row_losses_e6(shard, bits, labels, unit) if losses is None else losses

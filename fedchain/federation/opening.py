@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fedchain.contribution.commitments import check_rows, read_labels
 from fedchain.contribution.covers import check_known_covers
-from fedchain.contribution.free_rider import free_rider_test
+from fedchain.contribution.free_rider import passes_all
 from fedchain.contribution.loss_tree import check_losses
 from fedchain.contribution.losses import most_loss_e6
 from fedchain.contribution.open_model import active_outputs, check_open_model, check_weights
@@ -72,6 +72,7 @@ class Auditor:
         earlier_rounds: of the model that the job continued; else 0.
         commitments: of the leaf weights of the rounds of this job that the model keeps; None where they were not kept.
         covers: training rows by node of each tree of these rounds, as far as it knows them; None where not kept.
+        trained: rows that each tree of the job was grown with (`JobSpec.sampled_rows`); None where not known.
     """
 
     shard: Shard
@@ -81,6 +82,7 @@ class Auditor:
     earlier_rounds: int
     commitments: tuple[bytes, ...] | None
     covers: tuple[Mapping[int, int], ...] | None = None
+    trained: int | None = None
 
     @property
     def culprit(self) -> str:
@@ -119,7 +121,7 @@ class Auditor:
         earlier_trees = len(model.base_margins) * self.earlier_rounds
         if self.covers is not None:
             check_known_covers(model, self.covers, earlier_trees, self.culprit)
-        recheck_rows(model, bits, labels, losses, opening.unit, earlier_trees)
+        recheck_rows(model, bits, labels, losses, opening.unit, earlier_trees, self.trained)
         self._check_weak(model, bits, labels)
 
     def _check_weak(self, model: Shard, bits: list[Bits], labels: NDArray[np.float64]) -> None:
@@ -128,9 +130,11 @@ class Auditor:
             return
         seed = int.from_bytes(self.state.seed[:8], "big")
         few = [one[:_TESTED_ROWS] for one in bits]
-        tests = free_rider_test(model, few, labels[:_TESTED_ROWS], permutations=_PERMUTATIONS, seed=seed)
+        few_labels = labels[:_TESTED_ROWS]
         for place, party in enumerate(self.shard.roster):
-            if self.state.weak >> place & 1 and tests[place].p_value <= 1 / (1 + _PERMUTATIONS):
+            if self.state.weak >> place & 1 and passes_all(
+                model, few, few_labels, place, permutations=_PERMUTATIONS, seed=seed
+            ):
                 what = f"called party '{party}' weak, which passes the free-rider test on the opened rows"
                 raise self._refusal(AuditReason.SUMS, what)
 

@@ -272,7 +272,8 @@ class _Job:
             secrets = yield from remember_secrets()
             held = self.spec.holdout
             is_stratified = self.spec.algorithm.objective in ("binary", "multiclass")
-            drawn = Drawn(len(self.aligned.ids), held.fraction, held.seed, is_stratified)
+            rows = len(self.aligned.ids)
+            drawn = Drawn(rows, held.fraction, held.seed, is_stratified, self.spec.sampled_rows(rows))
             audit = PassiveAudit(self.spec.contribution, self.roster, sealing, secrets, drawn)
             yield from audit.await_labels()
         with zero_pools(self.keys.gradient_public, self.layout.total) if self.fill_pools else nullcontext(()) as zeros:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from fedchain.messages.base import require_shallow_json
 from fedchain.model.link import ObjectiveName
 from fedchain.training.boosting.metrics import metric_of
 from fedchain.training.boosting.params import BoostingParams
+from fedchain.training.boosting.sampling import drawn_count
 from fedchain.types import PartyId, Role
 
 if sys.version_info >= (3, 11):
@@ -230,6 +232,17 @@ class JobSpec(_Section):
     def max_rounds(self) -> int:
         """Rounds that the job may open on chain: one per tree."""
         return self.algorithm.trees
+
+    def sampled_rows(self, aligned_rows: int) -> int:
+        """Rows that each tree is grown with, all its leaves together: those that train, or the share that is drawn.
+
+        Args:
+            aligned_rows: that all parties have.
+        """
+        params, validates = self.algorithm, self.stopping.validates
+        validation = max(1, round(validates * aligned_rows)) if validates > 0 else 0
+        train = aligned_rows - math.ceil(self.holdout.fraction * aligned_rows) - validation
+        return drawn_count(train, params.row_sample) if params.goss_top is None else train
 
     @property
     def phase_limit(self) -> int:

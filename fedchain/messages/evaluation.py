@@ -31,8 +31,8 @@ class Contribution(Message, frozen=True):
         p_values_e6: of the free-rider test, x 1e6, roster order; 0 for the active party.
         powers_e6: of the same test at the effect that was found, x 1e6, roster order; 0 for the active party. It
             follows from the p-value, and says little that this does not.
-        detectable_e6: the smallest effect, in utility x 1e6, that the same test passes four times in five: a party that
-            adds less fails it by chance alone. 0 for the active party.
+        detectable_e6: the smallest effect, in nats per row x 1e6, that the same test passes four times in five: a party
+            that adds less fails it by chance alone. 0 for the active party.
     """
 
     kind: ClassVar[Kind] = Kind.CONTRIBUTION

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -50,6 +51,7 @@ NOBODYS_MARK: tuple[Category, ...] = ("vote", "claim")
 """What somebody says: it counts against nobody."""
 
 _E6 = 1_000_000
+_FEW, _AT_A_TIME = 4, 8
 _STANDINGS = (ParticipantSuspended, ParticipantBanned, ParticipantReinstated)
 _PROVABLE = (Reason.EQUIVOCATION, Reason.PAYLOAD_MISMATCH, Reason.REPLAY)
 _STATISTICAL = (Reason.STATISTIC_OUTLIER, Reason.STATISTIC_FALSE)
@@ -105,6 +107,16 @@ class BlockTimes:
             self._known[number] = self._client.block_time(number)[1]
         return self._known[number]
 
+    def read(self, numbers: Iterable[int]) -> None:
+        """Ask for those that are not known yet, some at a time: a long job has hundreds, and a node may be far away."""
+        missing = sorted(set(numbers) - self._known.keys())
+        if len(missing) < _FEW:
+            return
+        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="block-times") as pool:
+            self._known.update(
+                zip(missing, pool.map(lambda one: self._client.block_time(one)[1], missing), strict=True)
+            )
+
 
 def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
     """All of a job that exists, in the order of the chain.
@@ -113,7 +125,9 @@ def read_anomalies(consortium: Consortium, job_id: JobId) -> list[Anomaly]:
         ConfigError: no block holds the proposal.
         ChainUnreachableError: the chain's node does not answer.
     """
-    return anomalies_of(read_story(consortium, job_id), Names(consortium), BlockTimes(consortium.client))
+    story, name_of, time_of = read_story(consortium, job_id), Names(consortium), BlockTimes(consortium.client)
+    time_of.read(blocks_of_anomalies(story, name_of))
+    return anomalies_of(story, name_of, time_of)
 
 
 def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[[int], int]) -> list[Anomaly]:
@@ -124,7 +138,21 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
         name_of: of an address.
         time_of: of a block's number.
     """
-    found = []
+    return [
+        Anomaly(
+            what, category, name_of(party), reason, detail, event.block_number, time_of(event.block_number),
+            "0x" + event.transaction_hash.hex(),
+        )
+        for event, (what, category, party, reason, detail) in _told(story, name_of)
+    ]  # fmt: skip
+
+
+def blocks_of_anomalies(story: Story, name_of: Callable[[str], str]) -> set[int]:
+    """Blocks whose times `anomalies_of` asks for."""
+    return {event.block_number for event, _ in _told(story, name_of)}
+
+
+def _told(story: Story, name_of: Callable[[str], str]) -> Iterator[tuple[ChainEvent, _Entry]]:
     faults: dict[int, FaultRecorded] = {}
     over, of_faults = _end(story), {one.transaction_hash for one in story.events if isinstance(one, FaultRecorded)}
     for event in story.events:
@@ -133,13 +161,8 @@ def anomalies_of(story: Story, name_of: Callable[[str], str], time_of: Callable[
         if isinstance(event, _STANDINGS) and event.block_number > over and event.transaction_hash not in of_faults:
             continue  # a matter of another job, or of no job at all
         told = _entry(event, story, faults, name_of)
-        if told is None:
-            continue
-        what, category, party, reason, detail = told
-        transaction = "0x" + event.transaction_hash.hex()
-        block, time = event.block_number, time_of(event.block_number)
-        found.append(Anomaly(what, category, name_of(party), reason, detail, block, time, transaction))
-    return found
+        if told is not None:
+            yield event, told
 
 
 def _end(story: Story) -> float:

@@ -109,6 +109,7 @@ class Channel:
         traffic: what went through.
         contribution: what was written to the contribution ledger, if anything.
         flags: statistics that the active party flagged, each with its round.
+        remembered: by party, what it has to find again after a restart: its secrets, for whoever judges a run.
 
     Args of `run` are in roster order; the first party to be able to go on goes on, so a run is deterministic.
     """
@@ -131,6 +132,7 @@ class Channel:
         self._opened = 0
         self.contribution: RecordContribution | None = None
         self.flags: list[tuple[int, Flag]] = []
+        self.remembered: dict[PartyId, dict[str, bytes]] = {}
         self._audits_elsewhere = audit is not None
         self.audit = audit or AuditRecord(())
 
@@ -144,6 +146,7 @@ class Channel:
         """
         running = [_Running(name, generator) for name, generator in parties.items()]
         self._count, self._active = len(running), running[0].name
+        self.remembered = {party.name: party.remembered for party in running}
         if not self._audits_elsewhere:
             self.audit = AuditRecord([party.name for party in running])
         try:

@@ -14,12 +14,13 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from fedchain.anomaly.pace import is_implausibly_fast
 from fedchain.chain import MAX_LEAVES, BatchLeaf, Consortium, Fault, JobPolicy, UplinkJudged
 from fedchain.chain.inprocess import InProcessConsortium
 from fedchain.crypto.merkle import payload_digest
 from fedchain.errors import DeadlineError, TransactionError, UplinkRejectedError
 from fedchain.exchange.replays import Replays
-from fedchain.exchange.waits import Waits, is_implausibly_fast
+from fedchain.exchange.waits import Waits
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Envelope
 from fedchain.protocol import Action, BeginRound, DeclareAligned, DeclareStop, Flag, RecordContribution

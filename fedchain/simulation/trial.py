@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,17 @@ from fedchain.chain import Consortium
 from fedchain.chain.devchain import ChainKind
 from fedchain.chain.inprocess import InProcessConsortium
 from fedchain.compute.executor import Executor
-from fedchain.contribution.free_rider import free_rider_test
+from fedchain.contribution.free_rider import DEFAULT_PERMUTATIONS, free_rider_test
 from fedchain.crypto.dlog import DlogTable
+from fedchain.crypto.elgamal import KeyPair
 from fedchain.data.table import Table
-from fedchain.errors import DeadlineError, FedchainError, PeerError, UplinkRejectedError
+from fedchain.errors import DeadlineError, DecryptionRangeError, FedchainError, PeerError, UplinkRejectedError
 from fedchain.federation.answering import answerer_of
 from fedchain.federation.evaluating import evaluate
 from fedchain.federation.party import JobOutcome, job_party
 from fedchain.federation.spec import JobSpec
 from fedchain.model.leaf_mask import whole_bits
-from fedchain.simulation.adversaries.party import Adversary, observed
+from fedchain.simulation.adversaries.party import Adversary, Ciphertexts, observed
 from fedchain.simulation.chain_audits import ChainAudit
 from fedchain.simulation.channel import Channel
 from fedchain.simulation.judge import ChainJudge, Delays
@@ -66,6 +68,7 @@ class Court:
             if member is None:
                 member = self._enrol()
                 self.honest.append(member)
+            self.chain.fund(member)
             seated[name] = member
         return seated
 
@@ -97,7 +100,7 @@ class Trial:
     culprit: PartyId | None = None
     adversary: Adversary | None = None
     delays: Delays = lambda party, round: 0.0
-    permutations: int = 99
+    permutations: int = DEFAULT_PERMUTATIONS
     seed: int = 0
 
 
@@ -107,7 +110,8 @@ class Findings:
 
     Attributes:
         culprit: who is at fault; empty: nobody.
-        acted: whether the adversary had an occasion to be at fault, and took it.
+        acted: whether the adversary had an occasion to be at fault, took it, and changed something by it.
+        without_effect: how often it did what changes nothing before: took away encryptions of zero, say.
         rounds: of training that were begun.
         ended: `completed`, or the name of the error that ended the job.
         named: whom that error names.
@@ -123,6 +127,7 @@ class Findings:
 
     culprit: str = ""
     acted: bool = False
+    without_effect: int = 0
     rounds: int = 0
     ended: str = "completed"
     named: list[str] = field(default_factory=list)
@@ -185,8 +190,27 @@ def run_trial(court: Court, trial: Trial) -> Findings:
         _test(findings, trial, tables, outcomes)
     if trial.adversary is not None:
         findings.culprit = trial.culprit or ""
-        findings.acted, findings.amplitude = trial.adversary.acted, dict(trial.adversary.amplitude)
+        findings.amplitude = dict(trial.adversary.amplitude)
+        # whoever was found by its sums has changed one
+        secrets = channel.remembered[spec.names[0]].get("gradient_keys", b"")
+        findings.acted = trial.adversary.had_effect(partial(_is_zero, court, secrets) if outcomes else _is_not_zero)
+        findings.without_effect = int(trial.adversary.acted and not findings.acted)
     return findings
+
+
+def _is_zero(court: Court, secrets: bytes, ciphertexts: Ciphertexts) -> bool:
+    """Whether all of them are encryptions of zero. Of jobs with one output: columns are the key's first."""
+    try:
+        found = KeyPair.from_secret_bytes(secrets).decrypt_sums(
+            ciphertexts, 1, court.dlog, court.executor, columns=range(ciphertexts.columns)
+        )
+    except DecryptionRangeError:
+        return False
+    return not found.any()
+
+
+def _is_not_zero(ciphertexts: Ciphertexts) -> bool:
+    return False
 
 
 def _named(error: FedchainError) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from fedchain.crypto.dlog import DlogTable
 from fedchain.simulation.adversaries.label_holder import FalseUtilities, TamperedRows
 from fedchain.simulation.adversaries.party import Adversary
 from fedchain.simulation.adversaries.registry import FAULTS
-from fedchain.simulation.adversaries.sums import HistogramAdversary
+from fedchain.simulation.adversaries.sums import DroppedRows, HistogramAdversary, LaterLazyAnswers
 from fedchain.simulation.adversaries.uplinks import LateAnswers
 from fedchain.simulation.trial import Court, Findings, Trial, run_trial
 from fedchain.types import PartyId
@@ -81,6 +83,35 @@ def test_tampered_rows_are_found_where_one_of_them_is_opened_and_an_honest_audit
     found = tried(court, drawn, adversary, active)
     assert [reason for _, reason, _, _ in found.faults] == ["CONTRIBUTION_FALSE"]
     assert tried(court, drawn, None, None).faults == []
+
+
+def test_rows_that_count_nothing_may_be_left_out_and_that_is_no_fault(court: Court) -> None:
+    """GOSS sends the rows that it does not draw as encryptions of zero: nobody can tell, and no sum changes."""
+    drawn = small(1)
+    algorithm = drawn.spec.algorithm.model_copy(update={"goss_top": 0.2, "goss_other": 0.2, "row_sample": 1.0})
+    drawn = replace(drawn, spec=drawn.spec.model_copy(update={"algorithm": algorithm}))
+    runs = []
+    for seed in range(8):
+        adversary = DroppedRows(np.random.default_rng(seed), drawn.spec)
+        adversary.dropped, adversary.begins = 0.0, drawn.spec.max_rounds  # a single row of the last round
+        runs.append(tried(court, drawn, adversary, drawn.passive[0]))
+    assert {found.ended for found in runs} == {"completed", "ForgedHistogramError"}
+    for found in runs:
+        without_effect = found.ended == "completed"
+        assert (found.acted, found.without_effect) == (not without_effect, int(without_effect))
+
+
+def test_who_spares_itself_the_sums_from_a_round_on_is_flagged(court: Court) -> None:
+    random = np.random.default_rng([7, 1])
+    drawn = small(1)
+    spec = drawn.spec.model_copy(update={"algorithm": drawn.spec.algorithm.model_copy(update={"trees": 6})})
+    adversary = LaterLazyAnswers(random, spec)
+    adversary.begins = 5
+    found = tried(court, replace(drawn, spec=spec), adversary, drawn.passive[0])
+    assert found.acted
+    assert found.flags == [(drawn.passive[0], 5)]
+    assert [(party, reason) for party, reason, _, _ in found.faults] == [(drawn.passive[0], "STATISTIC_OUTLIER")]
+    assert (found.ended, found.suspended) == ("completed", [])
 
 
 @pytest.mark.parametrize("name", ["noise_features", "lazy_constant_answers"])

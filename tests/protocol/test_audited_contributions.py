@@ -25,7 +25,7 @@ from fedchain.federation import auditing
 from fedchain.federation import party as party_module
 from fedchain.federation.auditing import CONTEXT, ActiveAudit, Outputs
 from fedchain.federation.contribspec import ContributionSpec
-from fedchain.federation.spec import JobSpec
+from fedchain.federation.spec import JobSpec, Stopping
 from fedchain.inference import request as request_module
 from fedchain.messages import AuditOpening, Contribution, ShardDigest, decode, encode
 from fedchain.messages.auditing import ActiveOpening, OpenedLosses
@@ -76,6 +76,16 @@ def test_an_honest_job_is_verified_by_all(mode: str, run: Run) -> None:
     assert len({outcome.model_digest for outcome in found.outcomes.values()}) == 1
     for outcome in found.outcomes.values():
         assert outcome.contribution == active.contribution
+
+
+def test_rows_that_are_drawn_for_each_tree_or_validate_are_no_false_covers(run: Run) -> None:
+    case = audited_case("standard", row_sample=0.6)
+    stopping = Stopping(rule="early", validation_fraction=0.15)
+    spec = case.spec.model_copy(update={"stopping": stopping})
+    found = run(case=Case(spec, case.tables))
+    assert found.reasons == ["SOUND", "SOUND"]
+    active = found.outcomes[OPERATOR]
+    assert {tree.covers[0] for tree in active.shard.trees} == {spec.sampled_rows(active.aligned_rows)}
 
 
 def test_an_audit_changes_nothing_of_the_model(run: Run, executor: Executor, dlog: DlogTable) -> None:
@@ -188,6 +198,28 @@ def other_owners(shard: Shard) -> Shard:
 def other_base(shard: Shard) -> Shard:
     """Bound with the labels before training, though not by a commitment of any round."""
     return msgspec.structs.replace(shard, base_margins=(shard.base_margins[0] + 0.1,))
+
+
+def one_row_less(shard: Shard) -> Shard:
+    """The last tree with a training row less than there were, taken off its largest leaf: all covers add up."""
+    tree = shard.trees[-1]
+    covers = dict(zip(tree.shape.nodes, tree.covers, strict=True))
+    node = max(tree.shape.leaves(), key=lambda leaf: covers[leaf])
+    while node >= 0:
+        covers[node] -= 1
+        node = (node - 1) // 2 if node else -1
+    less = msgspec.structs.replace(tree, covers=tuple(covers[one] for one in tree.shape.nodes))
+    return msgspec.structs.replace(shard, trees=(*shard.trees[:-1], less))
+
+
+@pytest.mark.parametrize("mode", ["layered", "mix"])
+def test_covers_of_other_rows_than_trained_are_voted_false_by_all(
+    mode: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a tree in which an auditor has no part: small covers would pass for anything."""
+    monkeypatch.setattr(auditing, "open_model", lambda shard: one_row_less(open_model(shard)))
+    found = run(case=audited_case(mode))
+    assert (found.state.outcome, found.reasons) == ("false", ["SHAPES", "SHAPES"])
 
 
 @pytest.mark.parametrize(

@@ -106,13 +106,14 @@ def within(owner: Any, name: str, key: str, value: Callable[..., str]) -> None:
 
 
 def name_of(action: Any) -> str:
-    """An action in words: its type, and the kind of its message or its own name."""
+    """An action in words: its type, and the kind of its message, its own name, or the stage that it waits for."""
     words = [type(action).__name__]
     message = getattr(action, "message", None) or getattr(action, "message_type", None)
     if message is not None:
         words.append(message.kind.name)
-    if isinstance(getattr(action, "name", None), str):
-        words.append(action.name)
+    for detail in ("name", "stage"):
+        if isinstance(getattr(action, detail, None), str):
+            words.append(getattr(action, detail))
     return " ".join(words)
 
 

@@ -57,7 +57,10 @@ ALGORITHMS = {
     "standard": 'mode = "standard"\ndepth = 2\ntrees = 3',
     "pipelined": LAYERED,
 }
-"""By the name of a job; `pipelined` is one whose rounds go on chain as a whole."""
+"""By the name of a job; `pipelined` is one whose rounds go on chain as a whole, `standard` one that is audited."""
+BUDGET = 1000
+AUDIT = f"[contribution]\naudit = true\nopened_rows = 15\nwindow_seconds = 300\nbudget = {BUDGET}\n"
+"""Its windows are longer than all the restarts of a plan take, so that nobody is silent."""
 
 
 def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE_SECONDS) -> T:
@@ -295,7 +298,8 @@ class RecoveringFederation:
         return (
             f'schema = 1\nname = "{name}"\n[algorithm]\n{ALGORITHMS[algorithm]}\nbins = 8\n'
             f"[alignment]\nmin_rows = 20\n[policy]\ndeadline_seconds = 90.0\n"
-            f'consumption = "{"pipelined" if algorithm == "pipelined" else "strict"}"\n{parties}'
+            f'consumption = "{"pipelined" if algorithm == "pipelined" else "strict"}"\n'
+            f"{AUDIT if algorithm == 'standard' else ''}{parties}"
         )
 
     def undisturbed(self, algorithm: str) -> str:
@@ -348,6 +352,20 @@ class RecoveringFederation:
                 return False
 
         wait_for(completed, "the job to be completed on the chain", 30.0)
+        if algorithm == "standard":
+            wait_for(lambda: self._is_settled(job_id), "the settlement", 30.0)
+
+    def _is_settled(self, job_id: JobId) -> bool:
+        """Whether the job's shares are settled; its audit must have found all sound, and nobody silent."""
+        try:
+            state = self.consortium.audits.state(job_id)
+            settlement = self.consortium.settlements.settlement(job_id)
+        except ChainError:  # the chain may be dead just now
+            return False
+        assert state is not None
+        assert (state.outcome, state.votes, state.silent) == ("verified", (0, 1, 1), (0, 0, 0))
+        assert settlement is None or sum(settlement.points) == BUDGET
+        return settlement is not None
 
     def predict(self, job_id: JobId, asker: Company, positions: Sequence[int]) -> Prediction:
         """Ask for scores, once more where the node died under the asker's hands."""

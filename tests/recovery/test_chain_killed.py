@@ -42,23 +42,25 @@ def reaches(federation: RecoveringFederation, index: int, point: str, times: int
 
 
 @pytest.mark.parametrize(
-    ("point", "times"),
+    ("algorithm", "point", "times"),
     [
-        ("passive alignment after recording BLINDED_IDS", 1),
-        ("passive training after Receive GRADIENTS", 2),
-        ("passive training after sending HISTOGRAM", 4),
-        ("passive evaluation after Receive PREDICT_REQUEST", 1),
+        ("layered", "passive alignment after recording BLINDED_IDS", 1),
+        ("layered", "passive training after Receive GRADIENTS", 2),
+        ("layered", "passive training after sending HISTOGRAM", 4),
+        ("layered", "passive evaluation after Receive PREDICT_REQUEST", 1),
+        ("standard", "passive evaluation before AwaitAudit posted", 1),
+        ("standard", "passive evaluation after sending ContributionAudit.vote", 1),
     ],
 )
 def test_a_chain_killed_during_a_job_is_started_again_and_the_job_goes_on(
-    point: str, times: int, ganache: KillableGanache, on_ganache: RecoveringFederation
+    algorithm: str, point: str, times: int, ganache: KillableGanache, on_ganache: RecoveringFederation
 ) -> None:
-    job_id = on_ganache.submit("layered")
+    job_id = on_ganache.submit(algorithm)
     reaches(on_ganache, 1, point, times)
     ganache.kill()
     time.sleep(1.0)
     ganache.start()
-    on_ganache.complete(job_id, "layered")
+    on_ganache.complete(job_id, algorithm)
     on_ganache.check_record(job_id)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.recovery.conftest import REGISTERING
-from tests.recovery.federation import ALGORITHMS, Arm, RecoveringFederation
-from tests.recovery.points import arms_of, load, starter, unlisted
+from tests.recovery.federation import ALGORITHMS, Arm, RecoveringFederation, wait_for
+from tests.recovery.points import CONCLUDING, arms_of, load, starter, unlisted
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -101,3 +101,19 @@ def test_a_node_killed_while_it_comes_back_comes_back(federation: RecoveringFede
     for _ in range(3):  # one job has fewer occasions than there are points
         plan = run(federation, "layered", plan)
     assert plan == {}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("point", CONCLUDING)
+def test_a_passive_party_killed_while_it_concludes_the_audit_of_one_that_is_away_comes_back(
+    point: str, federation: RecoveringFederation
+) -> None:
+    active, passive = federation.companies[:2]
+    active.arm([Arm("active evaluation before Conclude")])
+    passive.arm([Arm(point)])
+    job_id = federation.submit("standard")
+    active.hold()
+    wait_for(lambda: passive.fired, f"a death {point}")
+    active.release()
+    federation.complete(job_id, "standard")
+    federation.check_record(job_id)

@@ -6,11 +6,12 @@ numbers stands beside each picture. Words that come from a job are only drawn as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedchain.node.anomalies import CATEGORIES, Anomaly
+from fedchain.node.anomalies import CATEGORIES, Anomaly, Category
 from fedchain.node.reporting.facts import E6, ContributionFacts, JobReport, PartyLine, Span
 from fedchain.node.reporting.words import duration, elapsed_unit, printable
 
@@ -25,7 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _PAGE_INCHES, _PHONE_INCHES = 7.6, 3.9
 _MOST_BARS = 120
 MOST_MARKS = 400
-"""Entries that the timeline shows, the first ones."""
+"""Entries that the timeline draws one by one; of more, those of a party, a category and about one time together."""
 _PAGE_MARKS, _PHONE_MARKS = 70, 35
 """So many marks fit side by side."""
 _LONGEST_NAME = {False: 24, True: 12}
@@ -121,12 +122,12 @@ def shares_chart(facts: ContributionFacts) -> Chart:
 
 def timeline_chart(report: JobReport) -> Chart | None:
     """Anomalies over the time since the proposal, by party; None where there are none."""
-    shown = report.anomalies[:MOST_MARKS]
-    if not shown:
+    entries = report.anomalies
+    if not entries:
         return None
     rows = [party.name for party in report.parties]
-    rows += sorted({one.party for one in shown} - set(rows))
-    last = max(report.time, *(one.time for one in shown))
+    rows += sorted({one.party for one in entries} - set(rows))
+    last = max(report.time, *(one.time for one in entries))
     unit, seconds = elapsed_unit(last - report.begun)
 
     def draw(sheet: _Sheet) -> None:
@@ -134,27 +135,38 @@ def timeline_chart(report: JobReport) -> Chart | None:
         for row in range(len(rows)):
             sheet.mark(axes.axhline(row, linewidth=1), "grid")
         whole, columns = max(1, last - report.begun), _PHONE_MARKS if sheet.phone else _PAGE_MARKS
-        taken: dict[tuple[int, int], int] = {}
-        for one in shown:
-            row = rows.index(one.party)
-            category = CATEGORIES.index(one.category)
-            at = (one.time - report.begun) / whole
+        taken: Counter[tuple[int, int]] = Counter()
+        for party, category, at, title in _marks(entries, report.begun, whole, columns):
+            row = rows.index(party)
             place = (row, round(at * columns))  # marks that would lie on each other are drawn as a pile
-            above = taken.get(place, 0)
-            taken[place] = above + 1
+            above = taken[place]
+            taken[place] += 1
             (mark,) = axes.plot(
-                at * whole / seconds, row - 0.13 * min(above, 4), marker=MARKERS[category],
+                at * whole / seconds, row - 0.13 * min(above, 4), marker=MARKERS[CATEGORIES.index(category)],
                 markersize=7, linestyle="none", clip_on=False,
             )  # fmt: skip
-            sheet.mark(mark, f"mark category-{one.category}", spoken_anomaly(one))
+            sheet.mark(mark, f"mark category-{category}", title)
         axes.set_yticks(range(len(rows)), [_cut(name, sheet.phone) for name in rows])
         axes.set_ylim(len(rows) - 0.5, -0.75)
         axes.set_xlim(0, whole / seconds)
         axes.set_xlabel(f"{unit} since the proposal")
         axes.grid(axis="y", visible=False)
 
-    about = f"{len(report.anomalies)} entries; the table below has them in order."
+    about = f"{len(entries)} entries; the table below has them in order."
     return _chart(draw, "timeline", "Anomalies over time, by party", about, height=0.9 + 0.55 * len(rows))
+
+
+def _marks(
+    entries: Sequence[Anomaly], begun: int, whole: int, columns: int
+) -> Iterator[tuple[str, Category, float, str]]:
+    """What the timeline draws: party, category, time in parts of the whole, and words for whoever points at it."""
+    if len(entries) <= MOST_MARKS:
+        for one in entries:
+            yield one.party, one.category, (one.time - begun) / whole, spoken_anomaly(one)
+        return
+    together = Counter((one.party, one.category, round((one.time - begun) / whole * columns)) for one in entries)
+    for (party, category, column), count in together.items():
+        yield party, category, column / columns, printable(f"{party}: {count} of category {category} about then")
 
 
 def durations_chart(spans: Sequence[Span]) -> Chart | None:

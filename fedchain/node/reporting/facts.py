@@ -42,7 +42,7 @@ class ShareLine:
         split_gain: its part of the split gain of training, 0..1; None where the job does not tell. Gameable.
         p_value: of the free-rider test, 0..1; None of the active party, and where the job does not tell.
         power: of that test at the effect that was found, 0..1; it follows from the p-value.
-        detectable_e6: the smallest effect in utility, scale 1e6, that the test finds four times in five; likewise.
+        detectable_e6: the smallest effect in nats per row, scale 1e6, that the test finds four times in five; likewise.
         recorded_e6: what the active party recorded instead, where that is another share; else None.
     """
 

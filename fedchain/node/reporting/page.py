@@ -22,6 +22,9 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-a
 MOST_ROWS = 1000
 """Of one table; what is beyond them is counted, and `fedchain anomalies` or `fedchain report --json` shows it."""
 
+MOST_PRINTED = 50
+"""Of one table on paper, where nobody scrolls; the style sheet hides the rest."""
+
 MISSING = "drawing a report needs matplotlib and Jinja; install them with `pip install 'fedchain[report]'`"
 """What is said where they are not there."""
 
@@ -57,7 +60,7 @@ def render(report: JobReport) -> str:
         "utc": words.utc,
         "duration": words.duration,
         "number": lambda value: f"{value:,}",
-        "name": lambda value: Markup("_<wbr>").join(value.split("_")),
+        "name": lambda value: Markup("_<wbr>").join(words.printable(value).split("_")),
     }
     names = [party.name for party in report.parties]
     contribution = report.contribution
@@ -82,6 +85,7 @@ def render(report: JobReport) -> str:
         dashes=("solid", "dashed", "dash-dot", "dotted", "long dash", "dash dot dot", "fine dots", "long dash dot"),
         stage=charts.stage,
         most_marks=charts.MOST_MARKS,
+        most_printed=MOST_PRINTED,
         anomalies=report.anomalies[:MOST_ROWS],
         spans=report.spans[:MOST_ROWS],
         took=sum(span.seconds or 0 for span in ended),

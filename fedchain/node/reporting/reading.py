@@ -19,7 +19,7 @@ from fedchain.errors import ConfigError, MessageError
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Contribution, decode
 from fedchain.model.shard import model_digest
-from fedchain.node.anomalies import BlockTimes, anomalies_of
+from fedchain.node.anomalies import BlockTimes, anomalies_of, blocks_of_anomalies
 from fedchain.node.audit.names import Names
 from fedchain.node.audit.story import Story, read_story
 from fedchain.node.jobstate import abort_reason
@@ -33,7 +33,7 @@ from fedchain.node.reporting.facts import (
     Running,
     ShareLine,
 )
-from fedchain.node.reporting.spans import spans_of
+from fedchain.node.reporting.spans import blocks_of_spans, spans_of
 from fedchain.node.settlements import read_audit, read_settlement
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, JobId, Kind, Phase, Reason
@@ -58,9 +58,9 @@ _VOTE_REASONS = {
 def read_report(consortium: Consortium, view: JobView) -> JobReport:
     """All that a report shows of a job that exists; a running one as far as it has come.
 
-    Reads every block since the proposal, and asks for the time of each block in which something happened: one request
-    for each round. It is read anew where a block came meanwhile, so that all of it is of one block; on a chain that is
-    faster than that, a note says so.
+    Reads all events since the proposal, and asks for the time of each block in which a stage began or something stands
+    against somebody: a request for each round, several at a time. It is read anew where a block came meanwhile, so that
+    all of it is of one block; on a chain that is faster than that, a note says so.
 
     Raises:
         ConfigError: no block holds the proposal.
@@ -82,6 +82,9 @@ def _read(consortium: Consortium, job_id: JobId, time_of: BlockTimes) -> JobRepo
     story = read_story(consortium, job_id)
     view = consortium.job(job_id)
     name_of = Names(consortium)
+    time_of.read(
+        {story.head, story.proposal.block_number} | blocks_of_spans(story) | blocks_of_anomalies(story, name_of)
+    )
     spec, notes = _spec(story)
     over = view.phase in (Phase.ABORTED, Phase.EXPIRED)
     state = read_audit(consortium, view.job_id)

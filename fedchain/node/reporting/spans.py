@@ -16,7 +16,13 @@ _STAGES: dict[Phase, SpanKind] = {
     Phase.TRAINING: "preparation",
     Phase.EVALUATING: "evaluation",
 }
+_TURNS = (JobProposed, PhaseChanged, RoundBegan)
 _NO_UPLINKS = ("acceptance", "preparation")
+
+
+def blocks_of_spans(story: Story) -> set[int]:
+    """Blocks whose times `spans_of` asks for."""
+    return {event.block_number for event in story.events if isinstance(event, _TURNS)}
 
 
 def spans_of(story: Story, time_of: Callable[[int], int]) -> tuple[Span, ...]:

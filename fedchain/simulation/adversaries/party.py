@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fedchain.crypto.ciphertexts import CipherRows, CipherSums
 from fedchain.data.table import Table
 from fedchain.federation.spec import JobSpec
 from fedchain.messages import Envelope, Message
@@ -16,6 +17,8 @@ from fedchain.simulation.channel import Slot
 from fedchain.types import PartyId
 
 T = TypeVar("T")
+
+Ciphertexts = CipherRows | CipherSums
 
 Random = np.random.Generator
 
@@ -28,6 +31,8 @@ class Adversary:
         rounds: of the job.
         begins: the first round in which it is at fault, drawn from all rounds.
         acted: whether it had an occasion to be at fault, and took it.
+        evidence: the ciphertexts of which it took away, or multiplied, what they held; if all of them are of zero,
+            nothing changed.
         amplitude: what was drawn, for reports.
     """
 
@@ -37,6 +42,7 @@ class Adversary:
         self.round = 0
         self.begins = int(random.integers(1, spec.max_rounds + 1))
         self.acted = False
+        self.evidence: list[Ciphertexts] = []
         self.amplitude: dict[str, float | str] = {"begins": self.begins}
 
     @property
@@ -47,6 +53,14 @@ class Adversary:
     def place(self, passive: int) -> int:
         """Which of so many passive parties it is."""
         return int(self.random.integers(passive))
+
+    def had_effect(self, is_zero: Callable[[Ciphertexts], bool]) -> bool:
+        """Whether anything that it did changed what its messages say.
+
+        Args:
+            is_zero: whether all of some ciphertexts are encryptions of zero; it takes the active party's key.
+        """
+        return self.acted and not (self.evidence and all(is_zero(one) for one in self.evidence))
 
     # -- what it may do -----------------------------------------------------------------------------------------------
 

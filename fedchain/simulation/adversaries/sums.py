@@ -35,9 +35,11 @@ class HistogramAdversary(Adversary):
 
     def sends(self, action: Send) -> Send:
         """Another histogram, once it is due."""
-        if isinstance(action.message, Histogram) and action.message.sums and self.is_due:
-            self.acted = True
-            return with_message(action, self.changed(action.message))
+        message = action.message
+        if isinstance(message, Histogram) and message.sums and self.is_due:
+            changed = self.changed(message)
+            self.acted |= changed != message
+            return with_message(action, changed)
         return action
 
     def changed(self, message: Histogram) -> Histogram:
@@ -63,6 +65,7 @@ class _Multiplied(HistogramAdversary):
         """Some sums times the factor."""
         sums = sums_of(message)
         places = self.some(len(sums))
+        self.evidence.append(sums[places])
         columns = [_replaced(column, places, column[places].multiply(self.factor, _ALONE)) for column in _all(sums)]
         return with_sums(message, columns)
 
@@ -109,6 +112,8 @@ class MovedSums(HistogramAdversary):
             if width > 1:
                 one, other = first + self.random.choice(width, 2, replace=False)
                 change[one, 0], change[other, 0] = self.amount, -self.amount
+        if not change.any():
+            return message
         other_sums = public_encrypt(self._key, change, _ALONE)
         columns = [one.add(two, _ALONE) for one, two in zip(_all(sums), _all(other_sums), strict=True)]
         return with_sums(message, columns)
@@ -117,7 +122,7 @@ class MovedSums(HistogramAdversary):
 class DroppedRows(Adversary):
     """Leaves rows out of its sums: a single one, up to half of those that train.
 
-    With GOSS some of them are encryptions of zero: who leaves out only such changes no sum, and goes unnoticed.
+    With GOSS some of them are encryptions of zero: who leaves out only such changes no sum, and has done nothing.
     """
 
     def __init__(self, random: Random, spec: JobSpec) -> None:
@@ -131,6 +136,9 @@ class DroppedRows(Adversary):
             return message
         self.acted = True
         drop = self.random.choice(message.rows, max(1, round(self.dropped * message.rows)), replace=False)
+        columns = len(message.ciphertexts) // (message.rows * ROW_POINT_BYTES) - 1
+        rows = CipherRows.from_bytes(message.ciphertexts, message.rows, columns, "active", _ALONE)
+        self.evidence.append(rows[np.sort(drop)])
         keep = np.setdiff1d(np.arange(message.rows), drop)
         bits = np.unpackbits(np.frombuffer(message.row_bits, dtype=np.uint8), bitorder="little")
         bits[np.flatnonzero(bits)[drop]] = 0

@@ -206,7 +206,7 @@ class Grower:
         for party, histograms in received.items():
             root = histograms.get(0)
             if root is not None and root.layout.total:
-                flag = watch.root(party, step, self.output, root.sums[:, 0] / self.scales[0])
+                flag = watch.root(party, step, self.output, root.sums[:, 0] / self.scales[0], root.layout.cuts)
                 if flag is not None:
                     yield flag
 

@@ -38,8 +38,8 @@ def random_words(count: int, *, seed: int, purpose: str, tree: int, output: int 
     return words
 
 
-def _count(total: int, fraction: float) -> int:
-    """Rounded half up; at least one."""
+def drawn_count(total: int, fraction: float) -> int:
+    """How many of `total` rows or columns a share draws: rounded half up; at least one."""
     return min(total, max(1, math.floor(total * fraction + 0.5)))
 
 
@@ -96,7 +96,7 @@ def _sample(n: int, fraction: float, *, seed: int, purpose: str, tree: int, outp
         raise ConfigError(f"a sampled fraction is {fraction}, expected above 0, at most 1")
     if n == 0 or fraction == 1:
         return np.ones(n, dtype=np.bool_)
-    return _lowest(random_words(n, seed=seed, purpose=purpose, tree=tree, output=output), _count(n, fraction))
+    return _lowest(random_words(n, seed=seed, purpose=purpose, tree=tree, output=output), drawn_count(n, fraction))
 
 
 def goss(
@@ -129,7 +129,7 @@ def goss(
     n = len(magnitudes)
     if not (np.isfinite(magnitudes).all() and (magnitudes >= 0).all()):
         raise TrainingError("GOSS needs finite magnitudes of at least 0")
-    top_count = _count(n, top)
+    top_count = drawn_count(n, top)
     words = random_words(n, seed=seed, purpose="goss/top", tree=tree, output=output)
     limit = np.partition(magnitudes, n - top_count)[n - top_count]
     largest: Mask = magnitudes > limit
@@ -139,7 +139,7 @@ def goss(
     rest = np.flatnonzero(~largest)
     multiplier = largest.astype(np.float64)
     if len(rest):
-        other_count = min(len(rest), _count(n, other))
+        other_count = min(len(rest), drawn_count(n, other))
         words = random_words(n, seed=seed, purpose="goss/other", tree=tree, output=output)
         drawn = rest[_lowest(words[rest], other_count)]
         multiplier[drawn] = len(rest) / other_count

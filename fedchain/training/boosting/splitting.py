@@ -41,6 +41,11 @@ class Layout:
         """Bins of all features."""
         return int(self.widths.sum())
 
+    @property
+    def cuts(self) -> int:
+        """Ways to split: bins less one of each feature."""
+        return int(np.maximum(self.widths - 1, 0).sum())
+
 
 @dataclass(frozen=True)
 class Regularisation:

@@ -26,5 +26,5 @@ class Watch(Protocol):
     def ciphertexts(self, sender: PartyId, words: NDArray[np.uint64]) -> None:
         """Before decryption: 64 bits of each ciphertext. Raises a `PeerError` that names the sender."""
 
-    def root(self, sender: PartyId, step: int, output: int, gradients: NDArray[np.float64]) -> Flag | None:
-        """After decryption: the gradient sums of a root histogram; what to flag, if anything."""
+    def root(self, sender: PartyId, step: int, output: int, gradients: NDArray[np.float64], cuts: int) -> Flag | None:
+        """After decryption: gradient sums of a root histogram, and its number of cuts; what to flag, if anything."""

@@ -14,6 +14,7 @@ import pytest
 from fedchain.chain import Account
 from fedchain.federation.session import Session
 from fedchain.node.config import load_config
+from tests.second_opinion import private_key
 
 from . import test_nodes
 from .conftest import Invoke, Net
@@ -122,11 +123,6 @@ def _check_secrets(text: str, folders: list[Path]) -> None:
         secrets |= {line for line in pem if len(line) > 40}
     assert len(secrets) > 100
     assert [secret for secret in secrets if secret in text] == []
-
-
-def private_key(account: Account) -> bytes:
-    """The 32 bytes, which an account shows to nobody that asks kindly."""
-    return bytes(account._local.key)
 
 
 def _check_metrics(lines: list[list[dict[str, Any]]]) -> None:

@@ -1,4 +1,4 @@
-"""Real contracts on one embedded chain; every test gets fresh parties with exchanges of their own."""
+"""Real contracts on one chain; every test gets fresh parties with exchanges of their own."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from fedchain.node.membership import join
 from fedchain.protocol.actions import Party
 from fedchain.types import JobId, PartyId, Phase
 from tests.certificates import STAND_IN_KEY
+from tests.chains import any_kind
 
 T = TypeVar("T")
 ETHER = 10**18
@@ -123,7 +124,7 @@ class Trio:
 @pytest.fixture(scope="session")
 def chain() -> Iterator[DevChain]:
     """One chain for all tests."""
-    with start_dev_chain("embedded") as one:
+    with start_dev_chain(any_kind()) as one:
         yield one
 
 

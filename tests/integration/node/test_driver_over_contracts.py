@@ -434,7 +434,7 @@ def test_a_node_whose_last_block_is_gone_goes_back_to_one_that_stands(trio: Trio
 
 def test_a_chain_that_was_reset_is_refused_with_both_genesis_hashes(trio: Trio) -> None:
     rig = trio.rigs[1]
-    with start_dev_chain("embedded") as other:
+    with start_dev_chain(rig.chain.kind) as other:
         found = ChainClient(other.rpc_url).genesis_hash().hex()
         recorded = rig.exchange.client.genesis_hash().hex()
         assert found != recorded

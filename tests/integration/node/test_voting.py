@@ -19,6 +19,7 @@ from fedchain.node.chainclock import ChainClock
 from fedchain.node.voting import Voter
 from fedchain.types import JobId, Kind, Reason, VotePhase
 from tests.certificates import STAND_IN_KEY, stand_in_certificate
+from tests.chains import any_kind
 
 HOUR = 3600
 NAMES = ("operator", "partner", "bank")
@@ -67,7 +68,7 @@ class Court:
 @pytest.fixture(scope="module")
 def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
     folder = tmp_path_factory.mktemp("court")
-    with start_dev_chain("embedded", log_path=folder / "chain.log") as chain:
+    with start_dev_chain(any_kind(), log_path=folder / "chain.log") as chain:
         accounts = dev_accounts(4)
         client = ChainClient(chain.rpc_url)
         deployment, _ = deploy_contracts(client, accounts[0], [accounts[0].address], folder / "deployment.json")

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from fedchain.anomaly.histograms import UNITS, HistogramWatch, log_norm_e6
-from fedchain.anomaly.robust import MIN_VALUES, WINDOW, score_e6
+from fedchain.anomaly.histograms import E6, MIN_OFFERED, UNITS, HistogramWatch, log_norm_e6, no_cut_score_e6
+from fedchain.anomaly.robust import MIN_VALUES, WINDOW, is_outlier, score_e6
 from fedchain.errors import StaleCiphertextError, TrainingError
 from fedchain.types import PartyId
 
@@ -22,8 +22,8 @@ def sums(random: np.random.Generator, scale: float = 5.0) -> np.ndarray:
 def test_steady_histograms_are_not_flagged_and_a_sudden_change_is() -> None:
     random, watch = np.random.default_rng(3), HistogramWatch()
     for number in range(40):
-        assert watch.root(A, 1, 0, sums(random, 5.0 * 0.97**number)) is None
-    flag = watch.root(A, 1, 0, sums(random, 5000.0))
+        assert watch.root(A, 1, 0, sums(random, 5.0 * 0.97**number), 9) is None
+    flag = watch.root(A, 1, 0, sums(random, 5000.0), 9)
     assert flag is not None
     assert (flag.party, flag.step) == (A, 1)
     assert flag.score_e6 > 5_000_000
@@ -35,11 +35,11 @@ def test_the_score_is_against_the_last_32_of_the_same_party_and_output() -> None
     for _ in range(WINDOW + 8):
         own = sums(random)
         statistics.append(log_norm_e6(own))
-        watch.root(A, 1, 0, own)
-        watch.root(B, 1, 0, 1e6 * own)
-        watch.root(A, 7, 1, 1e-3 * own)
+        watch.root(A, 1, 0, own, 9)
+        watch.root(B, 1, 0, 1e6 * own, 9)
+        watch.root(A, 7, 1, 1e-3 * own, 9)
     odd = np.full(12, 1e9)
-    flag = watch.root(A, 1, 0, odd)
+    flag = watch.root(A, 1, 0, odd, 9)
     assert flag is not None
     assert flag.statistic_e6 == log_norm_e6(odd)
     assert flag.score_e6 == score_e6(statistics[-WINDOW:], log_norm_e6(odd))
@@ -48,8 +48,38 @@ def test_the_score_is_against_the_last_32_of_the_same_party_and_output() -> None
 def test_there_is_no_flag_before_there_are_eight() -> None:
     random, watch = np.random.default_rng(3), HistogramWatch()
     for _ in range(MIN_VALUES - 1):
-        watch.root(A, 1, 0, sums(random))
-    assert watch.root(A, 1, 0, np.full(12, 1e9)) is None
+        watch.root(A, 1, 0, sums(random), 9)
+    assert watch.root(A, 1, 0, np.full(12, 1e9), 9) is None
+
+
+def test_a_root_without_a_cut_is_flagged_where_there_were_some_each_time() -> None:
+    random, watch = np.random.default_rng(3), HistogramWatch()
+    for _ in range(MIN_OFFERED):
+        assert watch.root(A, 1, 0, sums(random), 9) is None
+    assert watch.root(A, 1, 0, sums(random), 1) is None  # few are enough
+    flag = watch.root(A, 1, 0, sums(random), 0)
+    assert flag is not None
+    assert (flag.party, flag.statistic_e6) == (A, 0)
+    assert is_outlier(flag.score_e6)
+    assert watch.root(B, 1, 0, sums(random), 0) is None
+    assert watch.root(A, 1, 1, sums(random), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("offered", "flagged"),
+    [
+        ([9, 9], False),
+        ([9, 9, 9], True),
+        ([9, 8, 10], True),
+        ([0, 9, 0], False),
+        ([9, 0, 9, 3, 9], False),
+        ([0] * 9, False),
+    ],
+)
+def test_whoever_has_no_cut_now_and_then_is_left_alone(offered: list[int], flagged: bool) -> None:
+    before = [E6 * one for one in offered]
+    assert is_outlier(no_cut_score_e6(before, 0)) is flagged
+    assert no_cut_score_e6(before, E6) == 0
 
 
 def test_the_statistic_is_a_log_norm_scaled() -> None:

@@ -20,10 +20,10 @@ def test_it_tells_seconds_and_distances(monkeypatch: pytest.MonkeyPatch) -> None
     kinds = ("", "floor_", "free_rider_", "commit_", "audit_")
     expected = {f"seconds_{kind}{parties}_parties" for kind in kinds for parties in (3, 8)}
     expected |= {f"opening_bytes_{parties}_parties" for parties in (3, 8)}
-    for name in ("l1", "l1_block_permutation", "l1_gain"):
+    for name in ("l1", "l1_block_permutation", "l1_conditional", "l1_gain"):
         of_parts = name.replace("l1", "l1_of_parts")
         expected |= {f"{name}_to_retraining", f"{name}_to_retraining_worst", f"{of_parts}_to_retraining"}
-    assert set(report.metrics) == expected | {"noise_party_gain", "noise_party_share"}
+    assert set(report.metrics) == expected | {"noise_party_gain", "noise_party_share", "noise_party_conditional"}
     assert all(value > 0 for name, value in report.metrics.items() if not name.startswith("noise"))
     assert said[-2:] == ["made_up: seed 1", "made_up: seed 2"]
 

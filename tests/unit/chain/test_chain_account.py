@@ -1,24 +1,52 @@
 """Keys are created, kept encrypted, and never shown."""
 
+import copy
 import json
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from eth_account import Account as EthAccount
+from eth_account.hdaccount import seed_from_mnemonic
+from eth_account.hdaccount.deterministic import HDPath
 from eth_account.messages import encode_defunct
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedchain.chain import Account, dev_accounts, recover_signer
+from fedchain.chain.abi import checksum
+from fedchain.chain.account import DEV_MNEMONIC
+from fedchain.chain.hdkeys import derived_key, seed_of
+from fedchain.chain.keyfile import NotAKeyfileError, WrongPassphraseError, decrypted, encrypted
 from fedchain.chain.transaction import Call, sign
 from fedchain.errors import ConfigError, CryptoError
+from tests import second_opinion
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 CHEAP = 2
+
+# Of the format's description, "Web3 Secret Storage Definition": the one with PBKDF2.
+VECTOR: dict[str, Any] = {
+    "crypto": {
+        "cipher": "aes-128-ctr",
+        "cipherparams": {"iv": "6087dab2f9fdbbfaddc31a909735c1e6"},
+        "ciphertext": "5318b4d5bcd28de64ee5559e671353e16f075ecae9f99c7a79a38af5f869aa46",
+        "kdf": "pbkdf2",
+        "kdfparams": {
+            "c": 262144,
+            "dklen": 32,
+            "prf": "hmac-sha256",
+            "salt": "ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd",
+        },
+        "mac": "517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2",
+    },
+    "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6",
+    "version": 3,
+}
 
 
 def test_dev_accounts_are_those_that_every_development_chain_funds() -> None:
@@ -108,11 +136,104 @@ def test_a_missing_keystore_is_named(tmp_path: Path) -> None:
         Account.from_keystore(tmp_path / "none.json", "x")
 
 
-def test_importing_the_chain_leaves_the_recursion_limit_alone() -> None:
+def test_importing_the_chain_leaves_the_recursion_limit_alone_and_loads_no_curve_of_other_chains() -> None:
     code = (
-        "import sys; limit = sys.getrecursionlimit(); import fedchain.chain; sys.exit(sys.getrecursionlimit() != limit)"
+        "import sys; limit = sys.getrecursionlimit(); import fedchain.chain; "
+        "sys.exit(sys.getrecursionlimit() != limit or 'py_ecc' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.integers(0, 2**256 - 1), st.sampled_from(["secret", "", "ß 🗝", "x" * 200]))
+def test_a_keystore_is_opened_by_eth_account_and_one_of_eth_account_is_opened(number: int, passphrase: str) -> None:
+    key = number.to_bytes(32, "big")
+    made = encrypted(key, passphrase, address="0x" + "ab" * 20, cost=CHEAP)
+    assert bytes(EthAccount.decrypt(made, passphrase)) == key
+    number = number % (ORDER - 1) + 1
+    for kdf in ("scrypt", "pbkdf2"):
+        theirs = EthAccount.encrypt(number.to_bytes(32, "big"), passphrase, kdf=kdf, iterations=CHEAP)
+        assert decrypted(theirs, passphrase) == number.to_bytes(32, "big")
+        with pytest.raises(WrongPassphraseError):
+            decrypted(theirs, passphrase + "?")
+
+
+def test_the_keystore_that_the_format_s_description_shows_is_opened() -> None:
+    assert decrypted(VECTOR, "testpassword").hex() == "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d"
+    upper: dict[str, Any] = {"Crypto": {**VECTOR["crypto"], "Cipher": "aes-128-ctr"}, "VERSION": 3}
+    del upper["Crypto"]["cipher"]
+    assert decrypted(upper, "testpassword") == decrypted(VECTOR, "testpassword")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 4},
+        {"version": "3"},
+        {"crypto": None},
+        {"cipher": "aes-128-cbc"},
+        {"cipherparams": {"iv": "00"}},
+        {"ciphertext": "xx"},
+        {"kdf": "argon2"},
+        {"mac": 7},
+        {"c": 0},
+        {"c": 2**40},
+        {"c": "262144"},
+        {"dklen": 16},
+        {"dklen": 2**40},
+        {"prf": "hmac-md5"},
+        {"salt": None},
+        {"kdf": "scrypt", "n": 3, "r": 8, "p": 1},
+        {"kdf": "scrypt", "n": 2**40, "r": 8, "p": 1},
+        {"kdf": "scrypt", "n": 2, "r": 8, "p": 2**40},
+        {"kdf": "scrypt", "n": -2, "r": -8, "p": 1},
+    ],
+    ids=str,
+)
+def test_a_keystore_out_of_range_is_refused_before_work_is_done_for_it(change: dict[str, Any]) -> None:
+    document = copy.deepcopy(VECTOR)
+    crypto, kdf = document["crypto"], document["crypto"]["kdfparams"]
+    for name, value in change.items():
+        place = document if name in document else crypto if name in crypto else kdf
+        place[name] = value
+    with pytest.raises(NotAKeyfileError):
+        decrypted(document, "testpassword")
+
+
+@given(
+    chain_id=st.integers(1, 2**64 - 1),
+    registry=st.binary(min_size=20, max_size=20),
+    party=st.binary(min_size=20, max_size=20),
+    successor=st.binary(min_size=20, max_size=20),
+    nonce=st.integers(0, 2**64 - 1),
+    deadline=st.integers(0, 2**64 - 1),
+)
+def test_a_rotation_s_signature_is_the_one_of_eip_712_that_eth_account_makes(
+    chain_id: int, registry: bytes, party: bytes, successor: bytes, nonce: int, deadline: int
+) -> None:
+    addresses = {"registry": registry, "party": party, "successor": successor}
+    hexed = {name: checksum("0x" + one.hex()) for name, one in addresses.items()}
+    signature = Account.from_private_key(KEY).sign_rotation(chain_id=chain_id, nonce=nonce, deadline=deadline, **hexed)
+    types = {"party": "address", "newSigner": "address", "nonce": "uint64", "deadline": "uint64"}
+    expected = EthAccount.sign_typed_data(
+        KEY,
+        {"name": "fedchain", "version": "1", "chainId": chain_id, "verifyingContract": hexed["registry"]},
+        {"KeyRotation": [{"name": name, "type": kind} for name, kind in types.items()]},
+        {"party": hexed["party"], "newSigner": hexed["successor"], "nonce": nonce, "deadline": deadline},
+    )
+    assert signature == bytes(expected.signature)
+
+
+@pytest.mark.parametrize("path", ["m/0", "m/0'", "m/0'/1", "m/44'/60'/0'/0/9", "m/2147483647'/1/2147483647"])
+@pytest.mark.parametrize("seed", [bytes(16), bytes(range(64))])
+def test_keys_below_a_seed_are_those_that_eth_account_derives(seed: bytes, path: str) -> None:
+    assert derived_key(seed, path) == bytes(HDPath(path).derive(seed))
+
+
+def test_the_published_vectors_of_derivation_hold() -> None:
+    seed = bytes.fromhex("000102030405060708090a0b0c0d0e0f")
+    assert derived_key(seed, "m").hex() == "e8f32e723decf4051aefac8e2c93c9c5b214313817cdb01a1494b917c8436b35"
+    assert derived_key(seed, "m/0'/1").hex() == "3c6cb8d0f6a264c91ea8b5030fadaa8e538b020f0a387421a12de9319dc93368"
+    assert seed_of(DEV_MNEMONIC) == seed_from_mnemonic(DEV_MNEMONIC, "")
 
 
 UPLINK = bytes(range(32))
@@ -191,6 +312,6 @@ def test_a_signed_transaction_is_the_one_eth_account_signs(
     call = Call("a call", None if to is None else "0x" + to.hex(), data, value)
     signed = sign(account, chain_id, call, nonce=nonce, gas=gas, gas_price=gas_price)
     fields: dict[str, object] = {"nonce": nonce, "gas": gas, "gasPrice": gas_price, "value": value, "data": data}
-    expected = account.sign({**fields, "to": b"" if to is None else to, "chainId": chain_id})
+    expected = second_opinion.signed(account, {**fields, "to": b"" if to is None else to, "chainId": chain_id})
     assert (signed.raw, signed.tx_hash) == expected
     assert signed.call().is_same(call)

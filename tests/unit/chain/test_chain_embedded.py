@@ -13,6 +13,7 @@ from fedchain.chain.abi import checksum
 from fedchain.chain.account import dev_accounts
 from fedchain.chain.embedded_chain import EmbeddedChain
 from fedchain.chain.embedded_rpc import MAX_BATCH, EmbeddedRpc
+from tests.second_opinion import signed
 
 # Creation code that leaves this runtime: PUSH4 01020304, shift left, MSTORE at 0, REVERT with its four bytes.
 REVERTING_CODE = "0x6010600c60003960106000f3" + "630102030460e01b60005260046000fd"
@@ -42,7 +43,7 @@ def send(rpc: EmbeddedRpc, *, index: int = 0, nonce: int | None = None, **fields
     if isinstance(fields.get("to"), str):
         fields["to"] = checksum(str(fields["to"]))
     base: dict[str, object] = {"nonce": nonce, "gasPrice": 0, "gas": 500_000, "value": 0, "chainId": chain_id}
-    return ask(rpc, "eth_sendRawTransaction", "0x" + account.sign({**base, **fields})[0].hex())
+    return ask(rpc, "eth_sendRawTransaction", "0x" + signed(account, {**base, **fields})[0].hex())
 
 
 def test_every_chain_has_a_genesis_block_of_its_own() -> None:
@@ -75,7 +76,7 @@ def test_a_typed_fee_market_transaction_is_mined_too(rpc: EmbeddedRpc) -> None:
         "type": 2, "nonce": 0, "gas": 21000, "to": checksum("0x" + "ac" * 20), "value": 1, "maxFeePerGas": 10,
         "maxPriorityFeePerGas": 0, "chainId": int(ask(rpc, "eth_chainId"), 16),
     }  # fmt: skip
-    raw, digest = account.sign(fields)
+    raw, digest = signed(account, fields)
     assert ask(rpc, "eth_sendRawTransaction", "0x" + raw.hex()) == "0x" + digest.hex()
     receipt = ask(rpc, "eth_getTransactionReceipt", "0x" + digest.hex())
     assert (receipt["status"], receipt["type"], receipt["gasUsed"]) == ("0x1", "0x2", hex(21000))

@@ -16,6 +16,7 @@ from fedchain.chain.embedded_chain import EmbeddedChain
 from fedchain.chain.embedded_rpc import EmbeddedRpc
 from fedchain.chain.embedded_store import EmbeddedStore
 from fedchain.errors import ConfigError
+from tests.second_opinion import signed
 from tests.unit.chain.test_chain_embedded import REVERTING_CODE, ask
 
 # Creation code whose runtime logs its calldata: CALLDATASIZE 0 0 CALLDATACOPY, CALLDATASIZE 0 LOG0, STOP.
@@ -44,7 +45,7 @@ def started(path: Path, stores: list[EmbeddedStore]) -> EmbeddedRpc:
 def send(rpc: EmbeddedRpc, account: Account, **fields: object) -> Any:
     nonce = int(ask(rpc, "eth_getTransactionCount", account.address), 16)
     base = {"nonce": nonce, "gasPrice": 0, "gas": 500_000, "value": 0, "chainId": int(ask(rpc, "eth_chainId"), 16)}
-    return ask(rpc, "eth_sendRawTransaction", "0x" + account.sign({**base, **fields})[0].hex())
+    return ask(rpc, "eth_sendRawTransaction", "0x" + signed(account, {**base, **fields})[0].hex())
 
 
 def everything(rpc: EmbeddedRpc, account: Account) -> list[Any]:

@@ -46,6 +46,7 @@ def test_demo_with_a_typo_in_its_job_is_one_line(invoke: Invoke, case: Case) -> 
 def test_shares_of_the_gain_sum_to_one_and_are_zero_without_a_gain() -> None:
     assert gain_shares({"a": 250_000, "b": 750_000}) == {"a": 0.25, "b": 0.75}
     assert gain_shares({"a": -5, "b": 5}) == {"a": 0.0, "b": 0.0}
+    assert gain_shares({"a": -77_500, "b": 7_500}) == {"a": 0.0, "b": 0.0}
 
 
 def test_demo_of_another_objective_than_binary_is_one_line(invoke: Invoke, case: Case) -> None:

@@ -49,6 +49,16 @@ def moved(tree: Tree, node: int, share: float) -> Tree:
     return msgspec.structs.replace(tree, covers=tuple(covers[one] for one in tree.shape.nodes))
 
 
+def scaled(tree: Tree, rows: int) -> Tree:
+    """The tree as if so few rows had trained: nearly all of them went left everywhere."""
+    covers, owner = {0: rows}, dict(zip(tree.shape.nodes, tree.shape.owners, strict=True))
+    for node in tree.shape.nodes:
+        if owner[node] >= 0:
+            covers[2 * node + 2] = max(0, min(1, covers[node] - 1))
+            covers[2 * node + 1] = covers[node] - covers[2 * node + 2]
+    return msgspec.structs.replace(tree, covers=tuple(covers[one] for one in tree.shape.nodes))
+
+
 def lying(share: float) -> Shard:
     return msgspec.structs.replace(OPEN, trees=(OPEN.trees[0], moved(OPEN.trees[1], 0, share), *OPEN.trees[2:]))
 
@@ -59,6 +69,19 @@ def test_covers_that_leave_one_side_to_nobody_are_refused(share: float) -> None:
         check_covers(lying(share), REACHED[:299])
     assert (caught.value.culprit, caught.value.reason) == (OPEN.roster[0], AuditReason.SHAPES)
     check_covers(lying(share), REACHED[:299], earlier_trees=2)  # of the rows of another job
+
+
+def test_small_covers_pass_for_anything_unless_the_roots_are_known() -> None:
+    few = msgspec.structs.replace(OPEN, trees=(OPEN.trees[0], scaled(OPEN.trees[1], 10), *OPEN.trees[2:]))
+    check_covers(few, REACHED[:299])
+    roots = {tree.covers[0] for tree in OPEN.trees}
+    assert len(roots) == 1
+    (root,) = roots
+    check_covers(OPEN, REACHED[:299], trained=root)
+    with pytest.raises(ContributionError, match=rf"tree 2 of 10 training rows, it was grown with {root}") as caught:
+        check_covers(few, REACHED[:299], trained=root)
+    assert caught.value.reason == AuditReason.SHAPES
+    check_covers(few, REACHED[:299], earlier_trees=2, trained=root)
 
 
 def test_the_tail_is_the_beta_binomials() -> None:

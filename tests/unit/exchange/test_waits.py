@@ -29,7 +29,6 @@ from fedchain.exchange.waits import (
     Patience,
     Wait,
     Waits,
-    is_implausibly_fast,
     soft_deadline,
 )
 from fedchain.types import JobId, Kind, PartyId, Phase
@@ -136,14 +135,6 @@ def test_waits_that_end_well_are_samples_and_those_that_fail_are_not(waits: Wait
         with waits.on(("beta",), "split", "split", soon(), job_id=JOB, patience=PATIENCE):
             pass
     assert waits.deadlines(JOB, ("beta",), "split", 600.0) == (SOFT_FLOOR_SECONDS, 3 * SOFT_FLOOR_SECONDS)
-
-
-@given(st.lists(st.floats(0.5, 1e4), min_size=LEARN_FROM, max_size=50))
-def test_a_tenth_of_the_shortest_time_before_is_implausibly_fast(times: list[float]) -> None:
-    assert is_implausibly_fast(0.0999 * min(times), times)
-    assert not is_implausibly_fast(0.1001 * min(times), times)
-    assert not is_implausibly_fast(0.0, times[: LEARN_FROM - 1])
-    assert not is_implausibly_fast(0.0, [*times, 0.4999])
 
 
 def test_each_implausibly_fast_answer_is_told_to_listeners_and_none_becomes_a_sample(waits: Waits) -> None:

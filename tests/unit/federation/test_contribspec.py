@@ -26,7 +26,7 @@ def test_a_job_without_the_section_has_the_bytes_that_it_had_before_there_was_on
 
 def test_the_terms_of_an_audit_are_in_the_bytes() -> None:
     spec = JobSpec.from_toml_text(AUDITED)
-    assert b'"contribution":{"alpha":0.05,"audit":true,' in spec.to_bytes()
+    assert b'"contribution":{"alpha":0.025,"audit":true,' in spec.to_bytes()
     assert JobSpec.from_bytes(spec.to_bytes()) == spec
 
 
@@ -47,7 +47,7 @@ def test_the_phases_of_an_audited_job_last_three_windows_longer() -> None:
         ({"budget": 2**53 + 1, "audit": True}, "budget"),
         ({"permutations": 49}, "permutations"),
         ({"alpha": 1.0}, "alpha"),
-        ({"alpha": 0.009}, "every party would count as weak"),
+        ({"alpha": 0.004}, "every party would count as weak"),
         ({"budget": 1}, "set audit = true"),
         ({"rows": 1}, "rows"),
         ({"method": '"retraining"'}, "method"),

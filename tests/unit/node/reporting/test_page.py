@@ -114,9 +114,20 @@ def test_much_is_bounded_and_what_is_left_out_is_counted(monkeypatch: pytest.Mon
     text = render(report(names=eight, rounds=400, anomalies=many))
     assert "480 more" in text
     assert "382 more stages" in text
-    assert "The first 400 entries alone" in text
+    assert "500 of category standing" not in text  # they are not all of one time
+    assert "A mark stands for all entries" in text
+    drawn = re.findall(r"<title>media_partner: (\d+) of category standing about then</title>", text)
+    assert sum(map(int, drawn)) == 2 * 500  # for a page and for a telephone
+    assert len(drawn) < 120
     assert text.count("<tr>") < 600
     assert len(text) < 2_000_000
+
+
+def test_on_paper_the_style_sheet_hides_what_the_page_says_it_does() -> None:
+    text = render(report(rounds=60))
+    assert f"nth-child(n + {page.MOST_PRINTED + 1})" in text
+    assert text.count(f"Printed are the first {page.MOST_PRINTED}; the page itself has ") == 2
+    assert "the page itself has 62." in text  # stages
 
 
 def test_what_an_audit_has_not_opened_is_not_said_to_be_open() -> None:

@@ -27,11 +27,16 @@ _REPEATED_TRIES = 10
 _REPEATED_PAUSE_SECONDS = 0.1
 
 
-OnWait = Callable[[str, float], AbstractContextManager[object]]
+_ROTATION_SECONDS = 600.0
+"""How long a transaction waits at most while the account is being replaced."""
+
+ROTATION = "rotation"
+MINING = "mining"
+OnWait = Callable[[str, str, float], AbstractContextManager[object]]
 
 
-def unwatched(what: str, limit_seconds: float) -> AbstractContextManager[object]:
-    """Nobody is told of a wait for a receipt."""
+def unwatched(about: str, what: str, limit_seconds: float) -> AbstractContextManager[object]:
+    """Nobody is told of a wait."""
     return nullcontext()
 
 
@@ -55,7 +60,8 @@ class Sender:
         stuck_seconds: how long a transaction may take before something is done about it.
 
     Attributes:
-        on_wait: gives a context in which each wait for a receipt goes on; told what for, and for how long at most.
+        on_wait: gives a context in which each wait goes on; told whether it is for `MINING` or, while the account is
+            being replaced, for `ROTATION`, what for in words, and for how long at most.
     """
 
     def __init__(
@@ -126,9 +132,11 @@ class Sender:
             NonceTakenError: another process that uses the key sent a transaction in its place; it was not done.
             ChainUnreachableError: the node does not answer; whether the transaction was mined is unknown. Asking for
                 the same call again finds out.
-            ChainError: the node refused it, or it was not mined in time.
+            ChainError: the node refused it, it was not mined in time, or the account was being replaced for too long.
         """
-        with self._turnstile.passing():
+        with self._turnstile.passing(
+            _ROTATION_SECONDS, lambda: self.on_wait(ROTATION, "the account's next key", _ROTATION_SECONDS)
+        ):
             return self._transact(call, gas, decoder)
 
     @contextmanager
@@ -144,7 +152,9 @@ class Sender:
         with self._turnstile.closed():
             self.resume()
             try:
-                yield Sender(self.client, self.account, outbox=self._outbox, stuck_seconds=self._stuck_seconds)
+                inside = Sender(self.client, self.account, outbox=self._outbox, stuck_seconds=self._stuck_seconds)
+                inside.on_wait = self.on_wait
+                yield inside
             finally:
                 with self._lock:
                     self._watcher = self._nonce = None
@@ -166,7 +176,7 @@ class Sender:
             limit = self._estimate(call) if gas is None else gas
             flight = self._launch(call, limit)
         try:
-            with self.on_wait(call.what, self._timeout_seconds):
+            with self.on_wait(MINING, f"receipt of {call.what}", self._timeout_seconds):
                 transaction, receipt = self._opened().wait(flight)
         except NonceTakenError:
             self._land(flight)
@@ -196,7 +206,8 @@ class Sender:
         found: list[tuple[str, Receipt | ChainError]] = []
         for flight in left:
             try:
-                transaction, receipt = watcher.wait(flight)
+                with self.on_wait(MINING, f"receipt of {flight.call.what}", self._timeout_seconds):
+                    transaction, receipt = watcher.wait(flight)
                 self._settle(flight)
                 found.append((flight.call.what, self._read(transaction, flight.call, receipt, None)))
             except NonceTakenError as error:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from fedchain.errors import ChainError
 
 
 class Turnstile:
@@ -16,11 +19,22 @@ class Turnstile:
         self._is_closed = False
 
     @contextmanager
-    def passing(self) -> Iterator[None]:
-        """Be inside; waits while it is closed."""
+    def passing(
+        self, seconds: float = 600.0, watched: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> Iterator[None]:
+        """Be inside; waits while it is closed.
+
+        Args:
+            seconds: how long at most.
+            watched: gives a context in which a wait goes on.
+
+        Raises:
+            ChainError: it was closed for longer.
+        """
         with self._changed:
-            while self._is_closed:
-                self._changed.wait()
+            if self._is_closed:
+                with watched():
+                    self._await_opening(time.monotonic() + seconds)
             self._inside += 1
         try:
             yield
@@ -29,9 +43,19 @@ class Turnstile:
                 self._inside -= 1
                 self._changed.notify_all()
 
+    def _await_opening(self, deadline: float) -> None:
+        while self._is_closed:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise ChainError("the account is being replaced, and that takes too long; nothing was sent")
+            self._changed.wait(remaining)
+
     @contextmanager
     def closed(self) -> Iterator[None]:
-        """Be alone: waits for whoever closed it before, lets nobody in, and waits until the last has left."""
+        """Be alone: waits for whoever closed it before, lets nobody in, and waits until the last has left.
+
+        Whoever is inside has a limit of its own.
+        """
         with self._changed:
             while self._is_closed:
                 self._changed.wait()

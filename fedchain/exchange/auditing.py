@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
-from fedchain.chain import Audits, combined_seed, seed_commitment
-from fedchain.errors import ChainError, DeadlineError, TrainingError, TransactionError
+from fedchain.chain import Audits, seed_commitment
+from fedchain.errors import DeadlineError, TrainingError, TransactionError
+from fedchain.exchange.ended_audits import SLACK_SECONDS, TURN_SECONDS, EndedAudit, drawn
 from fedchain.exchange.inbox import Inbox
-from fedchain.exchange.publisher import through_outages
+from fedchain.exchange.outages import poll, through_outages
+from fedchain.exchange.waits import THE_CHAIN
 from fedchain.protocol.actions import AuditStage, CommitLabels, Freeze, PostLosses, RevealSeed, Vote
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, PartyId
@@ -24,10 +25,6 @@ from fedchain.types import AuditReason, PartyId
 log = structlog.get_logger(__name__)
 
 _TIMED: tuple[AuditStage, ...] = ("posted", "seeded", "voted")
-_SLACK_SECONDS = 5.0
-"""The chain's clock may be a little behind this machine's."""
-_TURN_SECONDS = 3.0
-"""Who concludes an audit: each party of the roster leaves the one before it this long."""
 _PAUSE_SECONDS = 1.0
 _FALSE = 2
 """A vote: then whoever is first concludes, so that nobody has time to end the job before."""
@@ -67,7 +64,7 @@ class JobAudit:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._audits, self._inbox, self._job_id = audits, inbox, inbox.job_id
-        self._parties, self._address, self._place = parties, parties[me], list(parties).index(me)
+        self._me, self._parties, self._address, self._place = me, parties, parties[me], list(parties).index(me)
         self._transact, self._deadline_of, self._round, self._clock = transact, deadline_of, round, clock
         self._seed = b""
 
@@ -122,77 +119,110 @@ class JobAudit:
         """See `AwaitAudit`.
 
         Raises:
-            DeadlineError: labels or frozen outputs do not come in time; names from whom.
+            DeadlineError: labels or frozen outputs do not come in time; names from whom. Or the chain's node does not
+                show what its events tell.
             JobAbortedError, UplinkRejectedError: see `Inbox.wait_audit`.
         """
         if stage not in _TIMED:
             self._inbox.wait_audit(stage, self._deadline_of(*self._parties), round=self._round())
             return self._known()
         self.wait("frozen")
-        while True:
+        state = self._known()
+        until = state.deadline + (state.terms.window_seconds if stage == "voted" and not state.seed else 0)
+        seconds = max(0.0, until - self._clock() + SLACK_SECONDS)
+        try:  # by the events, which are confirmed: nothing is revealed on what may still be taken back
+            self._inbox.wait_audit(stage, time.monotonic() + seconds, round=self._round())
+        except DeadlineError as error:
+            log.warning("the audit goes on without what did not come", stage=stage, missing=error.who)
+            return drawn(self._job_id, self._known(), self._clock())
+        return self._shown(lambda state: _has_reached(state, stage) or bool(state.outcome), stage)
+
+    def _shown(self, is_it: Callable[[AuditState], bool], what: str) -> AuditState:
+        """The state that shows what was told: the chain's node may be behind its own events, or have taken them back.
+
+        Raises:
+            DeadlineError: it does not in time.
+        """
+
+        def shown() -> AuditState | None:
             state = self._known()
-            until = state.deadline + (state.terms.window_seconds if stage == "voted" and not state.seed else 0)
-            seconds = max(0.0, until - self._clock() + _SLACK_SECONDS)
-            try:  # by the events, which are confirmed: nothing is revealed on what may still be taken back
-                self._inbox.wait_audit(stage, time.monotonic() + seconds, round=self._round())
-            except DeadlineError as error:
-                log.warning("the audit goes on without what did not come", stage=stage, missing=error.who)
-                return self._drawn(self._known())
-            state = self._known()
-            if _has_reached(state, stage) or state.outcome:
+            if is_it(state):
                 return state
-            time.sleep(_PAUSE_SECONDS)  # the chain's node is behind its own events
+            self._inbox.raise_if_failed(self._round())
+            return None
+
+        found = poll(
+            shown,
+            self._deadline_of(),
+            _PAUSE_SECONDS,
+            waits=self._inbox.waits,
+            who=(THE_CHAIN,),
+            about="view",
+            what=f"what it has told of the audit ({what})",
+            job_id=self._job_id,
+        )
+        if found is None:
+            raise DeadlineError(f"job {self._job_id}: the chain does not show what it has told of the audit ({what})")
+        return found
 
     def conclude(self) -> AuditState:
         """See `Conclude`: the active party does it, and after a while any other.
 
         Raises:
-            DeadlineError: the contract still waits for something.
+            DeadlineError: the contract still waits for something, or the chain's node does not show that it has ended.
+            JobAbortedError, UplinkRejectedError: see `Inbox.wait_concluded`.
         """
         deadline = self._deadline_of(*self._parties)
-        turn = time.monotonic() + _TURN_SECONDS * self._place
+        turn = time.monotonic() + TURN_SECONDS * self._place
+        refusal = ""
         while not (state := self._known()).outcome:
-            if time.monotonic() >= turn or _FALSE in state.votes:
-                try:
-                    self._do(
-                        "concluding the audit",
-                        lambda: self._audits.conclude(self._job_id),
-                        lambda found: bool(found.outcome),
-                        may_be_late=True,
-                    )
-                    continue
-                except TransactionError as error:
-                    if not error.reason.startswith("NotConcludable(") or time.monotonic() >= deadline:
-                        raise
-            self._inbox.wait_concluded(time.monotonic() + _PAUSE_SECONDS, round=self._round())
+            now = time.monotonic()
+            if now >= turn or _FALSE in state.votes:
+                refusal, turn = self._try_to_conclude(), now + _PAUSE_SECONDS
+                if not refusal:
+                    return self._shown(lambda found: bool(found.outcome), "concluded")
+            if now >= deadline:
+                raise DeadlineError(
+                    f"job {self._job_id}: the audit was not concluded in time{refusal and ': ' + refusal}"
+                )
+            if self._inbox.wait_concluded(min(turn, deadline), round=self._round()):
+                return self._shown(lambda found: bool(found.outcome), "concluded")
         return state
 
+    def _try_to_conclude(self) -> str:
+        """Why the contract does not yet; empty where it did, or somebody else had."""
+        try:
+            self._do(
+                "concluding the audit",
+                lambda: self._audits.conclude(self._job_id),
+                lambda found: bool(found.outcome),
+                may_be_late=True,
+            )
+        except TransactionError as error:
+            if not error.reason.startswith("NotConcludable("):
+                raise
+            return error.reason
+        return ""
+
     def end(self, seed: bytes = b"") -> None:
-        """The job was given up, perhaps so that there be no verdict: do what is still to do. Raises nothing.
+        """The job has ended, perhaps so that there be no verdict: bring its audit to its end, where losses are posted.
+
+        That takes as long as the windows that are left, unless everybody does its part at once.
 
         Args:
-            seed: this party's part of the audit's seed, where an earlier process has committed to it.
+            seed: this party's, after a restart in which it has frozen nothing.
 
-        Where the active party ended the job after the losses were posted, through no rejected uplink of another, and
-        nothing that it opened was examined, the passive party's vote is that it opened nothing.
+        Raises:
+            StoppingError: this node stops; to be called again when it is started again.
         """
-        self._seed = self._seed or seed
-        try:
-            state = self._audits.state(self._job_id)
-            if state is None or not state.losses_root or state.outcome:
-                return
-            if self._seed and not state.seeds[self._place] and self._clock() <= state.deadline:
-                self._audits.reveal(self._job_id, self._seed)
-                state = self._known()
-            active = next(iter(self._parties.values()))
-            by_active = self._inbox.aborted_by == active and not self._inbox.rejected - {active}
-            if state.seed and self._place and not state.votes[self._place] and by_active:
-                self._audits.vote(self._job_id, False, AuditReason.ABSENT)
-                state = self._known()
-            if state.all_voted:
-                self._audits.conclude(self._job_id)
-        except ChainError as error:
-            log.info("the audit of a job that was given up is not concluded here", job=self._job_id, reason=str(error))
+        EndedAudit(
+            self._audits,
+            self._inbox,
+            me=self._me,
+            parties=self._parties,
+            seed=self._seed or seed,
+            clock=self._clock,
+        ).run()
 
     def _do(
         self,
@@ -215,18 +245,17 @@ class JobAudit:
 
     def _known(self) -> AuditState:
         job_id, until = self._job_id, self._deadline_of()
-        state = through_outages(lambda: self._audits.state(job_id), lambda: None, until, "reading the audit")
+        state = through_outages(
+            lambda: self._audits.state(job_id),
+            lambda: None,
+            until,
+            "reading the audit",
+            waits=self._inbox.waits,
+            job_id=job_id,
+        )
         if state is None:
             raise TrainingError(f"job {job_id}: the chain has no audit of it")
         return state
-
-    def _drawn(self, state: AuditState) -> AuditState:
-        """With the seed, once nobody can reveal any more: a chain without new blocks does not know what time it is."""
-        is_over = self._clock() > state.deadline + _SLACK_SECONDS
-        is_drawn = bool(state.losses_root) and bool(state.seeds[0]) and any(state.seeds[1:])
-        if state.seed or state.outcome or not is_drawn or not is_over:
-            return state
-        return replace(state, seed=combined_seed(self._job_id, state.losses_root, state.seeds))
 
 
 def _has_reached(state: AuditState, stage: AuditStage) -> bool:

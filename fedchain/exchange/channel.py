@@ -15,12 +15,11 @@ from typing import TypeVar
 import structlog
 
 from fedchain.chain import Consortium, Terms
-from fedchain.chain.views import JobView, RequestStatus
+from fedchain.chain.views import RequestStatus
 from fedchain.errors import (
     ChainError,
     DeadlineError,
     FedchainError,
-    JobAbortedError,
     MessageError,
     PayloadUnavailableError,
     ProtocolViolationError,
@@ -28,29 +27,27 @@ from fedchain.errors import (
     TransactionError,
     UplinkRejectedError,
 )
+from fedchain.exchange.acting import JobActor
 from fedchain.exchange.auditing import JobAudit
 from fedchain.exchange.flagging import flag_histogram
 from fedchain.exchange.inbox import Inbox
-from fedchain.exchange.publisher import Publisher, through_outages
+from fedchain.exchange.publisher import Publisher
 from fedchain.exchange.slot import Slot
 from fedchain.exchange.waits import Patience
 from fedchain.messages import Message, decode
 from fedchain.protocol import Flag
 from fedchain.protocol.actions import RecordContribution
-from fedchain.types import JobId, Kind, PartyId, Phase
+from fedchain.types import Kind, PartyId, Phase
 
 log = structlog.get_logger(__name__)
 
 M = TypeVar("M", bound=Message)
-T = TypeVar("T")
 
-_CATCH_UP_SECONDS = 5.0
-_BEHIND_PAUSE_SECONDS = 0.2
 _MAX_REASON_BYTES = 200
 _UNFINISHED = (Phase.PROPOSED, Phase.ALIGNING, Phase.TRAINING, Phase.EVALUATING)
 
 
-class JobChannel:
+class JobChannel(JobActor):
     """One party's channel for one job, used by one thread.
 
     Args:
@@ -84,22 +81,14 @@ class JobChannel:
         nudge: Callable[[Iterable[str]], None] = lambda addresses: None,
         finish_proofs: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__(consortium, inbox, deadline_seconds=deadline_seconds, request_id=request_id, resumed=resumed)
         self._finish_proofs = finish_proofs
         self._nudge = nudge
-        self.resumed = resumed
-        self.job_id: JobId = inbox.job_id
         self.me = me
         self.parties = dict(parties)
         self.active: PartyId = next(iter(self.parties))
-        self.request_id = request_id
         self.requester = requester
-        self.round = 0 if request_id is None else request_id
-        self.attempt = 0
-        self._reached = Phase.NONE
-        self.inbox = inbox
-        self._consortium = consortium
         self._publisher = publisher
-        self._deadline_seconds = deadline_seconds
         self._last_uplinks: dict[Kind, bytes] = {}
         inbox.deadline_seconds = deadline_seconds
         inbox.patience = patience or Patience(deadline_seconds)
@@ -281,9 +270,7 @@ class JobChannel:
 
     def recorded_contribution(self) -> RecordContribution | None:
         """What the contribution ledger has of the job."""
-        record = through_outages(
-            lambda: self._consortium.contribution(self.job_id), lambda: None, self._deadline(), "reading the ledger"
-        )
+        record = self._read(lambda: self._consortium.contribution(self.job_id), "reading the ledger")
         return None if record is None else RecordContribution(record.shares_e6, record.full, record.empty)
 
     def wait_phase(self, phase: Phase) -> None:
@@ -304,10 +291,13 @@ class JobChannel:
         self._close_request(RequestStatus.DONE)
 
     def give_up(self, reason: str) -> None:
-        """Abort the job (or close the request as rejected) on chain unless it has ended. Raises nothing.
+        """Abort the job (or close the request as rejected) on chain unless it has ended; then end its audit.
 
         Args:
             reason: goes on chain for all to read: no values, no ids, no paths.
+
+        Raises:
+            StoppingError: this node stops before the audit of the job is concluded; see `JobAudit.end`. Nothing else.
         """
         self._finish_proofs()
         self._abort(reason)
@@ -334,76 +324,10 @@ class JobChannel:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _transact(self, what: str, act: Callable[[], object], done: Callable[[], bool]) -> None:
-        self.inbox.raise_if_failed(self.round)
-
-        def once() -> bool:
-            if not (self.resumed and done()):
-                act()
-            return True
-
-        deadline = self._deadline()
-        while True:
-            try:
-                through_outages(once, lambda: True if done() else None, deadline, what)
-                self._tell()
-                return
-            except TransactionError:
-                self._raise_what_came_first()
-                if not self._is_behind(self._consortium.job(self.job_id)) or time.monotonic() >= deadline:
-                    raise
-            time.sleep(_BEHIND_PAUSE_SECONDS)
-
     def _tell(self, to: str | None = None) -> None:
         """Nudge one party, or all others: the chain has something of this party."""
         me = self.parties.get(self.me)
         self._nudge([one for one in self.parties.values() if one != me and to in (None, one)])
-
-    def _not_aborted(self) -> None:
-        """Raise what ended the job, if anything did: an uplink to an aborted job would be a strike for its sender.
-
-        The inbox lags behind the chain by a fraction of a second while this party computes, so the chain is asked too.
-        An uplink to a round that a reorganisation took back would be a strike as well: wait until it is there again.
-        """
-        self.inbox.raise_if_failed(self.round)
-        deadline = self._deadline()
-        if self.request_id is not None:
-            self._require_open(self.request_id, deadline)
-            return
-        while True:
-            job = through_outages(
-                lambda: self._consortium.job(self.job_id), lambda: None, deadline, "looking at the job's phase"
-            )
-            if job.phase in (Phase.ABORTED, Phase.EXPIRED):
-                self._raise_what_came_first()
-                raise JobAbortedError(f"job {self.job_id} was {job.phase.name.lower()}")
-            if not self._is_behind(job):
-                return
-            if time.monotonic() >= deadline:
-                raise DeadlineError(f"job {self.job_id}: the chain took round {self.round} back and has it no more")
-            time.sleep(_BEHIND_PAUSE_SECONDS)
-
-    def _is_behind(self, job: JobView) -> bool:
-        """Whether the chain took back what this party has acted upon; it is put back by those whose it was."""
-        return self.request_id is None and (job.phase < self._reached or job.round < self.round)
-
-    def _require_open(self, request_id: int, deadline: float) -> None:
-        request = through_outages(
-            lambda: self._consortium.request(self.job_id, request_id), lambda: None, deadline, "looking at the request"
-        )
-        if request.status != RequestStatus.OPEN:
-            self._raise_what_came_first()
-            raise JobAbortedError(f"inference request {request_id} of job {self.job_id} was closed")
-
-    def _raise_what_came_first(self) -> None:
-        """After a refusal: read up to the head, and raise what ended the job before this party's own call."""
-        with contextlib.suppress(ChainError):
-            head = self._consortium.client.head()
-            self.inbox.wait_height(head, time.monotonic() + _CATCH_UP_SECONDS)
-        self.inbox.raise_if_failed(self.round)
-
-    def _deadline(self) -> float:
-        return time.monotonic() + self._deadline_seconds
 
     def _phase_deadline(self) -> float:
         return self._deadline()

@@ -130,13 +130,13 @@ class Exchange:
             opened.append(self.state)
             if consortium.sender is not None:
                 consortium.sender.attach(NodeOutbox(self.state, consortium.sender.address))
-                consortium.sender.on_wait = self._mining
+                consortium.sender.on_wait = self._sending
             self.outgoing = PayloadStore(folder / "outgoing", owner=name, retention=retention)
             self.incoming = IncomingStore(folder / "incoming", owner=name, retention=retention)
             self.directory = Directory(consortium)
             self.members = Members(consortium, self.directory, self.identities)
             opened.append(self.members)
-            self._prover = Prover(consortium, self.state, self.directory)
+            self._prover = Prover(consortium, self.state, self.directory, self.waits)
             self._receiver = Receiver(
                 consortium,
                 self.state,
@@ -175,6 +175,7 @@ class Exchange:
                 state=self.state,
                 outgoing=self.outgoing,
                 sign=consortium.sign_uplink,
+                waits=self.waits,
             )
             self._keeper = DeadlineKeeper(
                 consortium, self.waits, lambda job_id: self.subscriber.inbox(job_id), me=address
@@ -270,10 +271,10 @@ class Exchange:
         self.waits.forget(job_id)
         self._keeper.forget(job_id)
 
-    def _mining(self, what: str, limit_seconds: float) -> AbstractContextManager[Wait]:
+    def _sending(self, about: str, what: str, limit_seconds: float) -> AbstractContextManager[Wait]:
         bound = structlog.contextvars.get_contextvars()
         deadline = time.monotonic() + limit_seconds
-        return self.waits.on((THE_CHAIN,), "mining", f"receipt of {what}", deadline, job_id=str(bound.get("job", "")))
+        return self.waits.on((THE_CHAIN,), about, what, deadline, job_id=str(bound.get("job", "")))
 
     def _sign_served(self, digest: bytes, served: bytes) -> bytes:
         if self.consortium.sender is None:

@@ -105,7 +105,7 @@ class DeadlineKeeper:
         """Look at the deadline of each job that this node waits in."""
         lasting: dict[JobId, list[Wait]] = {}
         for wait in self._waits.current():
-            if wait.job_id and wait.about != "mining":
+            if wait.job_id and wait.is_for_parties:
                 lasting.setdefault(JobId(wait.job_id), []).append(wait)
         for job_id, waits in lasting.items():
             inbox = self._inbox(job_id)

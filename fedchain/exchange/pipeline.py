@@ -29,7 +29,6 @@ from fedchain.errors import (
 from fedchain.exchange.channel import JobChannel
 from fedchain.exchange.closing import Closing
 from fedchain.exchange.deliverer import Deliverer
-from fedchain.exchange.publisher import through_outages
 from fedchain.exchange.receiving import Receiver
 from fedchain.exchange.slot import Slot
 from fedchain.exchange.state import NodeState
@@ -213,9 +212,7 @@ class PipelinedChannel(JobChannel):
         self._go_on()
         self._working = False
         self.inbox.working_attempt = self._started_over
-        job = through_outages(
-            lambda: self._consortium.job(self.job_id), lambda: None, self._deadline(), "looking at the job's attempt"
-        )
+        job = self._read(lambda: self._consortium.job(self.job_id), "looking at the job's attempt")
         if job.phase == Phase.TRAINING and job.attempt > self._started_over:
             self.inbox.wait_attempt(self._started_over, self._deadline())
         self.resumed = True  # a stop may be declared already: for an attempt that was overtaken on its way
@@ -237,10 +234,12 @@ class PipelinedChannel(JobChannel):
     def give_up(self, reason: str) -> None:
         """As `JobChannel.give_up`; what still closes a round ends with the job."""
         self._working = False
-        super().give_up(reason)
         closing, self._closing = self._closing, None
-        if closing is not None:
-            closing.end(_END_SECONDS)
+        try:
+            super().give_up(reason)
+        finally:
+            if closing is not None:
+                closing.end(_END_SECONDS)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -285,7 +284,7 @@ class PipelinedChannel(JobChannel):
                 self._consortium.begin_round(self.job_id, round)
             return True
 
-        through_outages(open_it, opened, self._deadline(), f"beginning round {round}")
+        self._through_outages(open_it, opened, self._deadline(), f"beginning round {round}")
 
     def _join_opening(self) -> None:
         opening, self._opening = self._opening, None
@@ -311,7 +310,7 @@ class PipelinedChannel(JobChannel):
         self._join_opening()  # a retry before it would be one of another round
         deadline = self._deadline()
         try:
-            through_outages(
+            self._through_outages(
                 lambda: self._consortium.retry_round(self.job_id, round),
                 lambda: True if self._consortium.job(self.job_id).attempt > self.attempt else None,
                 deadline,

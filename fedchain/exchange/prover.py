@@ -29,6 +29,7 @@ from fedchain.errors import ChainError, ConfigError, FedchainError, TrainingErro
 from fedchain.exchange.directory import Directory
 from fedchain.exchange.slot import Slot, describe, slot_of
 from fedchain.exchange.state import NodeState
+from fedchain.exchange.waits import THE_CHAIN, Waits
 from fedchain.messages import Envelope
 from fedchain.types import JobId, Reason
 
@@ -48,12 +49,16 @@ class Prover:
         consortium: with this node's sender; without one nothing is proven.
         state: holds the signed uplinks that prove.
         directory: for names in logs.
+        waits: the node's register.
     """
 
-    def __init__(self, consortium: Consortium, state: NodeState, directory: Directory) -> None:
+    def __init__(
+        self, consortium: Consortium, state: NodeState, directory: Directory, waits: Waits | None = None
+    ) -> None:
         self._consortium = consortium
         self._state = state
         self._directory = directory
+        self._waits = waits or Waits()
         self._lock = threading.Lock()
         self._under_way: set[Future[None]] = set()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="prover")
@@ -98,7 +103,11 @@ class Prover:
         """Wait until the proofs under way are on chain, or have failed. Raises nothing."""
         with self._lock:
             under_way = set(self._under_way)
-        if wait(under_way, timeout=seconds).not_done:
+        if not under_way:
+            return
+        with self._waits.on((THE_CHAIN,), "proofs", f"proofs of {len(under_way)} faults", time.monotonic() + seconds):
+            left = wait(under_way, timeout=seconds).not_done
+        if left:
             log.warning("proofs of faults are not on chain in time; the signed uplinks are kept", seconds=seconds)
 
     def close(self) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -16,23 +14,22 @@ from fedchain.chain import MAX_LEAVES, BatchLeaf, Consortium
 from fedchain.compute.executor import chunks, default_executor
 from fedchain.crypto.merkle import CHUNK_BYTES, leaf_hashes, payload_digest, root_of
 from fedchain.errors import (
-    ChainUnreachableError,
     NotAccreditedError,
     TrainingError,
     TransactionError,
     UplinkRejectedError,
 )
 from fedchain.exchange.holding import Access
+from fedchain.exchange.outages import through_outages
 from fedchain.exchange.records import OutgoingSlot, OutgoingUplink
 from fedchain.exchange.slot import describe
 from fedchain.exchange.state import NodeState
 from fedchain.exchange.store import PayloadStore
+from fedchain.exchange.waits import Waits
 from fedchain.messages import Envelope, Message, encode
 from fedchain.types import INLINE_LIMIT, JobId, Kind, PartyId, Phase, Reason
 
 log = structlog.get_logger(__name__)
-
-T = TypeVar("T")
 
 RANDOMISED = frozenset(
     (Kind.GRADIENTS, Kind.HISTOGRAM, Kind.PARTITION, Kind.LEAF_WEIGHTS, Kind.PREDICT_ANSWER, Kind.AUDIT)
@@ -41,39 +38,6 @@ RANDOMISED = frozenset(
 
 _HASHED_BYTES = 16 * CHUNK_BYTES
 """A thread's share of a large payload, which nobody gets before it is hashed: whole chunks."""
-
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 2.0
-
-
-def through_outages(act: Callable[[], T], done: Callable[[], T | None], deadline: float, what: str) -> T:
-    """Do `act`, again after each RPC outage unless `done` says that an earlier try arrived after all.
-
-    Args:
-        act: sends a transaction; raises ChainUnreachableError when nothing answers.
-        done: reads the chain: what `act` would have returned, or None if it has not happened.
-        deadline: in `time.monotonic()` seconds.
-        what: for the log.
-
-    Raises:
-        ChainUnreachableError: still nothing answers at the deadline.
-    """
-    pause = _FIRST_PAUSE_SECONDS
-    failed = False
-    while True:
-        try:
-            if failed:
-                result = done()
-                if result is not None:
-                    return result
-            return act()
-        except ChainUnreachableError as error:
-            failed = True
-            if time.monotonic() + pause >= deadline:
-                raise
-            log.warning("chain does not answer, trying again", doing=what, error=str(error))
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -109,6 +73,7 @@ class Publisher:
         state: where uplinks are recorded before they are sent.
         outgoing: where payloads lie for the peers that do not travel inline.
         sign: the sender's signature under the id of an uplink that goes ahead of the chain.
+        waits: the node's register, for outages of the chain.
     """
 
     def __init__(
@@ -120,6 +85,7 @@ class Publisher:
         state: NodeState,
         outgoing: PayloadStore,
         sign: Callable[[bytes], bytes],
+        waits: Waits | None = None,
     ) -> None:
         self._consortium = consortium
         self._address = address
@@ -127,6 +93,7 @@ class Publisher:
         self._state = state
         self._outgoing = outgoing
         self._sign = sign
+        self._waits = waits
         self._rosters: dict[JobId, tuple[str, ...]] = {}
 
     def publish(
@@ -182,6 +149,8 @@ class Publisher:
                 lambda: self._judged(envelope),
                 deadline,
                 describe(envelope),
+                waits=self._waits,
+                job_id=job_id,
             )
             log.debug("uplink judged", what=describe(envelope), verdict=reason.name, size=envelope.size, transaction=tx)
         if reason != Reason.ACCEPTED:
@@ -294,7 +263,8 @@ class Publisher:
                 return None
             return "", {uplink_id: Reason(one.reason) for uplink_id, one in zip(ids, found, strict=True)}
 
-        tx, verdicts = through_outages(submit, judged_already, deadline, f"committing round {round}, attempt {attempt}")
+        what = f"committing round {round}, attempt {attempt}"
+        tx, verdicts = through_outages(submit, judged_already, deadline, what, waits=self._waits, job_id=job_id)
         rejected = None
         for uplink, envelope, uplink_id in zip(uplinks, envelopes, ids, strict=True):
             reason = verdicts.get(uplink_id)
@@ -304,6 +274,8 @@ class Publisher:
                     lambda: None,
                     deadline,
                     "looking at a verdict",
+                    waits=self._waits,
+                    job_id=job_id,
                 )
                 if not verdict.known:
                     continue  # the chain took the transaction back: whoever waits for the verdict finds out

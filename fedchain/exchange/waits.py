@@ -20,7 +20,7 @@ from typing import Any, Literal
 import structlog
 
 from fedchain.anomaly.pace import is_implausibly_fast
-from fedchain.types import JobId
+from fedchain.types import JobId, Kind
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,28 @@ _DEVIATIONS = 5.0
 _HARD_FACTOR = 3.0
 
 THE_CHAIN = "the chain"
-"""Who is waited for until a transaction is mined."""
+"""Who is waited for until a transaction is mined, or the chain's node answers."""
+
+ABOUTS = frozenset(
+    {
+        "accreditation",  # of this node, by a steward
+        "attempt",  # of a round that was not accepted, by the active party
+        "audit",  # a step of an audit
+        "conclusion",  # of an audit
+        "mining",  # of a transaction
+        "outage",  # of the chain
+        "phase",  # of a job
+        "proofs",  # of faults, before a party gives up
+        "restored",  # what a reorganisation took back
+        "rotation",  # of this node's key
+        "round",  # to be begun by the active party
+        "settling",  # of contributions, which was refused or did not arrive
+        "verdict",  # on the uplinks of a pipelined round
+        "view",  # that the chain's node shows what its events told
+        *(kind.name.lower() for kind in Kind),  # a message
+    }
+)
+"""What a wait may be about. Each has a kill test: `tests/recovery/test_kill_points.py` says where."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +81,7 @@ class Wait:
     Attributes:
         number: counts up in one process.
         job_id: empty for what belongs to no job.
-        about: the kind of thing, for example `histogram`, `round`, `verdict`, `phase`, `mining`.
+        about: the kind of thing, one of `ABOUTS`.
         what: it, in words.
         who: names of those who are waited for.
         since: seconds since 1970.
@@ -86,6 +107,11 @@ class Wait:
     is_fast: bool = field(default=False, init=False)
     is_late: bool = field(default=False, init=False)
     is_overdue: bool = field(default=False, init=False)
+
+    @property
+    def is_for_parties(self) -> bool:
+        """Whether parties are waited for, not the chain."""
+        return THE_CHAIN not in self.who
 
     @property
     def standing(self) -> Literal["waiting", "late", "overdue"]:
@@ -138,7 +164,12 @@ class Waits:
             deadline: in `time.monotonic()` seconds.
             job_id: the job.
             patience: its policy; without it nothing is learned.
+
+        Raises:
+            ValueError: `about` is none of `ABOUTS`.
         """
+        if about not in ABOUTS:
+            raise ValueError(f"a wait about '{about}', which is none of: {', '.join(sorted(ABOUTS))}")
         begun = time.monotonic()
         wait = Wait(
             number=next(self._numbers),
@@ -210,7 +241,7 @@ class Waits:
             hard = wait.limit_seconds if wait.hard_seconds is None else wait.hard_seconds
             overdue = not wait.is_overdue and seconds > hard
             wait.is_late, wait.is_overdue = wait.is_late or late, wait.is_overdue or overdue
-            if overdue and wait.about != "mining":
+            if overdue and wait.is_for_parties:
                 self._misses.setdefault(wait.job_id, Counter()).update(wait.who)
             misses = dict(self._misses.get(wait.job_id, ()))
         if (late or overdue) and (wait.patience is None or wait.patience.at_soft_deadline == "warn"):

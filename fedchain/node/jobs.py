@@ -26,7 +26,7 @@ from fedchain.errors import (
 )
 from fedchain.exchange import Exchange, Inbox
 from fedchain.exchange.channel import shorten
-from fedchain.exchange.publisher import through_outages
+from fedchain.exchange.outages import through_outages
 from fedchain.exchange.records import JobRecord
 from fedchain.federation.auditing import REMEMBERED, seed_of
 from fedchain.federation.checkpoint import checkpoint_of

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from fedchain.chain.turnstile import Turnstile
+from fedchain.errors import ChainError
 
 
 def test_many_are_inside_at_once() -> None:
@@ -64,3 +67,21 @@ def test_it_opens_again_after_an_error() -> None:
         raise ValueError("lost")
     with turnstile.closed(), pytest.raises(ValueError, match="inside"):
         raise ValueError("inside")
+
+
+def test_whoever_waits_for_a_closed_turnstile_is_seen_and_gives_up() -> None:
+    turnstile, watched = Turnstile(), list[str]()
+
+    @contextmanager
+    def watch() -> Iterator[None]:
+        watched.append("begun")
+        yield
+        watched.append("over")
+
+    with turnstile.passing(10.0, watch):
+        assert watched == []
+    with turnstile.closed(), pytest.raises(ChainError, match="takes too long"), turnstile.passing(0.01, watch):
+        pytest.fail("it is closed")
+    assert watched == ["begun"]
+    with turnstile.passing(10.0, watch):
+        assert turnstile._inside == 1

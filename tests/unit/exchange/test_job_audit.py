@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,9 +18,11 @@ from fedchain.chain.audit_events import (
     OutputsFrozen,
     SeedRevealed,
 )
-from fedchain.errors import DeadlineError, TransactionError
+from fedchain.errors import DeadlineError, StoppingError, TransactionError
+from fedchain.exchange import auditing as module
 from fedchain.exchange.audited import Audited
 from fedchain.exchange.auditing import JobAudit
+from fedchain.exchange.waits import Wait, Waits
 from fedchain.protocol import AuditState, LabelTerms, PostLosses, RevealSeed, Vote
 from fedchain.types import AuditOutcome, AuditReason, JobId, PartyId
 from tests.unit.exchange.test_inbox import ALPHA, BETA, GAMMA, place
@@ -41,7 +44,8 @@ class Chain:
         self.found = state
         self.refusal = ""
         self.calls: list[str] = []
-        self.waits: list[str] = []
+        self.waited: list[str] = []
+        self.waits = Waits()
         self.on_wait: Callable[[], None] = lambda: None
 
     # -- the contract
@@ -64,11 +68,11 @@ class Chain:
     # -- the inbox
 
     job_id = JOB
-    aborted_by = ""
-    rejected: frozenset[str] = frozenset()
+    failure: BaseException | None = None
+    is_concluded = False
 
     def wait_audit(self, stage: str, deadline: float, *, round: int) -> None:
-        self.waits.append(stage)
+        self.waited.append(stage)
         if stage == "frozen":
             return
         self.on_wait()
@@ -84,12 +88,16 @@ class Chain:
         }[stage]
 
     def wait_concluded(self, deadline: float, *, round: int) -> bool:
-        self.waits.append("concluded")
+        self.waited.append("concluded")
         self.on_wait()
-        return bool(self.found.outcome)
+        return self.is_concluded or bool(self.found.outcome)
+
+    def raise_if_failed(self, round: int) -> None:
+        if self.failure is not None:
+            raise self.failure
 
 
-def audit_of(chain: Chain, me: str = "beta", *, resumed: bool = False) -> JobAudit:
+def audit_of(chain: Chain, me: str = "beta", *, resumed: bool = False, seconds: float = 1e12) -> JobAudit:
     def transact(what: str, act: Callable[[], object], done: Callable[[], bool]) -> None:
         if not (resumed and done()):
             act()
@@ -100,17 +108,23 @@ def audit_of(chain: Chain, me: str = "beta", *, resumed: bool = False) -> JobAud
         me=PartyId(me),
         parties=PARTIES,
         transact=transact,
-        deadline_of=lambda *_: 1e12,
+        deadline_of=lambda *_: time.monotonic() + seconds,
         round=lambda: 3,
         clock=lambda: chain.now,
     )
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses of milliseconds."""
+    monkeypatch.setattr(module, "_PAUSE_SECONDS", 0.01)
 
 
 def test_what_came_is_given_at_once() -> None:
     chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 1)))
     for stage in ("posted", "seeded", "voted"):
         assert audit_of(chain).wait(stage) is chain.found
-    assert chain.waits == ["frozen", "posted", "frozen", "seeded", "frozen", "voted"]
+    assert chain.waited == ["frozen", "posted", "frozen", "seeded", "frozen", "voted"]
 
 
 def test_what_is_not_confirmed_is_waited_for() -> None:
@@ -125,7 +139,7 @@ def test_what_is_not_confirmed_is_waited_for() -> None:
 def test_losses_that_do_not_come_end_with_their_window() -> None:
     chain = Chain(FROZEN)
     assert audit_of(chain).wait("posted").losses_root == b""
-    assert chain.waits == ["frozen", "posted"]
+    assert chain.waited == ["frozen", "posted"]
 
 
 def test_a_seed_that_one_party_keeps_is_drawn_without_it_once_the_window_is_over() -> None:
@@ -136,9 +150,10 @@ def test_a_seed_that_one_party_keeps_is_drawn_without_it_once_the_window_is_over
     assert chain.found.seed == b""
 
 
-def test_no_seed_is_drawn_without_the_active_party_or_before_the_window_is_over() -> None:
-    chain = Chain(replace(POSTED, seeds=(b"", WORD, WORD)))
-    assert audit_of(chain).wait("seeded").seed == b""
+def test_no_seed_is_drawn_without_the_active_party_and_another_or_before_the_window_is_over() -> None:
+    for seeds in ((b"", WORD, WORD), (WORD, b"", b"")):
+        chain = Chain(replace(POSTED, seeds=seeds))
+        assert audit_of(chain).wait("seeded").seed == b""
     chain = Chain(POSTED)
     chain.on_wait = lambda: setattr(chain, "found", replace(POSTED, seed=b"\x09" * 32))
     assert audit_of(chain).wait("seeded").seed == b"\x09" * 32, "the last came in time"
@@ -149,7 +164,7 @@ def test_votes_have_a_window_of_their_own_where_a_seed_came_late() -> None:
     chain.now = 1010.0  # the window of the seeds is over, that of the votes lasts until 1060
     chain.on_wait = lambda: setattr(chain, "found", replace(POSTED, seed=WORD, votes=(0, 1, 1)))
     assert audit_of(chain).wait("voted").votes == (0, 1, 1)
-    assert chain.waits == ["frozen", "voted"]
+    assert chain.waited == ["frozen", "voted"]
 
 
 @pytest.mark.parametrize("refusal", ["DeadlineOver(1, 2)", "AlreadyConcluded(0xab)"])
@@ -191,7 +206,7 @@ def test_the_active_party_concludes_and_the_others_leave_it_to_it() -> None:
     assert chain.calls == []
 
 
-def test_an_audit_that_cannot_be_concluded_yet_is_tried_again() -> None:
+def test_an_audit_that_cannot_be_concluded_yet_is_tried_again(brisk: None) -> None:
     chain = Chain(POSTED)
     chain.refusal = "NotConcludable(0xab, 1000)"
     chain.on_wait = lambda: setattr(chain, "refusal", "")
@@ -199,40 +214,47 @@ def test_an_audit_that_cannot_be_concluded_yet_is_tried_again() -> None:
     assert chain.calls == ["conclude", "conclude"]
 
 
+def test_an_audit_that_is_never_concluded_ends_the_wait_with_what_the_contract_says(brisk: None) -> None:
+    chain = Chain(POSTED)
+    chain.refusal = "NotConcludable(0xab, 1000)"
+    with pytest.raises(DeadlineError, match=r"not concluded in time: NotConcludable\(0xab, 1000\)"):
+        audit_of(chain, "alpha", seconds=0.05).conclude()
+    with pytest.raises(DeadlineError, match=r"not concluded in time$"):
+        audit_of(chain, "beta", seconds=0.05).conclude()
+
+
+def test_an_end_that_the_chain_has_told_and_does_not_show_is_waited_for_in_sight_and_not_for_ever(brisk: None) -> None:
+    chain = Chain(POSTED)
+    chain.is_concluded, seen = True, list[Wait]()
+    chain.waits.listen(lambda wait, seconds, arrived: seen.append(wait))
+    with pytest.raises(DeadlineError, match="does not show what it has told of the audit"):
+        audit_of(chain, seconds=0.05).conclude()
+    assert [(wait.about, wait.who, wait.job_id) for wait in seen] == [("view", ("the chain",), JOB)]
+    chain = Chain(POSTED)
+    chain.refusal = "AlreadyConcluded(0xab)"
+    with pytest.raises(DeadlineError, match="does not show"):
+        audit_of(chain, "alpha", seconds=0.05).conclude()
+    assert chain.calls == ["conclude"]
+
+
+def test_a_step_that_the_chain_has_told_and_does_not_show_is_waited_for_until_the_job_ends(brisk: None) -> None:
+    chain = Chain(POSTED)
+    told = chain.wait_audit
+    chain.wait_audit = lambda stage, deadline, *, round: None  # type: ignore[method-assign]
+    with pytest.raises(DeadlineError, match=r"audit \(seeded\)"):
+        audit_of(chain, seconds=0.05).wait("seeded")
+    chain.failure = StoppingError("this node is stopping")
+    with pytest.raises(StoppingError):
+        audit_of(chain).wait("seeded")
+    chain.found, chain.wait_audit = replace(POSTED, seed=WORD), told  # type: ignore[method-assign]
+    assert audit_of(chain).wait("seeded").seed == WORD
+
+
 def test_a_false_vote_is_concluded_by_whoever_is_first() -> None:
     chain = Chain(replace(POSTED, votes=(0, 2, 2)))
     audit_of(chain, "gamma").conclude()
     assert chain.calls == ["conclude"]
-    assert chain.waits == []
-
-
-@pytest.mark.parametrize(
-    ("aborted_by", "rejected", "calls"),
-    [
-        (ALPHA, frozenset(), ["vote", "conclude"]),
-        (GAMMA, frozenset(), []),
-        (ALPHA, frozenset({GAMMA}), []),
-        (ALPHA, frozenset({ALPHA}), ["vote", "conclude"]),
-    ],
-)
-def test_an_active_party_that_ends_the_job_does_not_escape_the_vote(
-    aborted_by: str, rejected: frozenset[str], calls: list[str]
-) -> None:
-    """But one that ends it for another's rejected uplink is not accused, and neither is it for what a third one did."""
-    chain = Chain(replace(POSTED, seed=WORD, seeds=(WORD,) * 3, votes=(0, 0, 1)))
-    chain.aborted_by, chain.rejected = aborted_by, rejected
-    audit_of(chain).end()
-    assert chain.calls == calls
-
-
-def test_the_end_of_a_job_raises_nothing_and_does_nothing_without_losses() -> None:
-    chain = Chain(FROZEN)
-    audit_of(chain).end()
-    assert chain.calls == []
-    chain = Chain(replace(POSTED, seed=WORD, votes=(0, 1, 1)))
-    chain.refusal = "WrongPhase(4, 6)"
-    audit_of(chain).end()
-    assert chain.calls == ["conclude"]
+    assert chain.waited == []
 
 
 def test_events_tell_who_is_still_to_do_what() -> None:

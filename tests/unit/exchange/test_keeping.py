@@ -14,7 +14,7 @@ from fedchain.chain import Consortium, JobPolicy, JobView
 from fedchain.errors import ChainUnreachableError, TransactionError
 from fedchain.exchange import Inbox
 from fedchain.exchange.keeping import DeadlineKeeper
-from fedchain.exchange.waits import Waits
+from fedchain.exchange.waits import THE_CHAIN, Waits
 from fedchain.types import JobId, Phase
 from tests.unit.exchange.ledger import ALPHA, BETA, JOB
 
@@ -86,9 +86,9 @@ class Node:
         )
 
     @contextmanager
-    def waiting(self, seconds: float = 60.0, about: str = "histogram") -> Iterator[None]:
+    def waiting(self, seconds: float = 60.0, who: str = "beta") -> Iterator[None]:
         """For so long already."""
-        with self.waits.on(("beta",), about, "something", time.monotonic() + 600, job_id=JOB) as wait:
+        with self.waits.on((who,), "histogram", "something", time.monotonic() + 600, job_id=JOB) as wait:
             wait.begun -= seconds
             yield
 
@@ -128,13 +128,13 @@ def test_a_node_whose_uplinks_show_that_it_is_there_does_not_attend() -> None:
         assert other.look(after=SECONDS - 1) == ["attend"]
 
 
-@pytest.mark.parametrize("waits", ["nothing", "briefly", "mining"])
+@pytest.mark.parametrize("waits", ["nothing", "briefly", "chain"])
 def test_a_node_that_does_not_wait_for_a_party_does_nothing(waits: str) -> None:
     node = Node(Chain())
     if waits == "nothing":
         assert node.look(after=10 * SECONDS) == []
         return
-    with node.waiting(1.0 if waits == "briefly" else 60.0, "mining" if waits == "mining" else "histogram"):
+    with node.waiting(1.0 if waits == "briefly" else 60.0, THE_CHAIN if waits == "chain" else "beta"):
         assert node.look(after=10 * SECONDS) == []
 
 

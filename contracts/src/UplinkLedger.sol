@@ -207,7 +207,9 @@ contract UplinkLedger is UplinkRules {
         // rounds take minutes: what a block's proposer can move its time by does not matter
         // forge-lint: disable-next-line(block-timestamp)
         bool isLate = job.phase == IJobManager.Phase.Training && block.timestamp > job.deadline;
-        if (isLate) session.last = Reason.DeadlineMissed;
+        if (!isLate) return;
+        session.last = Reason.DeadlineMissed;
+        session.attended = jobs.hasAttended(uplink.jobId, uplink.party);
     }
 
     /// @dev Judges what depends on the uplink's kind and recipient alone.
@@ -254,7 +256,7 @@ contract UplinkLedger is UplinkRules {
         else if (session.placed != Reason.Accepted) reason = session.placed;
         else reason = _judgeContent(uplink, payload, session, taken != 0);
         if (reason != Reason.Accepted) {
-            _reject(uplink, uplinkId, reason, session);
+            _reject(uplink, uplinkId, reason, session, taken != 0);
             return (uplinkId, reason);
         }
         _accepted[slot] = ((uint256(uplinkId) >> 64) << 64) | block.number;
@@ -265,12 +267,20 @@ contract UplinkLedger is UplinkRules {
         if (Kinds.setsInMotion(uplink.kind)) _act(uplink, uplinkId, payload, session);
     }
 
-    function _reject(Uplinks.Uplink memory uplink, bytes32 uplinkId, Reason reason, Session memory session) private {
+    /// @dev What is nobody's fault is nothing from its sender either: it does not keep it from being missing.
+    function _reject(
+        Uplinks.Uplink memory uplink,
+        bytes32 uplinkId,
+        Reason reason,
+        Session memory session,
+        bool isTaken_
+    ) private {
         _rejected[uplinkId] = (block.number << 8) | uint8(reason);
-        session.tally = session.tally.withRejected(session.job.senderIndex);
+        bool isOvertaken = _isOvertaken(uplink, session, reason, isTaken_);
+        session.tally = session.tally.withRejected(isOvertaken ? type(uint8).max : session.job.senderIndex);
         _settle(session, uplink.jobId);
         uplink.publish(uplinkId, reason, msg.data[:0]);
-        if (_isOvertaken(uplink, session.job, reason) || _isReported(session, reason)) return;
+        if (isOvertaken || _isReported(session, reason)) return;
         Reports.report(anomalies, uplink.party, uplink.jobId, session.job.round, uint8(reason), uplinkId);
         session.status = registry.statusOf(uplink.party); // perhaps suspended now
     }

@@ -27,6 +27,7 @@ abstract contract UplinkRules is IUplinkLedger {
     /// @param leastByReference from which size on they may be sent without payload.
     /// @param roster the job's, empty until it is needed.
     /// @param reported which reasons were reported that are reported once per call, as bits.
+    /// @param attended whether the uplinks are late, and their sender had said in time that it waits for others.
     struct Session {
         IJobManager.JobContext job;
         IParticipantRegistry.Status status;
@@ -38,25 +39,43 @@ abstract contract UplinkRules is IUplinkLedger {
         uint256 leastByReference;
         address[] roster;
         uint256 reported;
+        bool attended;
     }
 
     /// @notice The requests that uplinks belong to after completion.
     IInferenceRouter public router;
 
-    /// @dev While an uplink is on its way others may abort or expire the job, close the inference request, or in a pipelined
-    /// job retry a round: it is recorded as rejected, but nobody's fault. Any other reason would have been one before, too.
-    function _isOvertaken(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job, Reason reason)
+    /// @dev Whether others may have made an uplink wrong after its sender made it: then it is recorded as rejected, but
+    /// nobody's fault. While it is on its way they may abort or expire the job, close the inference request, or begin and retry
+    /// rounds; and whoever delivers late what it follows from makes it late, so who said in time that it waits is not to blame.
+    /// A round or attempt that is over may be what its sender knew, however long ago that was, unless it has uplinks in the
+    /// one in force (a party's transactions come in the order in which it sent them) or another one in this very slot. Any
+    /// other reason would have been one before, too.
+    function _isOvertaken(Uplinks.Uplink memory uplink, Session memory session, Reason reason, bool isTaken_)
         internal
         view
         returns (bool)
     {
+        IJobManager.JobContext memory job = session.job;
         if (job.phase > IJobManager.Phase.Completed) return reason == Reason.WrongPhase;
         if (job.phase == IJobManager.Phase.Completed) {
             return
                 reason == Reason.WrongRound && Kinds.isKnown(uplink.kind) && router.exists(uplink.jobId, uplink.round);
         }
-        if (!job.pipelined || job.phase != IJobManager.Phase.Training || uplink.attempt >= job.attempt) return false;
-        return reason == Reason.WrongRound || reason == Reason.WrongAttempt;
+        if (job.phase != IJobManager.Phase.Training) return false;
+        if (reason == Reason.DeadlineMissed) return session.attended;
+        if (reason != Reason.WrongRound && reason != Reason.WrongAttempt) return false;
+        if (isTaken_ || session.tally.uplinksOf(job.senderIndex) != 0) return false;
+        return _wasInForce(uplink, job) && _judgeForm(uplink, job) == Reason.Accepted;
+    }
+
+    /// @dev Whether a round and attempt that are not in force, an uplink's, may have been before. A strict job counts attempts
+    /// anew in each round; in a pipelined one they go on, and each goes back by one round at most.
+    function _wasInForce(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job) internal pure returns (bool) {
+        (uint256 round, uint256 attempt) = (uplink.round, uplink.attempt);
+        if (round == 0) return false;
+        if (!job.pipelined) return round < job.round || (round == job.round && attempt < job.attempt);
+        return attempt <= job.attempt && round + attempt <= uint256(job.round) + job.attempt;
     }
 
     /// @dev The first rules, in the order of {Reason}: those on where the uplink belongs.
@@ -70,6 +89,15 @@ abstract contract UplinkRules is IUplinkLedger {
         if (Kinds.isKnown(uplink.kind) && !Kinds.belongsTo(uplink.kind, job.phase)) return Reason.WrongPhase;
         if (!_isRound(uplink, job)) return Reason.WrongRound;
         if (uplink.attempt != job.attempt) return Reason.WrongAttempt;
+        return _judgeForm(uplink, job);
+    }
+
+    /// @dev Of the first rules those after phase, round and attempt.
+    function _judgeForm(Uplinks.Uplink memory uplink, IJobManager.JobContext memory job)
+        internal
+        view
+        returns (Reason)
+    {
         if (!_isKindAllowed(uplink, job)) return Reason.KindNotAllowed;
         if (uplink.recipient != address(0) && job.recipientIndex == type(uint8).max) {
             return Reason.RecipientNotOnRoster;

@@ -94,7 +94,46 @@ contract PipelinedRoundsTest is Deployed {
         _begin(3);
         assertReason(_commit(1, 0, 2), IUplinkLedger.Reason.WrongRound, "two before");
         assertReason(_commit(4, 0, 2), IUplinkLedger.Reason.WrongRound, "not begun");
-        assertEq(_strikes(BOB), 2, "nobody overtook these");
+        assertEq(_strikes(BOB), 1, "one was overtaken, the other nobody could know");
+    }
+
+    function test_submitBatch_recordsStrike_whenItsSenderHasUplinksInTheRoundInForce() public {
+        _begin(2);
+        _begin(3);
+        assertReason(_commit(2, 0, 0), IUplinkLedger.Reason.Accepted, "while round 3 is in force");
+        assertReason(_commit(1, 0, 0), IUplinkLedger.Reason.WrongRound, "two before");
+        assertEq(_strikes(BOB), 1, "Bob knew");
+        _retry(2);
+        assertReason(_commit(3, 0, 0), IUplinkLedger.Reason.WrongRound, "the attempt before");
+        assertEq(_strikes(BOB), 1, "whatever it had sent in that one");
+        assertReason(_commit(2, 1, 0), IUplinkLedger.Reason.Accepted, "the new attempt");
+        assertReason(_commit(3, 0, 1), IUplinkLedger.Reason.WrongRound, "the attempt before, again");
+        assertEq(_strikes(BOB), 2, "Bob knew of the new one");
+    }
+
+    function test_submitBatch_recordsStrike_whenTheSlotHasAnotherUplink() public {
+        assertReason(_commit(1, 0, 0), IUplinkLedger.Reason.Accepted, "first");
+        _retry(1);
+        IUplinkLedger.Leaf[] memory leaves = new IUplinkLedger.Leaf[](1);
+        leaves[0] = _leafOf(0, Kinds.HISTOGRAM, ALICE, "another", 100);
+        vm.prank(BOB);
+        (, IUplinkLedger.Reason[] memory reasons) = ledger.submitBatch(jobId, 1, 0, 1, leaves);
+        assertReason(reasons[0], IUplinkLedger.Reason.WrongAttempt, "overtaken");
+        assertEq(_strikes(BOB), 1, "two digests for one slot");
+    }
+
+    function test_submitBatch_recordsStrike_whenThePlaceCanNeverHaveBeenInForce() public {
+        _begin(2);
+        _retry(1);
+        _retry(1);
+        assertReason(
+            _commit(3, 1, 0), IUplinkLedger.Reason.WrongRound, "one retry may have gone back from round 2 at most"
+        );
+        assertReason(_commit(0, 1, 0), IUplinkLedger.Reason.WrongRound, "round zero");
+        assertEq(_strikes(BOB), 2, "strikes");
+        assertReason(_commit(2, 1, 0), IUplinkLedger.Reason.WrongRound, "it may have been");
+        assertReason(_commit(3, 0, 0), IUplinkLedger.Reason.WrongRound, "so may this");
+        assertEq(_strikes(BOB), 2, "overtaken");
     }
 
     function test_submitBatch_takesNoRoundZero_whenRoundOneIsInForce() public {
@@ -116,6 +155,10 @@ contract PipelinedRoundsTest is Deployed {
     function test_submitBatch_recordsStrike_whenTheAttemptIsYetToCome() public {
         assertReason(_commit(1, 1, 0), IUplinkLedger.Reason.WrongAttempt, "ahead");
         assertEq(_strikes(BOB), 1, "strikes");
+        _begin(2);
+        _begin(3);
+        assertReason(_commit(1, 1, 0), IUplinkLedger.Reason.WrongRound, "ahead, of a round that is over");
+        assertEq(_strikes(BOB), 2, "strikes");
     }
 
     function test_submit_recordsStrike_whenAnOvertakenUplinkBreaksAnotherRule() public {
@@ -128,6 +171,16 @@ contract PipelinedRoundsTest is Deployed {
         (, reason) = _submit(BOB, envelope, PAYLOAD);
         assertReason(reason, IUplinkLedger.Reason.WrongPhase, "kind of another phase");
         assertEq(_strikes(BOB), 1, "kind of another phase");
+        envelope.kind = Kinds.GRADIENTS;
+        (, reason) = _submit(BOB, envelope, PAYLOAD);
+        assertReason(reason, IUplinkLedger.Reason.WrongAttempt, "overtaken");
+        assertEq(_strikes(BOB), 2, "but of the other role's kind");
+        (envelope.kind, envelope.schema) = (Kinds.HISTOGRAM, 2);
+        _submit(CAROL, envelope, PAYLOAD);
+        assertEq(_strikes(CAROL), 1, "another schema");
+        (envelope.recipient, envelope.schema) = (DAVE, 1);
+        _submit(CAROL, envelope, PAYLOAD);
+        assertEq(_strikes(CAROL), 2, "a stranger");
     }
 
     function test_submitBatch_takesNothingAgain_whenARoundWasRolledBack() public {
@@ -212,33 +265,78 @@ contract PipelinedRoundsTest is Deployed {
                 reason, isOpen ? IUplinkLedger.Reason.WrongAttempt : IUplinkLedger.Reason.WrongRound, "not open"
             );
         }
-        bool isFault = reason != IUplinkLedger.Reason.Accepted && of_ >= tries;
+        bool mayHaveBeen = sent > 0 && of_ <= tries && sent + of_ <= inForce + tries;
+        bool isFault = reason != IUplinkLedger.Reason.Accepted && !mayHaveBeen;
         assertEq(_strikes(BOB), isFault ? 1 : 0, "strikes");
     }
 }
 
 /// @title A strict job's rounds do not overlap.
 contract StrictRoundsTest is Deployed {
-    function test_submit_recordsStrike_whenTheAttemptIsNotInForce() public {
-        bytes32 jobId = _inRoundOne();
-        vm.prank(ALICE);
-        jobs.retryRound(jobId, 1);
-        (, IUplinkLedger.Reason reason) = _submit(BOB, _envelope(jobId, 1, Kinds.HISTOGRAM), PAYLOAD);
-        assertReason(reason, IUplinkLedger.Reason.WrongAttempt, "earlier attempt");
-        assertEq(_strikes(BOB), 1, "strikes");
+    bytes32 internal jobId;
+
+    function setUp() public override {
+        super.setUp();
+        jobId = _inRoundOne();
     }
 
-    function test_submit_rejectsWrongRound_whenTheNextHasBegun() public {
-        bytes32 jobId = _inRoundOne();
+    function _send(uint32 round, uint16 attempt, uint32 step) private returns (IUplinkLedger.Reason reason) {
+        IUplinkLedger.Envelope memory envelope = _envelope(jobId, round, Kinds.HISTOGRAM);
+        (envelope.attempt, envelope.step) = (attempt, step);
+        (, reason) = _submit(BOB, envelope, PAYLOAD);
+    }
+
+    function test_submit_recordsNoStrike_whenTheAttemptWasOvertaken() public {
+        vm.prank(ALICE);
+        jobs.retryRound(jobId, 1);
+        assertReason(_send(1, 0, 0), IUplinkLedger.Reason.WrongAttempt, "earlier attempt");
+        assertEq(_faults(), 0, "the active party tried again meanwhile");
+        assertReason(_send(1, 2, 0), IUplinkLedger.Reason.WrongAttempt, "an attempt to come");
+        assertEq(_strikes(BOB), 1, "ahead");
+        assertReason(_send(1, 1, 0), IUplinkLedger.Reason.Accepted, "the one in force");
+        assertReason(_send(1, 0, 0), IUplinkLedger.Reason.WrongAttempt, "earlier attempt, again");
+        assertEq(_strikes(BOB), 2, "Bob knew of the one in force");
+    }
+
+    function test_submit_recordsNoStrike_whenTheNextRoundHasBegun() public {
+        assertReason(_send(1, 0, 0), IUplinkLedger.Reason.Accepted, "in force");
         vm.prank(ALICE);
         jobs.beginRound(jobId, 2);
-        (, IUplinkLedger.Reason reason) = _submit(BOB, _envelope(jobId, 1, Kinds.HISTOGRAM), PAYLOAD);
-        assertReason(reason, IUplinkLedger.Reason.WrongRound, "the round before");
-        assertEq(_strikes(BOB), 1, "strikes");
+        assertReason(_send(1, 0, 1), IUplinkLedger.Reason.WrongRound, "the round before");
+        assertReason(_send(1, 3, 1), IUplinkLedger.Reason.WrongRound, "an attempt that may have been");
+        assertEq(_faults(), 0, "the active party went on meanwhile");
+        IUplinkLedger.Envelope memory other = _envelope(jobId, 1, Kinds.HISTOGRAM);
+        other.digest = _leaf("another");
+        other.size = 7;
+        _submit(BOB, other, "another");
+        assertEq(_strikes(BOB), 1, "two digests for one slot");
+        assertReason(_send(2, 0, 0), IUplinkLedger.Reason.Accepted, "in force");
+        assertReason(_send(1, 0, 1), IUplinkLedger.Reason.WrongRound, "the round before, again");
+        assertEq(_strikes(BOB), 2, "Bob knew of the one in force");
+    }
+
+    function test_submit_recordsStrike_whenARoundOfTrainingIsNamedInEvaluating() public {
+        bytes32 evaluating = _evaluating();
+        (, IUplinkLedger.Reason reason) = _submit(BOB, _envelope(evaluating, 1, Kinds.PREDICT_ANSWER), PAYLOAD);
+        assertReason(reason, IUplinkLedger.Reason.WrongRound, "the last round");
+        assertEq(_strikes(BOB), 1, "Evaluating has one round alone");
+    }
+
+    function test_submit_keepsNobodyFromBeingMissing_whenItWasOvertaken() public {
+        vm.prank(ALICE);
+        jobs.retryRound(jobId, 1);
+        _send(1, 0, 0);
+        (,,, uint8 rejected) = ledger.roundOf(jobId);
+        assertEq(rejected, 0, "nothing of the attempt in force");
+        (, uint64 count) = ledger.countsOf(jobId);
+        assertEq(count, 1, "counted all the same");
+        _pass(jobId);
+        jobs.closeRound(jobId);
+        assertEq(anomalies.faultOf(2).party, BOB, "missing, as Alice and Carol");
+        assertEq(anomalies.faultOf(2).reason, 64, "missing");
     }
 
     function test_submit_recordsStrike_whenAnUplinkToAnAbortedJobHasNoKnownKind() public {
-        bytes32 jobId = _inRoundOne();
         vm.prank(CAROL);
         jobs.abort(jobId, "no");
         (, IUplinkLedger.Reason reason) = _submit(BOB, _envelope(jobId, 1, 77), PAYLOAD);

@@ -3,6 +3,8 @@ pragma solidity 0.8.30;
 
 import {Faults} from "../src/Faults.sol";
 import {Points} from "../src/Points.sol";
+import {Settlement} from "../src/Settlement.sol";
+import {Stewards} from "../src/Stewards.sol";
 import {IContributionAudit} from "../src/interfaces/IContributionAudit.sol";
 import {IJobManager} from "../src/interfaces/IJobManager.sol";
 import {ISettlement} from "../src/interfaces/ISettlement.sol";
@@ -236,6 +238,24 @@ contract SettlementTest is WithAudits {
         assertEq(points, 0, "points");
         assertEq(withheld, settlements.settlementOf(jobId).points[0], "withheld");
         assertEq(settled, 1, "settled");
+    }
+
+    function test_resolve_takesAsManyStewards_asAMotionNeeds_forTheSameReason() public {
+        address[] memory two = new address[](2);
+        (two[0], two[1]) = (STEWARD, STRANGER);
+        settlements = new Settlement(new Stewards(two, 2), registry, jobs, audits, anomalies);
+        bytes32 jobId = _settled();
+        vm.prank(BOB);
+        settlements.dispute(jobId, "why");
+        vm.prank(STEWARD);
+        assertTrue(!settlements.resolve(jobId, false, "because"), "carried by one");
+        vm.prank(STRANGER);
+        assertTrue(!settlements.resolve(jobId, true, "because"), "carried by two that disagree");
+        assertEq(uint256(settlements.settlementOf(jobId).resolution), 0, "resolution");
+        assertTrue(!settlements.isFinal(jobId), "final");
+        vm.prank(STRANGER);
+        assertTrue(settlements.resolve(jobId, false, "because"), "carried by two");
+        _assertWithheld(jobId, [REJECTED, REJECTED, REJECTED]);
     }
 
     function test_resolve_releasesThePoints_ofADisputedAudit_thatStands() public {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.30;
 
+import {Faults} from "../src/Faults.sol";
+import {Kinds} from "../src/Kinds.sol";
+import {IAnomalyRecord} from "../src/interfaces/IAnomalyRecord.sol";
 import {IJobManager} from "../src/interfaces/IJobManager.sol";
 import {IParticipantRegistry} from "../src/interfaces/IParticipantRegistry.sol";
 import {IUplinkLedger} from "../src/interfaces/IUplinkLedger.sol";
@@ -24,6 +27,7 @@ contract UplinkHandler is Deployed {
     uint256 public judged;
     uint256 public acceptances;
     uint256 public repeats;
+    uint256 public excused;
 
     constructor() {
         setUp();
@@ -97,15 +101,32 @@ contract UplinkHandler is Deployed {
             uint256 count = ++acceptedIn[sender][_key()];
             assertTrue(count <= MAX_RATE, "more than the rate");
             assertTrue(block.timestamp <= jobs.deadlineOf(jobId), "after the deadline");
+        } else if (reason == IUplinkLedger.Reason.DeadlineMissed && jobs.hasAttended(jobId, sender)) {
+            ++excused; // it waited for others
         } else if (reason == IUplinkLedger.Reason.DeadlineMissed) {
             // the first time is on the record only, and a batch is late once
             if (missedOnce[sender] && isFirst) ++strikesSinceReinstated[sender];
             missedOnce[sender] = true;
         } else if (reason == IUplinkLedger.Reason.RateExceeded) {
             if (isFirst) ++strikesSinceReinstated[sender];
-        } else if (reason != IUplinkLedger.Reason.SenderSuspended && envelope.attempt >= currentAttempt) {
-            ++strikesSinceReinstated[sender]; // an earlier attempt was overtaken, which is nobody's fault
+        } else if (reason != IUplinkLedger.Reason.SenderSuspended) {
+            if (_isOvertaken(sender, envelope, reason)) ++excused;
+            else ++strikesSinceReinstated[sender];
         }
+    }
+
+    function _isOvertaken(address sender, IUplinkLedger.Envelope memory envelope, IUplinkLedger.Reason reason)
+        private
+        view
+        returns (bool)
+    {
+        if (reason != IUplinkLedger.Reason.WrongRound && reason != IUplinkLedger.Reason.WrongAttempt) {
+            return false;
+        }
+        if (acceptedIn[sender][_key()] > 0 || firstDigest[_slot(sender, envelope)] != 0) return false;
+        if (!Kinds.roleAllows(envelope.kind, sender == ALICE)) return false;
+        if (envelope.round == 0 || envelope.attempt > currentAttempt) return false;
+        return envelope.round + envelope.attempt <= currentRound + currentAttempt;
     }
 
     function _key() private view returns (uint256) {
@@ -122,6 +143,14 @@ contract UplinkHandler is Deployed {
         vm.warp(block.timestamp + by % ROUND_SECONDS);
     }
 
+    function attend(uint256 seed) external {
+        address party = roster[seed % 3];
+        if (registry.statusOf(party) != IParticipantRegistry.Status.Accredited) return;
+        if (block.timestamp > jobs.deadlineOf(jobId)) return;
+        vm.prank(party);
+        jobs.attend(jobId);
+    }
+
     function reinstate(uint256 seed) external {
         address party = roster[seed % 3];
         if (registry.statusOf(party) != IParticipantRegistry.Status.Suspended) return;
@@ -132,10 +161,16 @@ contract UplinkHandler is Deployed {
 
     function advance(bool retry, bool previous) external {
         if (registry.statusOf(ALICE) != IParticipantRegistry.Status.Accredited) return;
+        uint256 before = _faults();
         vm.prank(ALICE);
         if (retry || currentRound == MAX_ROUNDS) {
             if (previous && currentRound > 1) --currentRound;
             jobs.retryRound(jobId, currentRound);
+            for (uint256 i = _faults(); i > before; --i) {
+                // who is missing at a deadline is not the ledger's to say
+                IAnomalyRecord.Fault memory fault = anomalies.faultOf(i);
+                if (fault.answer == Faults.STRIKE) ++strikesSinceReinstated[fault.party];
+            }
         } else {
             jobs.beginRound(jobId, ++currentRound);
         }
@@ -188,12 +223,13 @@ contract UplinkInvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](7);
+        bytes4[] memory selectors = new bytes4[](8);
         selectors[0] = selectors[1] = UplinkHandler.submit.selector;
         selectors[2] = selectors[5] = UplinkHandler.submitBatch.selector;
         selectors[3] = UplinkHandler.reinstate.selector;
         selectors[4] = UplinkHandler.advance.selector;
         selectors[6] = UplinkHandler.wait.selector;
+        selectors[7] = UplinkHandler.attend.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(handler), selectors);
     }

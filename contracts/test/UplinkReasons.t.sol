@@ -308,6 +308,30 @@ contract UplinkReasonsTest is Deployed {
         _accept(BOB, sound);
     }
 
+    function test_submit_reportsNothing_whenItsSenderSaidInTimeThatItWaits() public {
+        for (uint16 attempt = 0; attempt < 4; ++attempt) {
+            sound.attempt = attempt;
+            vm.warp(jobs.deadlineOf(jobId));
+            vm.prank(BOB);
+            jobs.attend(jobId);
+            vm.warp(block.timestamp + 1); // Alice delivered in the last second
+            (, IUplinkLedger.Reason reason) = _submit(BOB, sound, PAYLOAD);
+            assertReason(reason, IUplinkLedger.Reason.DeadlineMissed, "late");
+            assertReason(_verdict(BOB, sound).reason, IUplinkLedger.Reason.DeadlineMissed, "recorded");
+            vm.prank(ALICE);
+            jobs.retryRound(jobId, 1); // and names who is missing: Carol
+        }
+        for (uint256 i = _faults(); i > 0; --i) {
+            assertTrue(anomalies.faultOf(i).party != BOB, "who waited is not to blame");
+        }
+        assertStatus(BOB, IParticipantRegistry.Status.Accredited);
+        _pass(jobId);
+        sound.attempt = 4;
+        uint256 before = _faults();
+        _submit(BOB, sound, PAYLOAD);
+        assertEq(_faults(), before + 1, "it had attended in the attempts before alone");
+    }
+
     function test_submit_hasNoDeadline_outsideTraining() public {
         bytes32 aligning = _aligning();
         bytes32 evaluating = _evaluating();

@@ -61,10 +61,11 @@ def demo(
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
-        _print(result)
+        show_demo(result)
 
 
-def _print(report: DemoReport) -> None:
+def show_demo(report: DemoReport) -> None:
+    """The numbers as a table on stdout."""
     seconds = report.seconds.model_dump()
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
     use = report.chain

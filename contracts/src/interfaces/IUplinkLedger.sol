@@ -96,9 +96,11 @@ interface IUplinkLedger {
     error RouterAlreadySet(address router);
 
     /// @notice Judges an uplink. The verdict is state, not a revert; a rejection is reported to the anomaly record, which
-    /// answers it, with the round in force and the uplink's id (unless it was overtaken on its way: the job was aborted or
-    /// expired, the inference request closed, or in a pipelined job the attempt retried). The declared statistic of an
-    /// accepted uplink is shown to the anomaly record. Sending an accepted uplink again changes nothing and returns its id.
+    /// answers it, with the round in force and the uplink's id, unless others may have made it wrong. That is so where the job
+    /// was aborted or expired, or the inference request closed; in training, where its round or attempt is over, it breaks no
+    /// other rule on where it belongs, and its sender has neither an accepted uplink in the round and attempt in force nor
+    /// another one in its slot; and where it is late, but its sender had attended in time ({IJobManager-attend}). The declared
+    /// statistic of an accepted uplink is shown to the anomaly record. Sending an accepted uplink again changes nothing and returns its id.
     /// @param envelope what is sent; see {Envelope}.
     /// @param payload the bytes if `size` is at most 98304, otherwise empty; in the training of a pipelined job it may be
     /// empty at any size. The last 32 bytes of a shard_digest payload are the shard digest, which is passed to the job
@@ -162,7 +164,7 @@ interface IUplinkLedger {
     /// @return round the round that was in force.
     /// @return attempt its attempt.
     /// @return acceptedMask who has at least one accepted uplink.
-    /// @return rejectedMask who has at least one rejected uplink.
+    /// @return rejectedMask who has at least one rejected uplink that others cannot have made wrong; see {submit}.
     function roundOf(bytes32 jobId)
         external
         view

@@ -280,40 +280,52 @@ class Replay:
             if self.phase is Phase.TRAINING:
                 self._accepted_last = event
             return
-        self._rejected.add(sender)
-        if self._is_overtaken(envelope, found):
+        if self._is_overtaken(sender, envelope, found):
             self.overtaken.add((event.block_hash, event.log_index))
+        else:
+            self._rejected.add(sender)
 
-    def _is_overtaken(self, envelope: Envelope, reason: Reason) -> bool:
+    def _is_overtaken(self, sender: str, envelope: Envelope, reason: Reason) -> bool:
+        """Whether others may have made the uplink wrong; see `UplinkRules.sol`."""
         if self.phase in (Phase.ABORTED, Phase.EXPIRED):
             return reason is Reason.WRONG_PHASE
         if self.phase is Phase.COMPLETED:
             return (
                 reason is Reason.WRONG_ROUND and envelope.kind in list(Kind) and envelope.round in self.asking.requests
             )
-        if not (self.proposal.policy.pipelined and self.phase is Phase.TRAINING and envelope.attempt < self.attempt):
+        if self.phase is not Phase.TRAINING:
             return False
-        return reason in (Reason.WRONG_ROUND, Reason.WRONG_ATTEMPT)
+        if reason is Reason.DEADLINE_MISSED:
+            return sender in self.attended
+        if reason not in (Reason.WRONG_ROUND, Reason.WRONG_ATTEMPT):
+            return False
+        if self._uplinks[sender] or slot_of(sender, envelope) in self.slots:
+            return False
+        return self._was_in_force(envelope) and self._form(sender, envelope) is Reason.ACCEPTED
+
+    def _was_in_force(self, envelope: Envelope) -> bool:
+        """Whether a round and attempt that are not may have been before."""
+        round, attempt = envelope.round, envelope.attempt
+        if not round:
+            return False
+        if not self.proposal.policy.pipelined:
+            return (round, attempt) < (self.round, self.attempt)
+        return attempt <= self.attempt and round + attempt <= self.round + self.attempt
 
     def judgement(self, sender: str, envelope: Envelope) -> Reason:
         """The first rule that an uplink breaks now, of those that can be judged without its payload."""
-        policy, roster = self.proposal.policy, self.proposal.roster
-        known = envelope.kind in list(Kind)
-        if sender not in roster:
+        policy = self.proposal.policy
+        if sender not in self.proposal.roster:
             return Reason.NOT_ON_ROSTER
-        if known and envelope.kind not in _KINDS.get(self.phase, ()):
+        if envelope.kind in list(Kind) and envelope.kind not in _KINDS.get(self.phase, ()):
             return Reason.WRONG_PHASE
         if not self._is_round(envelope):
             return Reason.WRONG_ROUND
         if envelope.attempt != self.attempt:
             return Reason.WRONG_ATTEMPT
-        if not (known and self._may(sender, envelope)):
-            return Reason.KIND_NOT_ALLOWED
-        to = "0x" + envelope.recipient.hex()
-        if any(envelope.recipient) and to not in {one.lower() for one in roster}:
-            return Reason.RECIPIENT_NOT_ON_ROSTER
-        if envelope.schema != SCHEMA_VERSION:
-            return Reason.SCHEMA_UNSUPPORTED
+        form = self._form(sender, envelope)
+        if form is not Reason.ACCEPTED:
+            return form
         if not 1 <= envelope.size <= policy.max_payload_bytes:
             return Reason.SIZE_OUT_OF_BOUNDS
         if envelope.kind is Kind.SHARD_DIGEST and not 32 <= envelope.size <= INLINE_LIMIT:
@@ -329,6 +341,15 @@ class Replay:
             return Reason.STATISTIC_OUT_OF_POLICY
         is_full = self.phase is not Phase.COMPLETED and self._uplinks[sender] >= policy.max_uplinks_per_round
         return Reason.RATE_EXCEEDED if is_full else Reason.ACCEPTED
+
+    def _form(self, sender: str, envelope: Envelope) -> Reason:
+        """The rules on kind, recipient and schema."""
+        if not (envelope.kind in list(Kind) and self._may(sender, envelope)):
+            return Reason.KIND_NOT_ALLOWED
+        to = "0x" + envelope.recipient.hex()
+        if any(envelope.recipient) and to not in {one.lower() for one in self.proposal.roster}:
+            return Reason.RECIPIENT_NOT_ON_ROSTER
+        return Reason.ACCEPTED if envelope.schema == SCHEMA_VERSION else Reason.SCHEMA_UNSUPPORTED
 
     def _is_round(self, envelope: Envelope) -> bool:
         if self.phase is Phase.COMPLETED:

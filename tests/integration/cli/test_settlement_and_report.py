@@ -257,6 +257,8 @@ def test_anomalies_are_a_timeline_by_category(invoke: Invoke, disputed: Audited)
     assert times == sorted(times)
     only = json.loads(invoke("anomalies", disputed.job, "--json", "--party", "operator", "--category", "audit").stdout)
     assert {(one["party"], one["category"]) for one in only["anomalies"]} == {("operator", "audit")}
+    none = invoke("anomalies", disputed.job, "--party", "bank", "--category", "provable").stdout
+    assert none.splitlines() == [f"0 entries about job {disputed.job}, {none.split(', ')[-1].strip()}"]
     table = invoke("anomalies", disputed.job).stdout
     assert all(word in table for word in ("incidents by party", "rejected uplink", "finds the contributions false"))
     assert_one_line(invoke("anomalies", disputed.job, "--category", "odd"), 2, "structural, provable")

@@ -21,7 +21,7 @@ from fedchain.errors import (
     TrainingError,
     UplinkRejectedError,
 )
-from fedchain.exchange import NodeState, PayloadStore, Publisher, publisher
+from fedchain.exchange import NodeState, PayloadStore, Publisher, outages, publisher
 from fedchain.exchange.holding import StoredPayload
 from fedchain.exchange.publisher import GoAhead, Signed, envelope_of
 from fedchain.exchange.recorded import RecordedPayload, RecordedPayloads
@@ -327,7 +327,7 @@ def test_of_a_batch_each_uplink_has_its_own_verdict_and_the_first_rejection_is_t
 
 
 def test_a_batch_whose_answer_was_lost_is_not_sent_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(outages, "_FIRST_PAUSE_SECONDS", 0.001)
     desk.prepare(SMALL)
     desk.ledger.lost = True
     assert desk.commit(seconds=5.0) == [0]

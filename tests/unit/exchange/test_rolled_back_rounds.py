@@ -11,7 +11,7 @@ from fedchain.errors import (
     JobAbortedError,
     UplinkRejectedError,
 )
-from fedchain.exchange import publisher
+from fedchain.exchange import outages
 from fedchain.exchange.pipeline import MAX_RETRIES
 from fedchain.messages import Split
 from fedchain.types import Kind, Phase, Reason
@@ -106,7 +106,7 @@ def test_a_round_is_not_tried_again_with_a_party_that_is_suspended(active: Party
 
 def test_a_retry_whose_answer_is_lost_is_not_done_twice(active: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one would be an attempt that nobody works on."""
-    monkeypatch.setattr(publisher, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(outages, "_FIRST_PAUSE_SECONDS", 0.001)
     active.chain.rejects = {Kind.GRADIENTS: Reason.SLOT_TAKEN}
     active.works(1)
 

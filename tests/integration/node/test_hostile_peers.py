@@ -232,7 +232,10 @@ DIRECT: dict[str, tuple[Callable[[ShortJob], Made], str]] = {
         altered(lambda job, raw, sig, pay: (raw, sig, pay[:-1])),
         REFUSED + "ProtocolViolationError",
     ),
-    "a payload with a tail": (altered(lambda job, raw, sig, pay: (raw, sig, pay + b"A")), "INVALID_ARGUMENT"),
+    "a payload with a tail": (
+        altered(lambda job, raw, sig, pay: (raw, sig, pay + b"A")),
+        REFUSED + "ProtocolViolationError",
+    ),
     "a kind of the other role": (signed(kind=Kind.GRADIENTS), REFUSED + "ProtocolViolationError"),
     "a kind that is not delivered": (signed(kind=Kind.PUBLIC_KEY), REFUSED + "ProtocolViolationError"),
     "another recipient": (signed(recipient=OUTSIDER), REFUSED + "ProtocolViolationError"),

@@ -44,7 +44,7 @@ def demo(
 ) -> None:
     """Run the whole job for real: a chain, the contracts, one node process per party, one model, scores.
 
-    Everything it starts is stopped again, whatever happens. Where `fedchain\\[report]` is installed, the job is drawn as
+    Everything it starts is stopped again, whatever happens. Where the extra `report` is installed, the job is drawn as
     a page, too, beside the numbers.
 
     Example: fedchain demo --data data/telco --report demo-report.json

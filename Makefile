@@ -18,6 +18,9 @@ OLDEST_NODE := 20
 # Processes that `make test` runs Python tests in.
 WORKERS ?= 2
 
+# What forge says in `make test`: it compiles on one core, while lint leaves the other one free.
+FORGE_LOG := build/forge-test.log
+
 # For `make contracts-slither`; pinned, because what it finds depends on it.
 SLITHER := 0.11.6
 
@@ -71,6 +74,11 @@ CHECK_NODE = \
 		exit 1; \
 	fi
 
+# Of a recipe: `run COMMAND...` shows the command, as make does.
+SHOWN = run() { echo "$$*"; "$$@"; }
+LINT = run $(BIN)/ruff check . && run $(BIN)/ruff format --check . && run $(BIN)/mypy && run $(BIN)/lint-imports
+PYTEST = run $(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not soak'
+
 PIP_INSTALL = $(RUN_PYTHON) -m pip install -qq --disable-pip-version-check
 
 .PHONY: help
@@ -95,15 +103,21 @@ demo: venv ## the whole job on this machine: [DATA=dir] [JOB=file] [CHAIN=embedd
 	exec $(BIN)/fedchain demo "$$@"
 
 .PHONY: test
-test: check-node venv-test tools lint ## everything: lint, pytest, contracts; needs Node
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not soak'
-	contracts/script/forge.sh test
-	node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol'
-	contracts/script/forge.sh fmt --check
+test: check-node venv-test tools ## everything: lint, pytest, contracts; needs Node
+	@mkdir -p build; \
+	echo 'contracts/script/forge.sh test > $(FORGE_LOG) &'; \
+	contracts/script/forge.sh test > $(FORGE_LOG) 2>&1 & forge=$$!; \
+	trap 'kill $$forge 2>/dev/null || true' EXIT; trap 'exit 130' INT TERM; \
+	$(SHOWN); $(LINT) && \
+	run node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol' && \
+	run contracts/script/forge.sh fmt --check && \
+	$(PYTEST) || exit 1; \
+	wait $$forge || { cat $(FORGE_LOG); exit 1; }; \
+	tail -n 1 $(FORGE_LOG)
 
 .PHONY: test-python
 test-python: venv-test lint ## lint and pytest without Node: tests that need it are skipped
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not soak'
+	@$(SHOWN); $(PYTEST)
 
 .PHONY: soak
 soak: venv-test ## the tests that run for minutes
@@ -115,10 +129,7 @@ test-docker: venv-test ## the image and the compose files for real, some minutes
 
 .PHONY: lint
 lint: venv-test ## ruff, mypy, import rules
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@$(SHOWN); $(LINT)
 
 .PHONY: fmt
 fmt: venv-test ## format Python, and Solidity where `make tools` has run

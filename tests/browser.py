@@ -11,8 +11,11 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = f"no browser is installed (looked for {', '.join(NAMES)})"
@@ -28,6 +31,16 @@ _START_SECONDS = 90.0
 def installed() -> str | None:
     """Path of a browser, None where there is none."""
     return next((path for path in map(shutil.which, NAMES) if path is not None), None)
+
+
+def started() -> Iterator[Browser]:
+    """What a fixture of a module yields from; skips the tests that want it where no browser is installed."""
+    path = installed()
+    if path is None:
+        pytest.skip(MISSING)
+    made = Browser(path)
+    yield made
+    made.close()
 
 
 class Browser:

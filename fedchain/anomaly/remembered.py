@@ -33,7 +33,7 @@ def pack(windows: Mapping[str, Windows], freshness: Freshness) -> bytes:
     senders = tuple(sorted(set(words.values())))
     places = {sender: place for place, sender in enumerate(senders)}
     told = {
-        name: [(party, output, tuple(values)) for (party, output), values in kind.items()]
+        name: [(str(party), output, tuple(values)) for (party, output), values in kind.items()]
         for name, kind in windows.items()
     }
     return msgspec.msgpack.encode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
@@ -20,6 +21,10 @@ from fedchain.cli.options import (
     Rpc,
     acting,
 )
+from fedchain.errors import NotAccreditedError, TransactionError
+
+_STRANGERS = {"NotOnRoster": "no party of the job", "NotSteward": "no steward"}
+"""What the contracts call an account that does not belong there."""
 
 if TYPE_CHECKING:
     from fedchain.chain import Consortium
@@ -62,11 +67,27 @@ def sends(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**values: Any) -> None:
         given = Acting(**{one.name: values.pop(one.name) for one in options})
-        command(**values, by=given)
+        try:
+            command(**values, by=given)
+        except TransactionError as error:
+            raise_for_strangers(error)
+            raise
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
+
+
+def raise_for_strangers(error: TransactionError) -> None:
+    """Say it in words where the account that the options name may not do that at all.
+
+    Raises:
+        NotAccreditedError: it may not.
+    """
+    name, _, rest = error.reason.partition("(")
+    who = re.search(r"0x[0-9a-fA-F]{40}\b", rest)
+    if name in _STRANGERS and who is not None:
+        raise NotAccreditedError(f"account {who[0]} is {_STRANGERS[name]}; give its --keystore") from error
 
 
 def _options() -> list[inspect.Parameter]:

@@ -63,8 +63,14 @@ def anomalies(
             }
         )
         return
+    title = (
+        f"{len(shown)} {'entry' if len(shown) == 1 else 'entries'} about job {view.job_id}, {view.phase.name.lower()}"
+    )
+    if not shown:
+        print(title)
+        return
     print_rows(
-        f"{len(shown)} entries about job {view.job_id}, {view.phase.name.lower()}",
+        title,
         ("time (UTC)", "block", "category", "what", "party", "reason", "detail"),
         [
             (utc(one.time), one.block, one.category, one.what.replace("_", " "), one.party, one.reason, one.detail)

@@ -44,8 +44,8 @@ def demo(
 ) -> None:
     """Run the whole job for real: a chain, the contracts, one node process per party, one model, scores.
 
-    Everything it starts is stopped again, whatever happens. Where `fedchain[report]` is installed, the job is drawn as a
-    page, too, beside the numbers.
+    Everything it starts is stopped again, whatever happens. Where the extra `report` is installed, the job is drawn as
+    a page, too, beside the numbers.
 
     Example: fedchain demo --data data/telco --report demo-report.json
     """
@@ -61,10 +61,11 @@ def demo(
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
-        _print(result)
+        show_demo(result)
 
 
-def _print(report: DemoReport) -> None:
+def show_demo(report: DemoReport) -> None:
+    """The numbers as a table on stdout."""
     seconds = report.seconds.model_dump()
     parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
     use = report.chain

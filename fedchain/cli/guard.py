@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -49,6 +51,10 @@ class Guarded(TyperGroup):
     usage errors stay typer's, with 2. `--debug` and `--log-json` are understood after the command as well.
     """
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        _let_flow(self)
+
     def parse_args(self, ctx: Any, args: list[str]) -> Any:
         """Parse the options before the command, with those that may stand anywhere moved to the front."""
         SETTINGS.debug, SETTINGS.log_level, SETTINGS.log_json = False, "", False
@@ -74,6 +80,14 @@ class Guarded(TyperGroup):
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             _say(f"internal error: {what}; run again with --debug", error)
             raise typer.Exit(EXIT_INTERNAL) from None
+
+
+def _let_flow(command: Any) -> None:
+    """Let the paragraphs of help texts fill the reader's terminal, and not break where they do in the source."""
+    if command.help:
+        command.help = re.sub(r"(?<!\n)\n(?!\n|Example:)", " ", inspect.cleandoc(command.help))
+    for child in getattr(command, "commands", {}).values():
+        _let_flow(child)
 
 
 def _say(line: str, error: BaseException) -> None:

@@ -60,8 +60,8 @@ def _show_running(found: Contributions) -> None:
     points = found.running_e6
     chosen = sorted({round(place * (len(points) - 1) / (_POINTS - 1)) for place in range(_POINTS)})
     print_rows(
-        "shares along the rounds",
-        ("told", *found.names),
+        "shares along the rounds, at points evenly spaced",
+        ("point", *found.names),
         [(f"{place + 1} of {len(points)}", *(f"{one / _E6:+.6f}" for one in points[place])) for place in chosen],
     )
 

@@ -63,7 +63,7 @@ def permuted_tree_shapley(
 ) -> Shares:
     """The same of a model of trees, where a party's outputs are its leaf bits; at the end and along the rounds.
 
-    6,000 rows, 50 trees, 10 repeats take about a second for 3 parties, a minute for 8.
+    6,000 rows, 50 trees, 10 repeats take 0.6 s for 3 parties, 22 s for 8.
 
     Args:
         shard: the active party's.

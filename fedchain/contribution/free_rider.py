@@ -86,7 +86,7 @@ def free_rider_test(
     seed: int,
     alpha: float = DEFAULT_ALPHA,
 ) -> tuple[Weakness, ...]:
-    """Test every passive party; 6,000 rows, 50 trees, 199 permutations take about half a second for each.
+    """Test every passive party; 6,000 rows, 50 trees, 199 permutations take less than half a second for each.
 
     Args:
         shard: the active party's.

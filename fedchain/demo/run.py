@@ -16,6 +16,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from fedchain.chain import CHAIN_KINDS, start_dev_chain
+from fedchain.contribution.gain import gain_shares
 from fedchain.demo.options import DemoOptions
 from fedchain.demo.progress import DemoProgress
 from fedchain.demo.report import ChainUse, DemoReport, Seconds
@@ -128,7 +129,6 @@ def _report(
     digests = [local.consortium.shard_digest(job_id, address) for address in view.roster]
     accepted, rejected = local.consortium.counts(job_id)
     use = local.client.usage(local.first_block, head)
-    total = sum(record.shares_e6)
     by_party = dict(zip(spec.names, record.shares_e6, strict=True))
     return DemoReport(
         dataset=options.dataset,
@@ -151,7 +151,7 @@ def _report(
             uplinks_accepted=accepted,
             uplinks_rejected=rejected,
         ),
-        contributions={name: round(share / total, 6) if total else 0.0 for name, share in by_party.items()},
+        contributions=gain_shares({str(name): share for name, share in by_party.items()}),
         contributions_e6={str(name): share for name, share in by_party.items()},
         p_values={
             line.party: line.p_value

@@ -109,7 +109,8 @@ class _Checker:
         asked = self._spec.contribution.audit
         if asked and self._phase is Phase.COMPLETED:
             self.checks.check(TERMS, False, "the job asks for an audit, and the chain has none", party=self._roster[0])
-        why = ", and by block permutation it can have none" if self._found.method == "block-permutation" else ""
+        method = self._found.method
+        why = "" if method in ("", "leaf-mask") else f", and by method '{method}' it can have none"
         self.beyond.append(
             f"losses, votes and points: the job has no audit{why}; its shares are the active party's word"
         )

@@ -65,9 +65,10 @@ def check_kept(
         what = f"this node found the contributions false when it voted: {kept.finding}"
         checks.check(OPENING, False, what, party=story.proposal.roster[0])
     if kept.opening:
-        checker.check_drawn(JobSpec.from_bytes(story.proposal.spec), len(session.ids), audit)
+        spec, aligned_rows = JobSpec.from_bytes(story.proposal.spec), len(session.ids)
+        checker.check_drawn(spec, aligned_rows, audit)
         checker.check_uplink(session.keys)
-        checker.recheck(audit)
+        checker.recheck(audit, spec.sampled_rows(aligned_rows))
     else:
         beyond.append("opened rows: nothing was opened to this node")
         beyond.append(UNSEEN_COVERS)
@@ -88,13 +89,14 @@ class _Checker:
         """Address of the active party."""
         return self.story.proposal.roster[0]
 
-    def recheck(self, audit: AuditState) -> None:
-        """All that an auditor checks, with what this node knows."""
+    def recheck(self, audit: AuditState, trained: int) -> None:
+        """All that an auditor checks, with what this node knows; `trained` rows each tree was grown with."""
         kept, rows = self.kept, opened_rows(audit)
         if len(kept.opened_positions) != len(rows):
             self.checks.check(OPENING, False, f"{len(kept.opened_positions)} rows were kept, {len(rows)} are drawn")
             return
-        commitments, covers = kept.commitments, kept.covers
+        commitments = kept.commitments
+        covers: tuple[Mapping[int, int], ...] | None = kept.covers
         if self.shard.index == 0:
             commitments, covers = self._committed(), self._counted()
             self.beyond.append(_OWN_BITS)
@@ -102,7 +104,7 @@ class _Checker:
         else:
             self.beyond.append(UNSEEN_COVERS)
         auditor = Auditor(
-            self.shard, audit, kept.opened_positions, kept.own_bits, kept.earlier_rounds, commitments, covers
+            self.shard, audit, kept.opened_positions, kept.own_bits, kept.earlier_rounds, commitments, covers, trained
         )
         try:
             auditor.check(kept.opening)

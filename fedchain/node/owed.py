@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from fedchain.errors import ConfigError, ModelFormatError
+from fedchain.errors import ModelFormatError
 from fedchain.node.jobfiles import JobFiles, write_private
 from fedchain.types import JobId
 
@@ -63,17 +63,24 @@ def forget(state_folder: Path, job_id: JobId) -> None:
     (JobFiles(state_folder, job_id).folder / OWED).unlink(missing_ok=True)
 
 
+def owed_jobs(state_folder: Path) -> list[JobId]:
+    """The jobs whose settlements are remembered, readable or not."""
+    return [JobId(path.parent.name) for path in sorted((state_folder / "jobs").glob(f"0x*/{OWED}"))]
+
+
 def read_owed(state_folder: Path) -> Iterator[tuple[JobId, Owed]]:
     """All that are remembered, by job.
 
     Raises:
         ModelFormatError: a file is damaged.
     """
-    for path in sorted((state_folder / "jobs").glob(f"0x*/{OWED}")):
+    for job_id in owed_jobs(state_folder):
+        path = state_folder / "jobs" / job_id / OWED
         try:
-            files = JobFiles(state_folder, JobId(path.parent.name))
-            yield JobId(files.folder.name), msgspec.json.decode(path.read_bytes(), type=Owed)
+            yield job_id, msgspec.json.decode(path.read_bytes(), type=Owed)
         except FileNotFoundError:
             continue  # settled meanwhile
-        except (OSError, ConfigError, msgspec.DecodeError) as error:
-            raise ModelFormatError(f"{path}: cannot be read: {error}; delete it, and settle by hand") from error
+        except (OSError, msgspec.DecodeError) as error:
+            raise ModelFormatError(
+                f"{path}: cannot be read: {error}; restart the node, which settles the job and writes it anew"
+            ) from error

@@ -16,10 +16,10 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from fedchain.chain import Consortium
-from fedchain.errors import ChainError, FedchainError, ModelFormatError, TransactionError
+from fedchain.errors import ChainError, FedchainError, TransactionError
 from fedchain.exchange.waits import THE_CHAIN, Wait, Waits
 from fedchain.federation.spec import JobSpec
-from fedchain.node.owed import MOST_TRIES, Owed, forget, keep, read_owed
+from fedchain.node.owed import MOST_TRIES, Owed, forget, keep, owed_jobs
 from fedchain.types import JobId
 
 log = structlog.get_logger(__name__)
@@ -79,11 +79,8 @@ class Settler:
 
     def start(self) -> None:
         """Begin to settle what is owed; what an earlier process gave up is tried anew."""
-        try:
-            for job_id, _ in read_owed(self._folder):
-                self._enter(job_id)
-        except ModelFormatError as error:
-            log.error("a settlement that this node owes is not tried", error=str(error))
+        for job_id in owed_jobs(self._folder):
+            self._enter(job_id)
         self._thread.start()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fedchain.compute.executor import Executor
 from fedchain.crypto.ciphertexts import CipherRows
 from fedchain.crypto.dlog import DlogTable
-from fedchain.federation import party
+from fedchain.federation.answering import answerer_of, predict_party
 from fedchain.inference.request import Answerer
 from fedchain.messages import Gradients, Histogram, Split, decode
 from fedchain.simulation.channel import Channel
@@ -143,12 +143,12 @@ def test_a_request_returns_what_the_objective_predicts(objective: str, executor:
     case = with_algorithm(objective_case(objective), **MODES["layered"])
     result, _ = run(case, executor, dlog)
     answerers: dict[PartyId, Answerer] = {
-        name: party.answerer_of(outcome.shard, outcome.session, case.tables[name])
+        name: answerer_of(outcome.shard, outcome.session, case.tables[name])
         for name, outcome in result.outcomes.items()
     }
     positions = np.arange(0, result.active.aligned_rows, 3, dtype=np.int64)
     generators = {
-        name: party.predict_party(answerer, BANK, 2**31, positions if name == BANK else None)
+        name: predict_party(answerer, BANK, 2**31, positions if name == BANK else None)
         for name, answerer in answerers.items()
     }
     scores = Channel().run(generators)[BANK]

@@ -11,11 +11,14 @@ import pytest
 from numpy.typing import NDArray
 
 from fedchain.compute.executor import Executor
+from fedchain.contribution.conditional import conditional_shapley
 from fedchain.contribution.leaf_mask import shapley_e6
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.table import Table
+from fedchain.federation.answering import answerer_of
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.spec import JobSpec
+from fedchain.model.leaf_mask import whole_bits
 from fedchain.model.link import ObjectiveName, predictions
 from fedchain.simulation.federation import simulate
 from tests.protocol.cases import objective_case
@@ -63,3 +66,22 @@ def test_shares_are_those_of_the_joint_model_on_swapped_columns(
     assert active.contribution.utilities_e6 == active.shares.utilities_e6
     assert active.contribution.shares_e6 == shapley_e6(active.shares.utilities_e6)
     assert active.contribution.rounds_e6[-1] == active.shares.shares_e6
+
+
+def test_conditional_shares_are_told_and_recorded_as_the_others_are(executor: Executor, dlog: DlogTable) -> None:
+    case = objective_case("multiclass")
+    spec = case.spec.model_copy(update={"contribution": ContributionSpec(method="conditional")})
+    result = simulate(JobSpec.from_bytes(spec.to_bytes()), case.tables, executor=executor, dlog=dlog)
+    active, roster = result.active, spec.names
+    bits, labels = [], case.tables[roster[0]].take([active.session.ids[row] for row in active.session.holdout]).label
+    for place, name in enumerate(roster):
+        one = result.outcomes[name]
+        answerer = answerer_of(one.shard, one.session, case.tables[name])
+        holdout = np.asarray(active.session.holdout, dtype=np.int64)
+        bits.append(whole_bits(active.shard, place, answerer.bits(holdout)))
+    assert labels is not None
+    expected = conditional_shapley(active.shard, bits, labels)
+    assert active.shares == expected
+    assert active.contribution is not None
+    assert active.contribution.shares_e6 == expected.shares_e6
+    assert active.contribution.rounds_e6 == expected.rounds_e6

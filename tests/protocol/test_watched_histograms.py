@@ -39,7 +39,7 @@ class Everything(HistogramWatch):
         super().__init__()
         self.seen: list[tuple[PartyId, NDArray[np.float64]]] = []
 
-    def root(self, sender: PartyId, step: int, output: int, gradients: NDArray[np.float64]) -> Flag | None:
+    def root(self, sender: PartyId, step: int, output: int, gradients: NDArray[np.float64], cuts: int) -> Flag | None:
         self.seen.append((sender, gradients))
         return Flag(sender, step, 1, 6_000_000)
 

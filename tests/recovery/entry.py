@@ -39,6 +39,7 @@ from fedchain.node.journal import Journal
 from fedchain.node.requests import Requests
 from fedchain.node.running import run_node
 from fedchain.node.runtime import Node
+from fedchain.node.settling import Settler
 from fedchain.protocol.actions import DeclareStop, Party, Send, Stage
 
 ROLE = os.environ.get("RECOVERY_ROLE", "active")
@@ -215,6 +216,8 @@ def install() -> None:
     watch(Shard, "save", lambda *_: "writing the shard", before=False)
     watch(JobFiles, "save", lambda *_: "writing the outcome")
     watch(Journal, "forget", lambda *_: "forgetting the journal")
+    watch(Settler, "owe", lambda *_: "noting that a settlement may be owed")
+    within(Settler, "settle", "phase", lambda *_: "settling")  # by the job's thread or one of its own
     # starting, and reading the chain
     within(Node, "start", "phase", lambda *_, **__: "starting")
     watch(NodeState, "advance", lambda self, cursor, events: "moving the cursor" if events else None)

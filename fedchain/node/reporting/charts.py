@@ -143,7 +143,7 @@ def timeline_chart(report: JobReport) -> Chart | None:
             taken[place] += 1
             (mark,) = axes.plot(
                 at * whole / seconds, row - 0.13 * min(above, 4), marker=MARKERS[CATEGORIES.index(category)],
-                markersize=7, linestyle="none", clip_on=False,
+                markersize=11 if category == "claim" else 7, linestyle="none", clip_on=False,
             )  # fmt: skip
             sheet.mark(mark, f"mark category-{category}", title)
         axes.set_yticks(range(len(rows)), [_cut(name, sheet.phone) for name in rows])

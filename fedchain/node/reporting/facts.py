@@ -80,6 +80,7 @@ class ContributionFacts:
         running: None where the job does not tell.
         block: of the record.
         computed: whether the contract has computed the shares, from posted losses; else they are one party's word.
+        method: by which the job has them measured, as its spec says; empty where that is none.
     """
 
     full_e6: int
@@ -89,6 +90,7 @@ class ContributionFacts:
     running: Running | None
     block: int
     computed: bool = False
+    method: str = ""
 
     @property
     def is_recorded_otherwise(self) -> bool:

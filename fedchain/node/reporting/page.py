@@ -84,6 +84,7 @@ def render(report: JobReport) -> str:
         party_class={name: f"party-{at}" for at, name in enumerate(names)},
         dashes=("solid", "dashed", "dash-dot", "dotted", "long dash", "dash dot dot", "fine dots", "long dash dot"),
         stage=charts.stage,
+        methods=words.METHODS,
         most_marks=charts.MOST_MARKS,
         most_printed=MOST_PRINTED,
         anomalies=report.anomalies[:MOST_ROWS],

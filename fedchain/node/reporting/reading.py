@@ -89,6 +89,8 @@ def _read(consortium: Consortium, job_id: JobId, time_of: BlockTimes) -> JobRepo
     over = view.phase in (Phase.ABORTED, Phase.EXPIRED)
     state = read_audit(consortium, view.job_id)
     contribution, unsaid = _contribution(consortium, view, story, name_of, state)
+    if contribution is not None and spec is not None:
+        contribution = replace(contribution, method=spec.contribution.method)
     settlement = None if state is None else read_settlement(consortium, view.job_id, name_of, story.events, state)
     model = ""
     if view.phase is Phase.COMPLETED:

@@ -6,7 +6,14 @@ from datetime import datetime, timezone
 
 from fedchain.printable import printable
 
-__all__ = ["duration", "elapsed_unit", "printable", "utc"]
+__all__ = ["METHODS", "duration", "elapsed_unit", "printable", "utc"]
+
+METHODS = {
+    "leaf-mask": "by leaf masks",
+    "block-permutation": "by block permutation",
+    "conditional": "as conditional shares",
+}
+"""How a job has its shares measured, by the name in its spec."""
 
 _UNITS = (("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 

@@ -162,7 +162,8 @@ def test_a_job_is_settled_disputed_and_resolved(invoke: Invoke, verified: Audite
     assert_one_line(nothing, 2, "nobody disputes")
 
     stranger = invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 9)
-    assert stranger.exit_code == 4
+    assert (stranger.exit_code, stranger.stderr.count("\n")) == (4, 1)
+    assert "is no party of the job; give its --keystore" in stranger.stderr
     assert invoke("settlement", "dispute", job, "--reason", "our columns were cut", "--dev-account", 3).exit_code == 0
     assert_one_line(
         invoke("settlement", "dispute", job, "--reason", "mine", "--dev-account", 2), 2, "bank has disputed"
@@ -256,6 +257,8 @@ def test_anomalies_are_a_timeline_by_category(invoke: Invoke, disputed: Audited)
     assert times == sorted(times)
     only = json.loads(invoke("anomalies", disputed.job, "--json", "--party", "operator", "--category", "audit").stdout)
     assert {(one["party"], one["category"]) for one in only["anomalies"]} == {("operator", "audit")}
+    none = invoke("anomalies", disputed.job, "--party", "bank", "--category", "provable").stdout
+    assert none.splitlines() == [f"0 entries about job {disputed.job}, {none.split(', ')[-1].strip()}"]
     table = invoke("anomalies", disputed.job).stdout
     assert all(word in table for word in ("incidents by party", "rejected uplink", "finds the contributions false"))
     assert_one_line(invoke("anomalies", disputed.job, "--category", "odd"), 2, "structural, provable")

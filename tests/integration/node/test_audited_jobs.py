@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -10,8 +13,9 @@ import pytest
 
 from fedchain.chain import AuditVoted, SettlementView
 from fedchain.contribution.losses import utilities_e6
-from fedchain.errors import JobAbortedError, StoppingError, TrainingError
+from fedchain.errors import ChainUnreachableError, JobAbortedError, StoppingError, TrainingError
 from fedchain.exchange import JobChannel
+from fedchain.exchange.waits import Waits
 from fedchain.federation.contribspec import ContributionSpec
 from fedchain.federation.opening import opened_rows
 from fedchain.federation.party import JobOutcome
@@ -29,7 +33,8 @@ from fedchain.node.contribution_checks import (
 from fedchain.node.contribution_kept import OPENING, UNSEEN_COVERS
 from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import AUDIT, SHARD, JobFiles
-from fedchain.node.settling import settle
+from fedchain.node.owed import read_owed
+from fedchain.node.settling import Settler, settle
 from fedchain.protocol import Action, Party, RecordContribution, RevealSeed, Send, Stage, Vote
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, Reason, Withheld
@@ -54,6 +59,27 @@ def state_of(job: WholeJob) -> AuditState:
     return state
 
 
+def settle_after_an_outage(job: WholeJob, folder: Path) -> None:
+    """The first try finds no chain, and the node is stopped; the next one is started on a chain that is there."""
+
+    def away(job_id: str) -> None:
+        raise ChainUnreachableError("nothing answers")
+
+    gone: Any = SimpleNamespace(settlements=SimpleNamespace(settlement=away))
+    before = Settler(gone, folder=folder, me=job.active.name, waits=Waits())
+    assert before.owe(job.job_id, job.spec)
+    before.settle(job.job_id)
+    before.close()
+    assert [(owed.tries, owed.reason) for _, owed in read_owed(folder)] == [(1, "nothing answers")]
+    after = Settler(job.active.rig.consortium, folder=folder, me=job.active.name, waits=Waits())
+    after.start()
+    end = time.monotonic() + 30
+    while list(read_owed(folder)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    after.close()
+
+
 def settled(job: WholeJob) -> SettlementView:
     consortium = job.active.rig.consortium
     for _ in range(2):  # the second time it is done
@@ -64,7 +90,7 @@ def settled(job: WholeJob) -> SettlementView:
 
 
 @pytest.mark.parametrize("consumption", ["pipelined", "strict"])
-def test_an_honest_job_is_verified_and_settled(make_job: MakeJob, consumption: str) -> None:
+def test_an_honest_job_is_verified_and_settled(make_job: MakeJob, consumption: str, tmp_path: Path) -> None:
     job = audited(make_job, consumption=consumption)
     futures = job.start()
     outcomes = [future.result(60) for future in futures]
@@ -75,6 +101,7 @@ def test_an_honest_job_is_verified_and_settled(make_job: MakeJob, consumption: s
     assert utilities_e6(state.loss_sums, state.terms.rows) == outcomes[0].shares.utilities_e6
     assert len(opened_rows(state)) == 15
     assert len({outcome.audit.opening for outcome in outcomes if outcome.audit is not None}) == 1
+    settle_after_an_outage(job, tmp_path)
     settlement = settled(job)
     assert sum(settlement.points) == 1000
     for points, share, why in zip(settlement.points, state.shares840, settlement.withheld, strict=True):
@@ -152,7 +179,7 @@ def test_shares_by_block_permutation_are_recorded_as_others_are_and_say_so(make_
     verified = verify_contributions(consortium, found)
     assert verified.holds
     assert verified.checks.tallies[SHARES].checked == 5
-    assert any("by block permutation it can have none" in one for one in verified.beyond)
+    assert any("by method 'block-permutation' it can have none" in one for one in verified.beyond)
 
 
 def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_job: MakeJob) -> None:
@@ -165,7 +192,7 @@ def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_jo
 
     job = audited(make_job)
     job.active.wrap = lambda party: rewriting(party, lie)
-    job.complete()
+    outcomes = [future.result(60) for future in job.start()]
     assert state_of(job).outcome == "false"
     votes = [event for event in job.events() if isinstance(event, AuditVoted)]
     assert [(event.sound, event.audit_reason) for event in votes] == [(False, AuditReason.SUMS)] * 2
@@ -179,6 +206,11 @@ def test_shares_that_two_auditors_find_false_are_a_strike_and_pay_nobody(make_jo
     mismatches = verify_contributions(consortium, found).checks.mismatches
     assert {one.check for one in mismatches} == {SHARES, LOSSES}
     assert {one.party for one in mismatches if one.check == LOSSES} == {job.active.address}
+    folder = job.members[1].rig.folder / "kept"
+    JobFiles(folder, job.job_id).save(job.spec, outcomes[1], {})
+    (own,) = [one for one in verify_contributions(consortium, found, folder).checks.mismatches if one.check == OPENING]
+    assert own.detail.startswith("this node found the contributions false when it voted: ")
+    assert own.party == job.active.address
 
 
 def test_who_ends_the_job_instead_of_opening_the_drawn_rows_is_judged_all_the_same(make_job: MakeJob) -> None:

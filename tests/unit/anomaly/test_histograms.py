@@ -109,11 +109,14 @@ def test_what_is_remembered_outlives_a_restart() -> None:
             watch.begin_round()
             watch.ciphertexts(A, words[:3])
             watch.ciphertexts(B, words[3:])
-            assert watch.root(A, 1, 0, own) is watch.root(A, 2, 1, other) is None
+            assert watch.root(A, 1, 0, own, 9) is watch.root(A, 2, 1, other, 5) is None
     assert undisturbed.state() == restarted.state()
     odd = np.full(12, 1e9)
-    flags = [watch.root(A, 1, 0, odd) for watch in (undisturbed, restarted)]
-    assert flags[0] == flags[1] is not None
+    for flags in (
+        [watch.root(A, 1, 0, odd, 9) for watch in (undisturbed, restarted)],
+        [watch.root(A, 2, 1, sums(np.random.default_rng(7)), 0) for watch in (undisturbed, restarted)],
+    ):
+        assert flags[0] == flags[1] is not None
     for watch in (undisturbed, restarted):
         watch.begin_round()
         with pytest.raises(StaleCiphertextError, match="party 'b' sent in"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from fedchain.chain import JobPolicy
@@ -42,3 +44,19 @@ def test_time_passes_as_fast_as_it_is_told(consortium: InProcessConsortium) -> N
 
 def test_two_consortia_are_two_chains(consortium: InProcessConsortium) -> None:
     assert InProcessConsortium().deployment.genesis_hash != consortium.deployment.genesis_hash
+
+
+@pytest.mark.parametrize(("has_server", "balance", "sent"), [(False, 0, 0), (True, 0, 1), (True, 10**18, 0)])
+def test_a_member_with_little_ether_is_given_more_where_gas_costs(
+    consortium: InProcessConsortium, monkeypatch: pytest.MonkeyPatch, has_server: bool, balance: int, sent: int
+) -> None:
+    member = consortium.steward
+    given: list[tuple[str, int]] = []
+    monkeypatch.setattr(consortium, "_server", object() if has_server else None)
+    monkeypatch.setattr(consortium.client, "balance", lambda address: balance)
+    monkeypatch.setattr(
+        consortium, "_bank", SimpleNamespace(transfer=lambda address, wei: given.append((address, wei)))
+    )
+    consortium.fund(member)
+    assert member.sender is not None
+    assert given == [(member.sender.address, 10**18)] * sent

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from fedchain.cli.demo import show_demo
 from fedchain.contribution.gain import gain_shares
+from fedchain.demo.options import DemoOptions
+from fedchain.demo.report import DemoReport
 
 from .conftest import Case, Invoke, assert_one_line
 
@@ -41,6 +46,38 @@ def test_demo_without_its_tables_is_an_error_before_anything_is_started(
 def test_demo_with_a_typo_in_its_job_is_one_line(invoke: Invoke, case: Case) -> None:
     case.edit_job("min_rows", "min_row")
     assert_one_line(invoke("demo", "--data", case.data, "--job", case.job), 2, "unknown key 'alignment.min_row'")
+
+
+def report_of(**changes: object) -> DemoReport:
+    values: dict[str, object] = {
+        "dataset": "telco", "parties": ["operator", "bank"], "aligned_rows": 10, "holdout_rows": 2, "trees": 1,
+        "depth": 3, "mode": "layered", "holdout_seed": 1, "auc_federated": 0.8, "auc_active_only": 0.7,
+        "auc_plaintext": 0.8, "seconds": dict.fromkeys(("start", "align", "train", "contribution", "predict"), 1.0),
+        "chain": {"kind": "embedded", "uplinks_accepted": 9, "uplinks_rejected": 0}
+        | dict.fromkeys(("transactions", "blocks", "gas"), 7),
+        "contributions": {"operator": 0.75, "bank": 0.25}, "contributions_e6": {"operator": 30, "bank": 10},
+        "p_values": {"bank": 0.01}, "anomalies": {"structural": 2, "claim": 1}, "model_digest": "ab", "job_id": "0x",
+    }  # fmt: skip
+    return DemoReport.model_validate(values | changes)
+
+
+def test_demo_tells_who_contributed_and_what_is_on_record(capsys: pytest.CaptureFixture[str]) -> None:
+    show_demo(report_of())
+    lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert "contributions operator 75.0%, bank 25.0%" in lines
+    assert "free-rider test bank p 0.010" in lines
+    assert "anomalies 2 structural, 1 claim" in lines
+    show_demo(report_of(p_values={}, anomalies={}))
+    lines = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    assert {"free-rider test -", "anomalies none on record"} <= lines
+
+
+@pytest.mark.parametrize(
+    ("numbers", "page"),
+    [("demo-report.json", "demo-report.html"), ("a/r.txt", "a/r.txt.html"), ("r.html", "r.html.html")],
+)
+def test_the_demo_s_page_lies_beside_its_numbers(numbers: str, page: str) -> None:
+    assert DemoOptions(report=Path(numbers)).page == Path(page)
 
 
 def test_shares_of_the_gain_sum_to_one_and_are_zero_without_a_gain() -> None:

@@ -38,6 +38,16 @@ def test_help_of_every_command_has_an_example_of_itself(path: tuple[str, ...]) -
     assert example.startswith(" ".join(("fedchain", *path)))
 
 
+def test_a_help_text_fills_the_terminal_it_is_read_in() -> None:
+    """A line of the source that ends within a sentence is no line of the text; examples stand by themselves."""
+    shown = CliRunner(env={"COLUMNS": "100"}).invoke(app, ["bench", "contribution", "--help"]).stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    assert len([line for line in lines if line.startswith("Example: ")]) == 2
+    for path, command in TREE.items():
+        prose = (command.help or "").partition("Example:")[0].strip()
+        assert "\n" not in prose.replace("\n\n", ""), " ".join(path)
+
+
 @pytest.mark.parametrize("path", LEAVES, ids=" ".join)
 def test_every_option_of_every_command_has_a_help_text(path: tuple[str, ...]) -> None:
     for parameter in TREE[path].params:

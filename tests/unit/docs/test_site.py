@@ -7,12 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.browser import Browser, started
 from tests.unit.docs.markdown import ROOT
 
 
@@ -56,6 +59,11 @@ def test_every_page_is_in_the_index() -> None:
 
 
 @pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    yield from started()
+
+
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built strictly."""
     pytest.importorskip("material", reason="mkdocs-material is not installed: make docs brings it")
@@ -93,6 +101,21 @@ def test_diagrams_find_mermaid_before_they_ask_for_it_elsewhere(site: Path) -> N
     assert '<pre class="mermaid"><code>flowchart LR' in overview
     assert overview.index("assets/mermaid.js") < overview.index("</body>")
     assert (site / "assets" / "mermaid.js").stat().st_size > 1_000_000
+
+
+@pytest.mark.parametrize("page", ["overview.html", "reference/job.html", "explanation/threat-model.html"])
+def test_a_page_fits_a_telephone_and_its_diagrams_are_drawn(site: Path, browser: Browser, page: str) -> None:
+    browser.open(site / page, width=390)
+
+    assert [one for one in browser.requests() if re.match(r"(?:https?:)?//", one)] == []
+    assert browser.tell("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    undrawn = "document.querySelectorAll('pre.mermaid').length"
+    deadline = time.monotonic() + 60
+    while browser.tell(undrawn) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    heights = browser.tell("[...document.querySelectorAll('.mermaid')].map(one => one.offsetHeight)")
+    assert len(heights) == (site / page).read_text(encoding="utf-8").count('<pre class="mermaid">')
+    assert all(height > 100 for height in heights)
 
 
 def test_numbered_steps_hold_their_blocks_and_no_comment_shows(site: Path) -> None:

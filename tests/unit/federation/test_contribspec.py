@@ -54,6 +54,8 @@ def test_the_phases_of_an_audited_job_last_three_windows_longer() -> None:
         ({"repeats": 5}, "repeats goes with method 'block-permutation' alone"),
         ({"method": '"block-permutation"', "repeats": 101}, "repeats"),
         ({"method": '"block-permutation"', "audit": True}, "an audit recomputes losses of opened rows"),
+        ({"method": '"conditional"', "audit": True}, "an audit recomputes losses of opened rows"),
+        ({"method": '"conditional"', "repeats": 20}, "repeats goes with method 'block-permutation' alone"),
     ],
 )
 def test_terms_out_of_bounds_are_refused(values: dict[str, Any], words: str) -> None:

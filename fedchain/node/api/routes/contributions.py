@@ -78,8 +78,8 @@ class Contributions(Document):
     """A job's shares as the contract has them, as `fedchain contributions --json` shows them.
 
     Attributes:
-        method: by which the job has them measured, `leaf-mask` or `block-permutation`; null where its spec cannot be
-            read.
+        method: by which the job has them measured, `leaf-mask`, `block-permutation` or `conditional`; null where
+            its spec cannot be read.
         contributions: each party's part of the whole gain.
         contributions_e6: Shapley value by party, scale 1e6; of an audited job as they follow from the posted losses.
         recorded_e6: as the active party has recorded them; in an honest job the same.

@@ -170,4 +170,4 @@ def test_settlements_that_are_owed_are_told_and_those_given_up_say_what_to_do(co
     (config.state.folder / "jobs" / jobs[0] / "settling.json").write_text("[]")
     (damaged,) = check_settlements(config)
     assert damaged.level is Level.FAIL
-    assert "settle by hand" in damaged.fix
+    assert "restart the node" in damaged.fix

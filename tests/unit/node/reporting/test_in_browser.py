@@ -11,7 +11,7 @@ import pytest
 from fedchain.node.anomalies import Category, What
 from fedchain.node.reporting.facts import JobReport
 from fedchain.node.reporting.page import MOST_PRINTED, render
-from tests.browser import MISSING, Browser, installed
+from tests.browser import Browser, started
 from tests.unit.node.reporting.facts import NAMES, entry, report
 
 LONG = "the_insurance_company_of_the_north_and_west"
@@ -70,12 +70,7 @@ FAINT = """
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = installed()
-    if path is None:
-        pytest.skip(MISSING)
-    made = Browser(path)
-    yield made
-    made.close()
+    yield from started()
 
 
 def full() -> JobReport:

@@ -97,6 +97,10 @@ def test_what_the_active_party_did_not_tell_is_left_out() -> None:
     text = render(report(contribution=bare, audit=None))
     assert "gameable" not in text
     assert "Over rounds" not in text
+    assert "held-out rows, by" not in text
+    assert "held-out rows, by block permutation: Shapley" in render(
+        report(contribution=replace(bare, method="block-permutation"))
+    )
     assert "they are what the active party recorded" in text
 
 

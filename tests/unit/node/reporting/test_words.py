@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from fedchain.node.reporting.words import duration, elapsed_unit, utc
+from fedchain.federation.contribspec import Method
+from fedchain.node.reporting.words import METHODS, duration, elapsed_unit, utc
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,10 @@ def test_a_duration_has_its_two_largest_units(seconds: int, words: str) -> None:
 )
 def test_an_axis_has_a_unit_of_which_there_are_some(seconds: int, unit: str) -> None:
     assert elapsed_unit(seconds)[0] == unit
+
+
+def test_every_method_of_a_job_has_words() -> None:
+    assert set(METHODS) == set(get_args(Method))
 
 
 def test_times_are_in_utc() -> None:

@@ -290,8 +290,8 @@ class OvertakenError(UplinkRejectedError):
     def __init__(self, active: str, what: str, reason: str) -> None:
         super().__init__(active, what, reason)
         self.args = (
-            f"the active party '{active}' went on before an uplink of this party ({what}) was on the chain: it is rejected "
-            f"({reason}), and nobody's fault there",
+            f"the active party '{active}' went on before an uplink of this party ({what}) was on the chain; it was "
+            f"rejected there ({reason}), as nobody's fault",
         )
 
 

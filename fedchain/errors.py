@@ -35,6 +35,7 @@ FedchainError
 │   ├── NonceTakenError       another transaction of the same key was mined in the place of one
 │   └── NotAccreditedError
 ├── UplinkRejectedError       the contract rejected an uplink; names sender and reason code
+│   └── OvertakenError        an uplink of this party, because the active party went on before it was on the chain
 ├── PayloadUnavailableError   a sender does not serve bytes it committed to
 ├── DeliveryError             a recipient does not take an uplink that is delivered directly
 ├── AskRefusedError           a party does not answer a question of a finished job; carries a code
@@ -275,7 +276,23 @@ class UplinkRejectedError(FedchainError):
     def __init__(self, sender: str, what: str, reason: str) -> None:
         super().__init__(f"uplink of party '{sender}' ({what}) was rejected by the contract: {reason}")
         self.sender = sender
+        self.what = what
         self.reason = reason
+
+
+class OvertakenError(UplinkRejectedError):
+    """The active party began or retried a round while an uplink of this party was on its way; nobody is struck for it.
+
+    Attributes:
+        sender: the active party's name: whoever reads who ended the job should not take this party for it.
+    """
+
+    def __init__(self, active: str, what: str, reason: str) -> None:
+        super().__init__(active, what, reason)
+        self.args = (
+            f"the active party '{active}' went on before an uplink of this party ({what}) was on the chain; it was "
+            f"rejected there ({reason}), as nobody's fault",
+        )
 
 
 class PayloadUnavailableError(PeerError):

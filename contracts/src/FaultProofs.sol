@@ -162,9 +162,8 @@ contract FaultProofs is IFaultProofs {
 
     function _requireSigned(address party, bytes32 jobId, bytes32 message, bytes calldata signature) private view {
         address expected = registry.signerOf(party);
-        (address found, ECDSA.RecoverError failure,) =
-            ECDSA.tryRecover(MessageHashUtils.toEthSignedMessageHash(message), signature);
-        if (failure != ECDSA.RecoverError.NoError) revert NotSigned(message, expected, found);
+        // zero for what is no signature, and no key is zero
+        (address found,,) = ECDSA.tryRecover(MessageHashUtils.toEthSignedMessageHash(message), signature);
         if (found != expected && !_wasKeyIn(jobId, party, found)) revert NotSigned(message, expected, found);
     }
 
@@ -176,6 +175,6 @@ contract FaultProofs is IFaultProofs {
         if (accepted == address(0) || !registry.isKeyOf(party, key)) return false;
         // forge-lint: disable-next-line(block-timestamp)
         if (endedAt != 0 && block.timestamp > endedAt + EARLIER_KEY_SECONDS) return false;
-        return key == accepted || rotations == 0 || registry.rotationNonce(party) > rotations + 1;
+        return key == accepted || registry.rotationNonce(party) > rotations + 1;
     }
 }

@@ -106,6 +106,16 @@ def unit_of(objective: str, labels: Floats) -> float:
     return 1.0 if objective in ("binary", "multiclass") else float(labels.var()) or 1.0
 
 
+def constant_prediction(shard: Shard) -> float:
+    """What the model predicts for every row if all parties are absent; for numbers and counts."""
+    product = leaf_weights(shard)
+    for party in range(len(shard.roster)):
+        product = product * absent_factors(shard, party)
+    with np.errstate(over="ignore", invalid="ignore"):
+        margin = np.asarray(shard.base_margins, dtype=np.float64) + product.sum()
+        return float(predictions(shard.objective, margin[None])[0])
+
+
 def margins_in_steps(
     shard: Shard, bits_by_party: Sequence[Bits], ends: Sequence[int]
 ) -> Iterator[tuple[slice, int, Floats]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedchain.contribution.covers import check_covers
-from fedchain.contribution.losses import Losses, row_losses_e6
+from fedchain.contribution.losses import E6, MOST_UNITS, Losses, constant_prediction, row_losses_e6
 from fedchain.errors import ContributionError, ProtocolViolationError
 from fedchain.model.leaf_mask import Bits, bit_count, require_decisions, unpack_bits, whole_bits
 from fedchain.model.shard import Shard
@@ -19,6 +19,9 @@ TOLERANCE_E6 = 1
 """Another machine's sums of floats may round the other way."""
 _MAX_UNIT_RATIO = 1e4
 """Of the unit and the variance of opened labels, either way: beyond, losses are all 0, or all cut off."""
+_ROUNDING = 2e-6
+_OFF_BY, _WITHIN = 10, 5
+"""Standard errors that the mean of opened labels may be off, of any labels, and those within which it says nothing."""
 _ENOUGH_LABELS = 30
 
 
@@ -73,9 +76,9 @@ def recheck_rows(
 
     Raises:
         ContributionError: names the label holder; reason LABELS where labels or unit are none for the objective, or the
-            unit is far from the labels' variance (short of that, another unit scales all shares alike), SHAPES where
-            bits do not lead each row to one leaf of each tree or covers cannot be true (`check_covers`), LOSSES where
-            losses are others.
+            unit is far from the opened labels' variance (`check_unit` says more, by all rows), SHAPES where bits do not
+            lead each row to one leaf of each tree or covers cannot be true (`check_covers`), LOSSES where losses are
+            others.
     """
     culprit = model.roster[0]
     classes = model.objective in ("binary", "multiclass")
@@ -121,3 +124,42 @@ def _valid_labels(model: Shard, labels: NDArray[np.float64]) -> bool:
         classes = 2 if model.objective == "binary" else len(model.base_margins)
         return bool(np.isin(labels, np.arange(classes)).all())
     return model.objective == "squared_error" or bool((labels >= 0).all())
+
+
+def check_unit(model: Shard, labels: NDArray[np.float64], unit: float, losses_of_nobody: int, rows: int) -> None:
+    """Compare the unit of numbers and counts with what the losses of the empty coalition, of all rows, say of it.
+
+    Losses are capped at 100 units, so a unit that is too small cuts off most rows and decides by the rest who is paid.
+    Without any party all rows have one prediction, so the mean of their losses is 1, the labels' variance in units,
+    plus the squared distance of that prediction from the labels' mean, which the opened labels estimate; less where
+    single rows are capped, but 100 of all rows remain of the heaviest tail. Hence a unit passes that is at most
+    1 + 225 / opened rows times too small (not at all, where all rows are opened), somewhat more if the prediction is
+    spreads away from the labels' mean. One that is too large, up to rows / 100 times, scales all shares alike.
+
+    Args:
+        model: as `check_open_model` gives it.
+        labels: (opened rows,).
+        unit: as opened.
+        losses_of_nobody: sum over all rows as posted, times 1e6 (`loss_sums`, coalition 0).
+        rows: all that are held out.
+
+    Raises:
+        ContributionError: names the label holder; reason LABELS.
+    """
+    if model.objective in ("binary", "multiclass"):
+        return
+    opened, mean = len(labels), losses_of_nobody / rows / E6
+    root = math.sqrt(max(0.0, 1 / opened - 1 / rows))
+    with np.errstate(over="ignore", invalid="ignore"):  # of models that have diverged: then nothing can be said
+        distance = abs(float(labels.mean()) - constant_prediction(model)) - _WITHIN * float(labels.std()) * root
+        away = (max(0.0, distance) if math.isfinite(distance) else math.inf) / math.sqrt(unit)
+    most = 1 + math.pow(min(away + (_OFF_BY + _WITHIN) * root, 1e9), 2)
+    is_constant = unit == 1.0 and float(np.ptp(labels)) == 0
+    least = 0.0 if is_constant else min(1.0, MOST_UNITS / rows)
+    if mean > most * (1 + _ROUNDING) + _ROUNDING or mean < least * (1 - _ROUNDING) - _ROUNDING:
+        raise ContributionError(
+            model.roster[0],
+            AuditReason.LABELS,
+            f"divides losses by {unit:g}; without any party they are {mean:g} on average, {least:g} to {most:g} "
+            "if that were the labels' variance",
+        )

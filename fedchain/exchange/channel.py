@@ -21,6 +21,7 @@ from fedchain.errors import (
     DeadlineError,
     FedchainError,
     MessageError,
+    OvertakenError,
     PayloadUnavailableError,
     ProtocolViolationError,
     TrainingError,
@@ -29,6 +30,7 @@ from fedchain.errors import (
 )
 from fedchain.exchange.acting import JobActor
 from fedchain.exchange.auditing import JobAudit
+from fedchain.exchange.bounds import Bounds, is_over, require_time
 from fedchain.exchange.flagging import flag_histogram
 from fedchain.exchange.inbox import Inbox
 from fedchain.exchange.publisher import Publisher
@@ -37,7 +39,7 @@ from fedchain.exchange.waits import Patience
 from fedchain.messages import Message, decode
 from fedchain.protocol import Flag
 from fedchain.protocol.actions import RecordContribution
-from fedchain.types import Kind, PartyId, Phase
+from fedchain.types import Kind, PartyId, Phase, Reason
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +92,8 @@ class JobChannel(JobActor):
         self.requester = requester
         self._publisher = publisher
         self._last_uplinks: dict[Kind, bytes] = {}
+        self._waited_for: tuple[float, tuple[PartyId, ...]] = (0.0, ())
+        """The longest wait in this round: seconds, and for whom."""
         inbox.deadline_seconds = deadline_seconds
         inbox.patience = patience or Patience(deadline_seconds)
 
@@ -114,6 +118,9 @@ class JobChannel(JobActor):
         Raises:
             UplinkRejectedError: the contract rejected this uplink, or an earlier one of the roster.
             JobAbortedError: the job was aborted.
+            OvertakenError: the active party went on while this uplink was on its way.
+            DeadlineError: the round's time on the chain is over; names for whom this party waited. Nothing is sent.
+            TrainingError: the job's policy would reject it. Nothing is sent.
         """
         self._not_aborted()
         to = None if recipient is None else self._address(recipient)
@@ -127,11 +134,36 @@ class JobChannel(JobActor):
                 recipient=to,
                 statistic_e6=statistic_e6,
                 deadline=self._deadline(),
+                bounds=self._bounds() if self.request_id is None else None,
+                before=self._require_time,
             )
-        except (UplinkRejectedError, TransactionError):
+        except (UplinkRejectedError, TransactionError) as error:
             self._raise_what_came_first()
+            if isinstance(error, UplinkRejectedError):
+                raise self._told_apart(error) from None
             raise
         self._tell(to)
+
+    def _bounds(self) -> Bounds:
+        return Bounds(
+            self.inbox.max_payload_bytes, self.inbox.max_uplinks, self.inbox.is_overlapping and self.round > 1
+        )
+
+    def _require_time(self) -> None:
+        """Before uplinks are sent: see `require_time`."""
+        if self.request_id is None and self.inbox.phase is Phase.TRAINING:
+            job = self._read(lambda: self._consortium.job(self.job_id), "looking at the round's deadline")
+            require_time(self._consortium, job, self._address(self.me), self._waited_for[1])
+
+    def _told_apart(self, error: UplinkRejectedError) -> UplinkRejectedError:
+        """Of a rejected uplink of this party: whether the active party overtook it."""
+        is_of_place = error.reason in (Reason.WRONG_ROUND.name, Reason.WRONG_ATTEMPT.name)
+        if not is_of_place or error.sender != self.me or self.me == self.active:
+            return error
+        job = self._read(lambda: self._consortium.job(self.job_id), "looking who went on")
+        if not is_over(job, self.round, self.attempt):
+            return error
+        return OvertakenError(self.active, error.what, error.reason)
 
     def receive(self, message_type: type[M], step: int, sender: PartyId, *, to_me: bool) -> M:
         """Wait for a sender's accepted message in the round in force.
@@ -163,7 +195,10 @@ class JobChannel(JobActor):
             for sender in senders
         ]
         messages: dict[PartyId, M] = {}
-        for sender, payload in zip(senders, self.inbox.take(slots, deadline) if slots else (), strict=True):
+        begun = time.monotonic()
+        payloads = self.inbox.take(slots, deadline) if slots else ()
+        self._waited_for = max(self._waited_for, (time.monotonic() - begun, tuple(senders)))
+        for sender, payload in zip(senders, payloads, strict=True):
             try:
                 messages[sender] = decode(payload, message_type)
             except MessageError as error:
@@ -203,6 +238,7 @@ class JobChannel(JobActor):
     def begin_round(self, round: int) -> None:
         """Active party: open the round. Passive party: wait until it is open."""
         self._only_in_jobs("begins a round")
+        self._waited_for = (0.0, ())
         if self.me == self.active:
             self._transact(
                 f"beginning round {round}",

@@ -90,7 +90,7 @@ class EndedAudit:
                     wait = entered.enter_context(
                         self._inbox.waits.on(
                             self._awaited(state),
-                            "audit",
+                            "audit_step",
                             "end of the audit of a job that has ended",
                             limit,
                             job_id=self._job_id,

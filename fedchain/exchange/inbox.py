@@ -183,7 +183,7 @@ class Inbox(JobNews):
             lambda _: True if self._audited.is_concluded or not self._audited.missing(stage, self.roster) else None,
             deadline,
             round=round,
-            about="audit",
+            about="audit_step",
             what=f"step of the audit ({stage})",
             who=lambda: tuple(self._names.get(one, one) for one in self._audited.missing(stage, self.roster)),
         )

@@ -2,8 +2,9 @@
 
 While this node waits for somebody in a job:
 
-1. once it has waited longer than it usually does, and half of the time that the contract gives is gone, it attends: the
-   chain then knows that it is not the one who is missing;
+1. once it has waited longer than it usually does, and half of the time that the contract gives is gone, or in the last
+   quarter of it however short its wait, it attends: the chain then knows that it is not the one who is missing, and
+   reports nothing that it sends late;
 2. once the deadline is over, it closes the round, or marks who is missing in another phase;
 3. once as much time again is over, or as soon as the job's policy says because of a suspension, it ends the job.
 
@@ -109,10 +110,10 @@ class DeadlineKeeper:
                 lasting.setdefault(JobId(wait.job_id), []).append(wait)
         for job_id, waits in lasting.items():
             inbox = self._inbox(job_id)
-            if inbox is None or inbox.phase.is_over or not any(map(_is_long, waits)):
+            if inbox is None or inbox.phase.is_over:
                 continue
             try:
-                self._keep(inbox)
+                self._keep(inbox, any(map(_is_long, waits)))
             except TransactionError as error:
                 self._ask_later(job_id)
                 log.info("a deadline's step was refused", job=job_id, error=str(error))
@@ -120,7 +121,7 @@ class DeadlineKeeper:
                 self._ask_later(job_id)
                 log.debug("a deadline could not be looked at", job=job_id, error=str(error))
 
-    def _keep(self, inbox: Inbox) -> None:
+    def _keep(self, inbox: Inbox, is_long: bool) -> None:
         job_id, place = inbox.job_id, inbox.place
         watched = self._watched.get(job_id)
         if watched is None or watched.place != place:
@@ -131,13 +132,14 @@ class DeadlineKeeper:
             return
         seconds = view.expires_after - view.deadline
         if now <= view.deadline:
-            if not watched.attended and now > view.deadline - seconds / 2:
+            left = seconds / 2 if is_long else seconds / 4
+            if not watched.attended and now > view.deadline - left:
                 watched.attended = True
                 self._attend(view)
-            if not view.policy.ends_on_suspension:
+            if not is_long or not view.policy.ends_on_suspension:
                 return
             watched.ask_at = time.monotonic() + _AGAIN_SECONDS
-        elif now <= view.deadline + _TURN_SECONDS * view.roster.index(self._me) + 1:
+        elif not is_long or now <= view.deadline + _TURN_SECONDS * view.roster.index(self._me) + 1:
             return  # the block's time may be a little behind, and another's turn may come first
         watched.view = view = self._consortium.job(job_id)
         step = step_due(self._consortium, view)
@@ -151,11 +153,7 @@ class DeadlineKeeper:
         watched.view = self._consortium.job(job_id)
 
     def _attend(self, view: JobView) -> None:
-        """Unless the chain knows already that this party is there."""
-        round, attempt, accepted, _ = self._consortium.round_of(view.job_id)
-        is_counted = (round, attempt) == (view.round, view.attempt) and accepted >> view.roster.index(self._me) & 1
-        if view.phase is Phase.TRAINING and is_counted:
-            return
+        """Also where its uplinks show that it is there: it may have others to send, and be kept waiting with them."""
         if not self._consortium.has_attended(view.job_id, self._me):
             self._consortium.attend(view.job_id)
             log.info("said on the chain that this party waits", job=view.job_id, phase=view.phase.name)

@@ -55,6 +55,7 @@ class JobNews:
         on_wait: called when somebody begins to wait, so that the subscriber polls at once.
         deadline_seconds: how long a fetch may take; set by who runs the job.
         phase: the last phase seen.
+        max_uplinks: of one party in a round and attempt, by the job's policy.
         pipelined: whether uplinks of training are taken as they come directly from their senders.
         working_attempt: of a pipelined job, the last one for which this party has started over; a later one ends its
             waits.
@@ -81,6 +82,7 @@ class JobNews:
     deadline_seconds: float = 60.0
     phase: Phase = Phase.PROPOSED
     pipelined: bool = False
+    max_uplinks: int = 65_535
     working_attempt: int | None = None
     on_equivocation: Callable[[str, Envelope], None] = lambda sender, envelope: None
     on_replay: Callable[[str, Envelope, Envelope], None] = lambda sender, first, second: None
@@ -190,8 +192,15 @@ class JobNews:
             self._failures.add(self._endings.closing(event), event.request_id, lasting=True)
 
     def _reject(self, event: UplinkJudged) -> None:
-        """Where rounds overlap, a rejection is for those who need the uplink; else it ends what all are doing."""
+        """Where rounds overlap, a rejection is for those who need the uplink; else it ends what all are doing.
+
+        But not that of an uplink of a round that is over: nobody waits for it, and it may be nobody's fault.
+        """
+        place = (event.envelope.round, event.envelope.attempt)
         if not self.is_overlapping:
+            is_over = self.phase is Phase.TRAINING and place < (self._rounds.last, self._rounds.attempt)
+            if is_over and event.reason in (Reason.WRONG_ROUND, Reason.WRONG_ATTEMPT):
+                return
             self._failures.add(self._endings.rejection(event), event.envelope.round, lasting=False)
         elif event.envelope.attempt >= self.attempt:
             with contextlib.suppress(ValueError):  # a kind that there is not: nobody waits for it

@@ -23,6 +23,7 @@ import structlog
 from fedchain.errors import (
     DeadlineError,
     FedchainError,
+    ProtocolViolationError,
     TransactionError,
     UplinkRejectedError,
 )
@@ -109,7 +110,7 @@ class PipelinedChannel(JobChannel):
             attempt=self.attempt,
             step=step,
             recipient=to,
-            max_bytes=self.inbox.max_payload_bytes,
+            bounds=self._bounds(),
             go_ahead=hand_over,
         )
         if signed.is_accepted or signed.went_ahead:
@@ -143,6 +144,12 @@ class PipelinedChannel(JobChannel):
 
     def _begin(self, round: int) -> None:
         self.inbox.working_attempt = self._started_over
+        self._waited_for = (0.0, ())
+        if self.me != self.active and self._started_over > MAX_RETRIES:
+            raise ProtocolViolationError(
+                self.active,
+                f"it tries round {round} again, attempt {self._started_over}; a job has {MAX_RETRIES} retries",
+            )
         if self.me == self.active:
             if self._opened < round:
                 super().begin_round(round)
@@ -198,7 +205,9 @@ class PipelinedChannel(JobChannel):
             self._begin_opening(round + 1)
         try:
             self._commit(round)
-        except (UplinkRejectedError, DeadlineError) as error:
+        except UplinkRejectedError as error:
+            self._roll_back(round, self._told_apart(error))
+        except DeadlineError as error:
             self._roll_back(round, error)
         self._join_opening()
         self._working = False
@@ -260,7 +269,9 @@ class PipelinedChannel(JobChannel):
     def _commit(self, round: int) -> None:
         patience = self._deadline() if self.me == self.active else self._deadline_of(self.active)
         self.inbox.wait_round(round, patience)  # before it is open, its uplinks would be of a wrong round
-        mine = self._publisher.commit(self.job_id, round, self.attempt, self._deadline(), resumed=self._goes_on)
+        mine = self._publisher.commit(
+            self.job_id, round, self.attempt, self._deadline(), resumed=self._goes_on, before=self._require_time
+        )
         self._tell()
         me = self._address(self.me).lower()
         wanted = {
@@ -302,7 +313,7 @@ class PipelinedChannel(JobChannel):
     def _roll_back(self, round: int, error: UplinkRejectedError | DeadlineError) -> None:
         """Always ends with an error."""
         log.warning("a round was not accepted", job=self.job_id, round=round, attempt=self.attempt, error=str(error))
-        if self.me != self.active:
+        if self.me != self.active and self.attempt < MAX_RETRIES:
             self._wait_for_retry(error)
         is_suspended = isinstance(error, UplinkRejectedError) and error.reason == Reason.SENDER_SUSPENDED.name
         if self.attempt >= MAX_RETRIES or is_suspended:

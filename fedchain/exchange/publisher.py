@@ -19,6 +19,7 @@ from fedchain.errors import (
     TransactionError,
     UplinkRejectedError,
 )
+from fedchain.exchange.bounds import Bounds, Counter
 from fedchain.exchange.holding import Access
 from fedchain.exchange.outages import through_outages
 from fedchain.exchange.records import OutgoingSlot, OutgoingUplink
@@ -95,6 +96,7 @@ class Publisher:
         self._sign = sign
         self._waits = waits
         self._rosters: dict[JobId, tuple[str, ...]] = {}
+        self._counter = Counter(state)
 
     def publish(
         self,
@@ -107,6 +109,8 @@ class Publisher:
         recipient: str | None,
         statistic_e6: int,
         deadline: float,
+        bounds: Bounds | None = None,
+        before: Callable[[], None] = lambda: None,
     ) -> bytes:
         """Uplink a message and wait for its verdict. What it reveals is in the message's docstring.
 
@@ -122,13 +126,16 @@ class Publisher:
             recipient: checksummed address, None for the whole roster.
             statistic_e6: declared statistic.
             deadline: in `time.monotonic()` seconds, for outages of the RPC.
+            bounds: the job's; None after its completion.
+            before: called before each time that it is sent; what it raises keeps it from being sent.
 
         Returns:
             The id of the accepted uplink, 32 bytes.
 
         Raises:
             UplinkRejectedError: the contract rejected it.
-            TrainingError: the slot already holds another digest of this node, of a message that has no randomness.
+            TrainingError: the slot already holds another digest of this node, of a message that has no randomness; or
+                it is beyond the job's bounds. Nothing is sent.
             NotAccreditedError: this party may not send uplinks.
             ChainUnreachableError: the chain did not answer until the deadline.
         """
@@ -137,15 +144,22 @@ class Publisher:
         uplink = self._state.uplink(slot)
         was_recorded = uplink is not None
         if uplink is None:
+            if bounds is not None:
+                self._counter.require(slot, len(payload), bounds)
             uplink = self._record(payload, slot, statistic_e6)
         elif message.kind not in RANDOMISED:
             _require_same(uplink, payload, statistic_e6)
         envelope = envelope_of(uplink)
         uplink_id = self._consortium.uplink_id(self._address, envelope)
         inline = uplink.payload or b""
+
+        def send() -> tuple[Reason, str]:
+            before()
+            return self._submit(envelope, inline)
+
         with bound_contextvars(uplink="0x" + uplink_id.hex()):
             reason, tx = through_outages(
-                lambda: (self._judged(envelope) if was_recorded else None) or self._submit(envelope, inline),
+                lambda: (self._judged(envelope) if was_recorded else None) or send(),
                 lambda: self._judged(envelope),
                 deadline,
                 describe(envelope),
@@ -168,29 +182,26 @@ class Publisher:
         attempt: int,
         step: int,
         recipient: str | None,
-        max_bytes: int,
+        bounds: Bounds,
         go_ahead: GoAhead | None = None,
     ) -> Signed:
         """Record an uplink of a pipelined round, to be delivered directly now and committed with its round.
 
         Args:
             message, job_id, round, attempt, step, recipient: as for `publish`.
-            max_bytes: the job's bound: it would be judged too late for whoever has acted on it.
+            bounds: the job's: what is beyond them would be judged too late for whoever has acted on it.
             go_ahead: called with a large uplink that is new, before it is recorded: its bytes may go to its recipients
                 meanwhile, who can do nothing with them before they have the signature. That is there once all is
                 recorded and on the disk; where it cannot be recorded, the future ends with the error.
 
         Raises:
-            TrainingError: as for `publish`; or the payload is above `max_bytes`. Nothing is sent.
+            TrainingError: as for `publish`.
         """
         slot = OutgoingSlot(job_id, round, attempt, step, message.kind, recipient or "")
         payload = encode(message)
-        if len(payload) > max_bytes:
-            raise TrainingError(
-                f"round {round} step {step}: a {message.kind.name.lower()} of {len(payload)} bytes is above the job's "
-                f"max_payload_bytes, {max_bytes}"
-            )
         uplink = self._state.uplink(slot)
+        if uplink is None:
+            self._counter.require(slot, len(payload), bounds)
         if uplink is None and go_ahead is not None and len(payload) > INLINE_LIMIT:
             return self._prepare_ahead(payload, slot, go_ahead)
         if uplink is None:
@@ -220,7 +231,14 @@ class Publisher:
         return Signed(envelope, signature, payload, went_ahead=True)
 
     def commit(
-        self, job_id: JobId, round: int, attempt: int, deadline: float, *, resumed: bool = False
+        self,
+        job_id: JobId,
+        round: int,
+        attempt: int,
+        deadline: float,
+        *,
+        resumed: bool = False,
+        before: Callable[[], None] = lambda: None,
     ) -> list[OutgoingUplink]:
         """Commit all uplinks of a pipelined round, in batches of one transaction each.
 
@@ -228,6 +246,7 @@ class Publisher:
             job_id, round, attempt: which.
             deadline: in `time.monotonic()` seconds, for outages of the RPC.
             resumed: whether an earlier process may have done it: what the chain has judged is not sent again.
+            before: as for `publish`.
 
         Returns:
             The uplinks, all accepted.
@@ -239,12 +258,13 @@ class Publisher:
         uplinks = [one for one in self._state.uplinks(job_id, round) if one.attempt == attempt]
         open_ones = [one for one in uplinks if one.status != "accepted"]
         for start in range(0, len(open_ones), MAX_LEAVES):
-            self._commit(job_id, round, attempt, open_ones[start : start + MAX_LEAVES], deadline, resumed)
+            self._commit(job_id, open_ones[start : start + MAX_LEAVES], deadline, resumed, before)
         return uplinks
 
     def _commit(
-        self, job_id: JobId, round: int, attempt: int, uplinks: list[OutgoingUplink], deadline: float, resumed: bool
+        self, job_id: JobId, uplinks: list[OutgoingUplink], deadline: float, resumed: bool, in_time: Callable[[], None]
     ) -> None:
+        round, attempt = uplinks[0].round, uplinks[0].attempt
         envelopes = [envelope_of(one) for one in uplinks]
         leaves = [BatchLeaf(one.step, one.kind, one.recipient, one.digest, one.size) for one in envelopes]
         ids = [self._consortium.uplink_id(self._address, one) for one in envelopes]
@@ -253,6 +273,7 @@ class Publisher:
             before = judged_already() if resumed else None
             if before is not None:
                 return before
+            in_time()
             receipt, judged = self._consortium.submit_batch(job_id, round, attempt, leaves)
             return "0x" + receipt.tx_hash.hex(), {one.uplink_id: Reason(one.reason) for one in judged}
 
@@ -318,8 +339,9 @@ class Publisher:
             recipients = (slot.recipient,) if slot.recipient else self._roster(slot.job_id)
             went_ahead = leaves is not None  # then hardly anybody will ask for it
             digest = self._outgoing.put(payload, Access(slot.job_id, recipients), leaves=leaves, cached=not went_ahead)
-        uplink = slot.holding(digest, len(payload), statistic_e6, payload if inline else None)
-        return self._state.prepare(uplink)
+        uplink = self._state.prepare(slot.holding(digest, len(payload), statistic_e6, payload if inline else None))
+        self._counter.add(slot)
+        return uplink
 
     def set_roster(self, job_id: JobId, roster: tuple[str, ...]) -> None:
         """Tell who is on a job's roster, addresses: so that nothing has to be asked of the chain while it is away."""

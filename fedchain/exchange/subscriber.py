@@ -355,6 +355,7 @@ class Subscriber:
                     me=self._me,
                     roster=tuple(roster),
                     max_payload_bytes=policy.max_payload_bytes,
+                    max_uplinks=policy.max_uplinks_per_round,
                     directory=self._directory,
                     fetcher=self._fetcher,
                     on_wait=self._wake.set,

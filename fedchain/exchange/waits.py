@@ -41,7 +41,7 @@ ABOUTS = frozenset(
     {
         "accreditation",  # of this node, by a steward
         "attempt",  # of a round that was not accepted, by the active party
-        "audit",  # a step of an audit
+        "audit_step",  # of a party, in an audit
         "conclusion",  # of an audit
         "mining",  # of a transaction
         "outage",  # of the chain
@@ -56,7 +56,7 @@ ABOUTS = frozenset(
         *(kind.name.lower() for kind in Kind),  # a message
     }
 )
-"""What a wait may be about. Each has a kill test: `tests/recovery/test_kill_points.py` says where."""
+"""What a wait may be about. Each has a kill test: `tests/unit/exchange/test_wait_kinds.py` says where."""
 
 
 @dataclass(frozen=True)

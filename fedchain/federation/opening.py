@@ -23,7 +23,7 @@ from fedchain.contribution.free_rider import passes_all
 from fedchain.contribution.loss_tree import check_losses
 from fedchain.contribution.losses import most_loss_e6
 from fedchain.contribution.open_model import active_outputs, check_open_model, check_weights
-from fedchain.contribution.recheck import opened_bits, recheck_rows
+from fedchain.contribution.recheck import check_unit, opened_bits, recheck_rows
 from fedchain.contribution.sampling import sample_rows
 from fedchain.errors import ContributionError, MessageError
 from fedchain.messages import decode
@@ -122,6 +122,7 @@ class Auditor:
         if self.covers is not None:
             check_known_covers(model, self.covers, earlier_trees, self.culprit)
         recheck_rows(model, bits, labels, losses, opening.unit, earlier_trees, self.trained)
+        check_unit(model, labels, opening.unit, sums[0], terms.rows)
         self._check_weak(model, bits, labels)
 
     def _check_weak(self, model: Shard, bits: list[Bits], labels: NDArray[np.float64]) -> None:

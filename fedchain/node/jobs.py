@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -52,6 +53,8 @@ from fedchain.protocol.actions import Party, Stage
 from fedchain.types import JobId, PartyId, Phase, Role
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _OUTAGE_SECONDS = 600.0
 """How long the chain may be away when a job is to begin; from then on the job's own deadline counts."""
@@ -209,10 +212,7 @@ class Jobs:
         bind_contextvars(job=record.job_id)  # the thread is this job's alone
         name = _name_in(record.spec)
         try:
-            until = time.monotonic() + _OUTAGE_SECONDS
-            spec, parties = through_outages(
-                lambda: agreed(self._exchange, record), lambda: None, until, "reading a proposed job"
-            )
+            spec, parties = self._read(record.job_id, partial(agreed, self._exchange, record), "reading a proposed job")
         except ChainUnreachableError as error:
             self._failed(record, name, error)
             return
@@ -254,7 +254,6 @@ class Jobs:
             log.info("job goes on after a restart", job=record.job_id, name=spec.name)
         try:
             me = PartyId(self._config.name)
-            until = time.monotonic() + _OUTAGE_SECONDS
             self._set_epochs.require_willing(spec, me)
             if spec.contribution.audit and AUDITS not in self._exchange.consortium.deployment.addresses:
                 raise ConfigError(
@@ -262,7 +261,7 @@ class Jobs:
                     "version that has none; `fedchain deploy --upgrade` adds it"
                 )
             admit = partial(self._admission.admit, record.job_id, parties)
-            through_outages(admit, lambda: None, until, "counting alignments")
+            self._read(record.job_id, admit, "counting alignments")
             with self.table_lock:  # the job is `running` by now: nobody replaces the table behind it
                 table = read_party_table(self._config.table, spec, me)
                 _require_same(table, journal)
@@ -282,8 +281,7 @@ class Jobs:
             channel.accept()
             if not is_active:
                 check = partial(check_terms, self._exchange.consortium, record.job_id, spec)
-                until = time.monotonic() + _OUTAGE_SECONDS
-                through_outages(check, lambda: None, until, "reading the job's terms")
+                self._read(record.job_id, check, "reading the job's terms")
         except StoppingError:
             raise
         except BaseException as error:
@@ -327,6 +325,11 @@ class Jobs:
         channel.inbox.forget_before(channel.round + 1)
         if self._settler.owe(record.job_id, spec):
             self._settler.settle(record.job_id)
+
+    def _read(self, job_id: JobId, look: Callable[[], T], what: str) -> T:
+        """Read the chain for a job that begins, through outages."""
+        until = time.monotonic() + _OUTAGE_SECONDS
+        return through_outages(look, lambda: None, until, what, waits=self._exchange.waits, job_id=job_id)
 
     # -- telling ----------------------------------------------------------------------------------------------------
 

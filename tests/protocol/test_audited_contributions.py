@@ -15,13 +15,13 @@ import structlog
 from fedchain.compute.executor import Executor
 from fedchain.contribution import losses as losses_module
 from fedchain.contribution.commitments import label_leaves
-from fedchain.contribution.losses import utilities_e6
+from fedchain.contribution.losses import unit_of, utilities_e6
 from fedchain.contribution.open_model import open_model
 from fedchain.contribution.shapley import shapley_840
 from fedchain.crypto.dlog import DlogTable
 from fedchain.data.holdout import three_way
 from fedchain.errors import ProtocolViolationError, TrainingError
-from fedchain.federation import auditing
+from fedchain.federation import auditing, evaluating
 from fedchain.federation import party as party_module
 from fedchain.federation.auditing import CONTEXT, ActiveAudit, Outputs
 from fedchain.federation.contribspec import ContributionSpec
@@ -402,6 +402,17 @@ def test_evaluating_other_rows_than_are_drawn_without_labels_is_voted_false(
 
     monkeypatch.setattr(party_module, "three_way", other)
     assert run(case=case).reasons == ["LABELS", "LABELS"]
+
+
+def test_a_unit_that_chooses_who_is_paid_is_voted_false(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thirtieth of the labels' variance: losses are capped at so little that a third of the points move."""
+    case = objective_case("squared_error")
+    case = Case(case.spec.model_copy(update={"contribution": replace_terms(opened_rows=20)}), case.tables)
+    assert run(case=case).state.outcome == "verified"
+    for module in (party_module, evaluating):
+        monkeypatch.setattr(module, "unit_of", lambda objective, labels: unit_of(objective, labels) / 30)
+    found = run(case=case)
+    assert (found.state.outcome, found.reasons) == ("false", ["LABELS", "LABELS"])
 
 
 def test_an_opening_that_would_not_fit_ends_the_job_before_training(executor: Executor, dlog: DlogTable) -> None:

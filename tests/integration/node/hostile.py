@@ -192,16 +192,16 @@ class Forged:
 
 def serves(rig: Rig, forge: Callable[[bytes], tuple[bytes, bytes]] | None) -> None:
     """Let a node serve other leaves and bytes than it has sent; None: nothing at all."""
-    store = rig.exchange.outgoing
-    honest = store.open
+    server = rig.exchange.server
+    honest = server._find
 
-    def open_(digest: bytes) -> Forged:
+    def find(digest: bytes) -> Forged:
         if forge is None:
             raise PayloadUnavailableError(rig.name, "serves nothing")
         stored = honest(digest)
         return Forged(stored.holding, *forge(b"".join(run for _, run in stored.runs(0))))
 
-    store.open = open_  # type: ignore[method-assign, assignment]
+    server._find = find  # type: ignore[method-assign, assignment]
 
 
 def until(look: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -207,6 +207,28 @@ def test_a_pipelined_job_with_batches_and_a_round_tried_again_is_sound(pair: Pai
     assert [(one.round, one.attempt) for one in report.rounds] == [(0, 0), (1, 0), (2, 0), (1, 1)]
 
 
+def test_who_is_overtaken_or_kept_waiting_in_a_strict_job_is_sound(pair: Pair, chain: DevChain) -> None:
+    """The active party goes on, tries again and delivers late while the passive party's uplinks are on their way."""
+    job = pair.aligned()
+    active, passive = pair.parties
+    sums = Histogram((0,), (((b"\x04", 1),),), b"sums")
+    pair.round(job, 1)
+    for goes_on in (active.begin_round, active.retry_round, active.retry_round):
+        before = passive.job(job)
+        goes_on(job, 2)
+        pair.submit(job, 1, sums, before.round, 9, attempt=before.attempt)
+    pair.submit(job, 1, sums, 2, 1, attempt=2)
+    report = pair.audit(job)
+    assert report.is_consistent, report.mismatches
+    assert (report.parties[1].overtaken, report.parties[1].strikes, report.parties[1].standing) == (3, 0, "sound")
+    pair.submit(job, 1, sums, 2, 9, attempt=1)  # after one of the attempt in force
+    pair.submit(job, 1, sums, 1, 1, digest=b"\x01" * 32, size=98_305)
+    report = pair.audit(job)
+    assert report.is_consistent, report.mismatches
+    assert (report.parties[1].overtaken, report.parties[1].strikes) == (3, 2)
+    assert (dict(report.parties[1].rejected), report.verdict) == ({"WRONG_ATTEMPT": 1, "WRONG_ROUND": 1}, "faults")
+
+
 @pytest.mark.parametrize("payload", [b"x", b"y"])
 def test_small_payloads_of_pipelined_rounds_are_checked_in_the_state_file(
     pair: Pair, tmp_path: Path, payload: bytes

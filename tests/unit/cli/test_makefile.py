@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKE = shutil.which("make")
-TOOLS = ("sh", "echo", "sed", "printf", "cat", "touch", "rm", "find", "basename", "dirname", "mkdir")
+TOOLS = ("sh", "echo", "sed", "printf", "cat", "touch", "rm", "find", "basename", "dirname", "mkdir", "tail")
 
 pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 
@@ -167,6 +167,45 @@ def test_tools_run_npm_ci_once(make: Make, path: Path, project: Path) -> None:
     assert make("tools").returncode == 0
     assert make("tools").returncode == 0
     assert (project / "calls").read_text().split().count("ci") == 1
+
+
+@pytest.fixture
+def ready(path: Path, project: Path) -> Path:
+    """The checkout with all installed; what `make test` runs does nothing, and passes."""
+    node(path, "v20.1.0")
+    for folder in (".venv/bin", "node_modules/.bin", "contracts/script"):
+        (project / folder).mkdir(parents=True)
+    for stamp in (".venv/.installed", ".venv/.installed-test", "node_modules/.installed"):
+        (project / stamp).touch()
+    for name in ("python", "ruff", "mypy", "lint-imports", "pytest"):
+        script(project / ".venv/bin", name, ["exit 0"])
+    script(project / "node_modules/.bin", "solhint", ["exit 0"])
+    script(project / "contracts/script", "forge.sh", ['echo "Ran 52 test suites"'])
+    return project
+
+
+def test_make_test_shows_what_it_runs_and_how_the_contracts_tests_ended(make: Make, ready: Path) -> None:
+    done = make("test")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0].startswith("contracts/script/forge.sh test >")
+    assert done.stdout.splitlines()[-1] == "Ran 52 test suites"
+    for tool in ("ruff check .", "ruff format --check .", "mypy", "lint-imports", "pytest -n"):
+        assert f"\n.venv/bin/{tool}" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["ruff", "mypy", "lint-imports", "pytest"])
+def test_make_test_fails_with_each_of_its_steps(make: Make, ready: Path, name: str) -> None:
+    script(ready / ".venv/bin", name, ["exit 1"])
+    assert make("test").returncode != 0
+
+
+@pytest.mark.parametrize("subcommand", ["test", "fmt"])
+def test_make_test_fails_with_forge_and_shows_what_it_said(make: Make, ready: Path, subcommand: str) -> None:
+    lines = [f'[ "$1" = {subcommand} ] || exit 0', "echo Failing tests", "echo and why", "exit 1"]
+    script(ready / "contracts/script", "forge.sh", lines)
+    done = make("test")
+    assert done.returncode != 0
+    assert "Failing tests\nand why" in done.stdout
 
 
 def test_the_default_goal_lists_the_targets(make: Make) -> None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fedchain.bench.models import made_up_model
 from fedchain.contribution.commitments import bit_leaves
 from fedchain.contribution.loss_tree import LossTree, check_losses
-from fedchain.contribution.losses import row_losses_e6
+from fedchain.contribution.losses import loss_sums, row_losses_e6, unit_of
 from fedchain.contribution.open_model import open_model
-from fedchain.contribution.recheck import opened_bits, recheck_rows
+from fedchain.contribution.recheck import check_unit, opened_bits, recheck_rows
 from fedchain.contribution.sampling import sample_rows
 from fedchain.errors import ContributionError
 from fedchain.model.leaf_mask import bit_count, pack_bits
@@ -113,6 +113,55 @@ def test_a_unit_that_makes_all_losses_nothing_or_too_large_is_refused(factor: fl
     with pytest.raises(ContributionError, match="variance") as caught:
         recheck_rows(model, made.bits, labels, losses, unit)
     assert caught.value.reason is AuditReason.LABELS
+
+
+NUMBERS = made_up_model(2, rows=600, trees=4, depth=2, seed=6)
+
+
+def unit_passes(labels: NDArray[np.float64], factor: float, opened: int, draw: int = 0) -> bool:
+    """Whether a label holder gets through that takes so many times the true unit."""
+    base = (float(labels.mean()),)
+    model = msgspec.structs.replace(open_model(NUMBERS.shards[0]), objective="squared_error", base_margins=base)
+    unit = unit_of("squared_error", labels) * factor
+    nobody = loss_sums(row_losses_e6(model, NUMBERS.bits, labels, unit))[0]
+    some = np.random.default_rng(draw).permutation(len(labels))[:opened]
+    try:
+        check_unit(model, labels[some], unit, nobody, len(labels))
+    except ContributionError as error:
+        return (error.culprit, error.reason) != (model.roster[0], AuditReason.LABELS)
+    return True
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10**6), st.floats(0.0, 4.0), st.floats(-3.0, 3.0), st.sampled_from([1, 30, 299, 600]))
+def test_the_true_unit_passes_however_heavy_the_tail(draw: int, tail: float, scale: float, opened: int) -> None:
+    normal = np.random.default_rng(draw).normal(size=600)
+    labels = 10**scale * np.sign(normal) * np.exp(tail * np.abs(normal))
+    assert unit_passes(labels, 1.0, opened, draw)
+
+
+@pytest.mark.parametrize(("opened", "least"), [(600, 0.9), (299, 0.6), (30, 0.1)])
+def test_a_smaller_unit_which_would_choose_who_is_paid_is_refused(opened: int, least: float) -> None:
+    labels = 1000 * np.random.default_rng(5).normal(size=600)
+    assert not unit_passes(labels, least, opened)
+    assert not any(unit_passes(labels, factor, opened) for factor in (0.03, 1e-3, 1e-5))
+
+
+def test_a_much_larger_unit_which_would_pay_nobody_is_refused() -> None:
+    labels = 1000 * np.random.default_rng(5).normal(size=600)
+    assert unit_passes(labels, 2.0, 299)
+    assert not unit_passes(labels, 20.0, 299)
+
+
+def test_a_model_that_has_diverged_is_no_proof_of_a_false_unit() -> None:
+    model = msgspec.structs.replace(open_model(NUMBERS.shards[0]), objective="poisson", base_margins=(800.0,))
+    check_unit(model, np.arange(30.0), 2.0, 600 * 10**8, 600)
+    with pytest.raises(ContributionError, match="on average"):
+        check_unit(msgspec.structs.replace(model, base_margins=(2.0,)), np.arange(30.0), 2.0, 600 * 10**8, 600)
+
+
+def test_labels_that_are_all_one_have_the_unit_one() -> None:
+    assert unit_passes(np.full(600, 7.5), 1.0, 299)
 
 
 def test_bits_that_lead_nowhere_are_the_label_holders_fault() -> None:

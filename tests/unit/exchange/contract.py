@@ -157,7 +157,7 @@ class Chain:
     def job(self, job_id: JobId) -> Any:
         with self._lock:
             return SimpleNamespace(
-                phase=self.phase, round=self.round, attempt=self.attempt, roster=ROSTER, policy=POLICY
+                phase=self.phase, round=self.round, attempt=self.attempt, roster=ROSTER, policy=POLICY, deadline=0
             )
 
     def has_stopped(self, job_id: JobId, address: str) -> bool:

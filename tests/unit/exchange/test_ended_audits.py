@@ -222,9 +222,9 @@ def test_outages_are_waited_out_and_the_wait_is_seen() -> None:
     run(contract, inbox)
     assert contract.calls == ["conclude"]
     assert [(wait.about, wait.who) for wait in seen] == [
-        ("audit", ("the chain",)),
-        ("audit", ("the chain",)),
-        ("audit", ("beta",)),
+        ("audit_step", ("the chain",)),
+        ("audit_step", ("the chain",)),
+        ("audit_step", ("beta",)),
     ]
 
 

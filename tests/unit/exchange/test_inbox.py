@@ -197,6 +197,20 @@ def test_a_rejection_before_a_new_round_does_not_end_the_round(inbox: Inbox) -> 
     assert inbox.wait_round(1, time.monotonic()) == 1
 
 
+@pytest.mark.parametrize(("reason", "ends"), [(Reason.WRONG_ROUND, False), (Reason.SLOT_TAKEN, True)])
+def test_an_uplink_of_a_round_that_is_over_ends_nothing(inbox: Inbox, reason: Reason, ends: bool) -> None:
+    """It may be nobody's fault, and else it would be a way to end the job in another's name."""
+    inbox.deliver([PhaseChanged(job_id=JOB, phase=Phase.TRAINING, **place())], 1)
+    inbox.deliver(
+        [RoundBegan(job_id=JOB, round=2, attempt=0, **place()), judged(reason=reason), judged(GAMMA, round=2)], 2
+    )
+    if ends:
+        with pytest.raises(UplinkRejectedError):
+            take(inbox, slot(GAMMA, round=2))
+    else:
+        assert take(inbox, slot(GAMMA, round=2)) == PAYLOAD
+
+
 def test_what_came_first_is_raised_when_a_rejected_party_aborts(inbox: Inbox) -> None:
     inbox.deliver(
         [judged(reason=Reason.DIGEST_MISMATCH), JobAborted(job_id=JOB, by=BETA, reason="gave up", **place())], 1

@@ -22,6 +22,7 @@ from fedchain.errors import (
     UplinkRejectedError,
 )
 from fedchain.exchange import NodeState, PayloadStore, Publisher, outages, publisher
+from fedchain.exchange.bounds import Bounds
 from fedchain.exchange.holding import StoredPayload
 from fedchain.exchange.publisher import GoAhead, Signed, envelope_of
 from fedchain.exchange.recorded import RecordedPayload, RecordedPayloads
@@ -61,6 +62,9 @@ class BatchLedger(Ledger):
         return SimpleNamespace(tx_hash=bytes(32)), judged
 
 
+BOUNDS = Bounds(2**20, 1000)
+
+
 class Desk:
     """A publisher that can be started again over the same files."""
 
@@ -92,7 +96,7 @@ class Desk:
         self, message: Message, *, round: int = 1, attempt: int = 0, step: int = 0, to: str | None = None
     ) -> Signed:
         return self.publisher.prepare(
-            message, job_id=JOB, round=round, attempt=attempt, step=step, recipient=to, max_bytes=2**20
+            message, job_id=JOB, round=round, attempt=attempt, step=step, recipient=to, bounds=BOUNDS
         )
 
     def commit(self, round: int = 1, attempt: int = 0, *, seconds: float = 0.0, resumed: bool = False) -> list[int]:
@@ -190,7 +194,7 @@ def test_a_payload_above_the_jobs_bound_is_neither_recorded_nor_kept(desk: Desk)
 
     def prepare(max_bytes: int) -> Signed:
         return desk.publisher.prepare(
-            SMALL, job_id=JOB, round=1, attempt=0, step=0, recipient=None, max_bytes=max_bytes
+            SMALL, job_id=JOB, round=1, attempt=0, step=0, recipient=None, bounds=Bounds(max_bytes, 100)
         )
 
     with pytest.raises(TrainingError, match=f"gradients of {len(payload)} bytes is above"):
@@ -222,7 +226,7 @@ def test_after_a_restart_peers_may_fetch_what_was_recorded_before(desk: Desk) ->
 
 def ahead(desk: Desk, message: Message, go_ahead: GoAhead) -> Signed:
     return desk.publisher.prepare(
-        message, job_id=JOB, round=1, attempt=0, step=0, recipient=None, max_bytes=2**20, go_ahead=go_ahead
+        message, job_id=JOB, round=1, attempt=0, step=0, recipient=None, bounds=BOUNDS, go_ahead=go_ahead
     )
 
 
@@ -270,7 +274,7 @@ def test_small_uplinks_and_recorded_ones_do_not_go_ahead(desk: Desk) -> None:
             attempt=0,
             step=0 if message is LARGE_AGAIN else 1,
             recipient=None,
-            max_bytes=2**20,
+            bounds=BOUNDS,
             go_ahead=lambda envelope, payload, signature: handed.append(payload),
         )
         assert (signed.payload, signed.went_ahead) == (expected, False)

@@ -40,7 +40,7 @@ class Chain:
 
     def job(self, job_id: str) -> Any:
         phase = self.phases.pop(0) if len(self.phases) > 1 else self.phases[0]
-        return SimpleNamespace(round=self.round, phase=phase, attempt=0)
+        return SimpleNamespace(round=self.round, phase=phase, attempt=0, deadline=0)
 
     def request(self, job_id: str, request_id: int) -> Any:
         return SimpleNamespace(status=self.request_status, opened_block=1)

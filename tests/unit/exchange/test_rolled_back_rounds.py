@@ -8,7 +8,10 @@ import time
 import pytest
 
 from fedchain.errors import (
+    DeadlineError,
     JobAbortedError,
+    OvertakenError,
+    ProtocolViolationError,
     UplinkRejectedError,
 )
 from fedchain.exchange import outages
@@ -199,6 +202,49 @@ def test_a_second_retry_on_the_way_to_the_first_starts_over_once_more(passive: P
     passive.channel.start_over(2)
     passive.channel.begin_round(1)
     assert passive.channel.attempt == 2
+
+
+def test_a_passive_party_gives_up_after_as_many_attempts_as_an_honest_active_party_makes(passive: Party) -> None:
+    for attempt in range(1, MAX_RETRIES + 1):
+        passive.channel.begin_round(1)
+        passive.chain.retries(1)
+        passive.channel.start_over(attempt)
+    passive.chain.rejects = {Kind.HISTOGRAM: Reason.DEADLINE_MISSED}
+    passive.answers(1)
+    with pytest.raises(UplinkRejectedError, match="DEADLINE_MISSED"):  # it waits for no other
+        passive.channel.close_round(1, last=True)
+    passive.chain.retries(1)
+    passive.channel.start_over(MAX_RETRIES + 1)
+    with pytest.raises(ProtocolViolationError, match=f"attempt {MAX_RETRIES + 1}") as caught:
+        passive.channel.begin_round(1)
+    assert caught.value.culprit == ACTIVE
+
+
+def test_an_active_party_that_goes_on_too_far_is_named_by_whom_it_overtook(passive: Party) -> None:
+    passive.answers(1)
+
+    def go_on() -> None:
+        passive.chain.begins(2)
+        passive.chain.begins(3)
+
+    passive.chain.before["commit 1.0 HISTOGRAM"] = go_on
+    passive.hurry(0.05)
+    with pytest.raises(OvertakenError, match=r"active party 'alpha' went on.*WRONG_ROUND") as caught:
+        passive.channel.close_round(1, last=True)
+    assert caught.value.sender == ACTIVE
+
+
+def test_a_round_whose_time_is_over_is_not_committed(passive: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rejected batch would show a fault where the sender of what came late has none."""
+
+    def too_late(*args: object) -> None:
+        raise DeadlineError("its time is over", (ACTIVE,))
+
+    monkeypatch.setattr("fedchain.exchange.channel.require_time", too_late)
+    passive.answers(1)
+    passive.meanwhile("attempt", lambda: passive.chain.retries(1))
+    assert passive.rolled_back(lambda: passive.channel.close_round(1, last=True)) == (1, 1)
+    assert passive.chain.calls == []
 
 
 # -- the end of training -----------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from fedchain.node.contributions import read_contributions
 from fedchain.node.jobfiles import AUDIT, SHARD, JobFiles
 from fedchain.node.owed import read_owed
 from fedchain.node.settling import Settler, settle
-from fedchain.protocol import Action, Party, RecordContribution, RevealSeed, Send, Stage, Vote
+from fedchain.protocol import Action, Party, RecordContribution, Send, Stage, Vote
 from fedchain.protocol.audits import AuditState
 from fedchain.types import AuditReason, Reason, Withheld
 from tests.integration.node.test_pipelined_jobs import few
@@ -227,23 +227,6 @@ def test_who_ends_the_job_instead_of_opening_the_drawn_rows_is_judged_all_the_sa
     state = state_of(job)
     assert (state.outcome, state.reasons[1:]) == ("false", (AuditReason.ABSENT, AuditReason.ABSENT))
     assert job.strikes() == {job.active.name: [Reason(50)]}
-
-
-@pytest.mark.soak
-def test_who_keeps_its_seed_and_ends_the_job_is_struck_by_the_nodes_alone(make_job: MakeJob) -> None:
-    def lie(action: Action) -> Action:
-        if isinstance(action, RevealSeed):
-            raise TrainingError("it knows the others' seeds, and would rather not open")
-        return action
-
-    job = audited(make_job)
-    job.active.wrap = lambda party: rewriting(party, lie)
-    job.active.prepare = lambda member, channel: setattr(channel.audit, "end", lambda: None)  # its node is not ours
-    futures = job.start()
-    assert isinstance(futures[0].exception(200), TrainingError)
-    assert all(isinstance(future.exception(200), JobAbortedError) for future in futures[1:])
-    assert state_of(job).outcome == "failed"
-    assert job.strikes() == {job.active.name: [Reason.AUDIT_REFUSED]}
 
 
 def dying_in_the_audit(name: str, *, after: bool) -> Prepare:

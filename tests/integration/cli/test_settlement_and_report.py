@@ -358,7 +358,7 @@ def test_a_report_tells_of_shares_audit_settlement_anomalies_and_durations(
         ("round", 2, 1), ("round", 3, 0),
         ("evaluation", 0, 0),
     ]  # fmt: skip
-    assert [one["rejected"] for one in found["spans"]] == [0, 0, 0, 1, 0, 0, 0, 0]  # of the round that it claimed
+    assert [one["rejected"] for one in found["spans"]] == [0, 0, 0, 0, 0, 0, 1, 0]  # of the round that it claimed
     assert found["notes"] == []
 
 

@@ -102,7 +102,7 @@ ON_CHAIN = {
     "a kind of the other role": OnChain({"kind": Kind.GRADIENTS}, Reason.KIND_NOT_ALLOWED),
     "a round to come": OnChain({"round": ROUNDS + 1}, Reason.WRONG_ROUND),
     "a round of long ago": OnChain({"round": 0}, Reason.WRONG_ROUND),
-    "the round before": OnChain({"round": ROUNDS - 1}, Reason.WRONG_ROUND, modes=("strict",)),
+    "the round before": OnChain({"round": ROUNDS - 1}, Reason.WRONG_ROUND, ends_strict=False, modes=("strict",)),
     "an attempt to come": OnChain({"attempt": 1}, Reason.WRONG_ATTEMPT),
     "a recipient from elsewhere": OnChain({"recipient": OUTSIDER}, Reason.RECIPIENT_NOT_ON_ROSTER),
     "another schema": OnChain({"schema": 2}, Reason.SCHEMA_UNSUPPORTED),

@@ -41,6 +41,19 @@ contract SettlementTest is WithAudits {
         settlements.settle(jobId);
     }
 
+    function test_settle_tellsOfTheFaultsThatStand() public {
+        bytes32 jobId = _concluded(true, true);
+        _complete(jobId);
+        vm.prank(PROOFS);
+        anomalies.report(BOB, jobId, 1, Faults.PAYLOAD_MISMATCH, "evidence");
+        uint8[] memory withheld = new uint8[](3);
+        withheld[1] = FAULT;
+        uint64[] memory points = Points.divide(audits.sharesOf(jobId), BUDGET);
+        vm.expectEmit(true, false, false, true, address(settlements));
+        emit ISettlement.JobSettled(jobId, points, withheld, uint64(block.timestamp) + DISPUTE);
+        settlements.settle(jobId);
+    }
+
     function test_settle_reverts_unlessTheJobIsCompletedAndAudited_withABudget() public {
         bytes32 jobId = _concluded(true, true);
         vm.expectRevert(

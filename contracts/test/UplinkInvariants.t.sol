@@ -11,12 +11,16 @@ import {Deployed} from "./utils/Deployed.sol";
 
 /// @title Random parties sending random uplinks, alone and in batches, from a small domain, so that slots collide.
 contract UplinkHandler is Deployed {
+    struct Sent {
+        address sender;
+        IUplinkLedger.Envelope envelope;
+    }
+
     bytes32 internal jobId;
     uint16 internal constant MAX_RATE = 6;
     uint32 internal currentRound = 1;
     uint16 internal currentAttempt;
-    IUplinkLedger.Envelope[] private _sent;
-    address[] private _senders;
+    Sent[] private _sent;
     mapping(bytes32 slot => bytes32) public firstDigest;
     mapping(address party => bool) public missedOnce;
     mapping(IUplinkLedger.Reason => uint256 call) public reportedIn;
@@ -96,8 +100,7 @@ contract UplinkHandler is Deployed {
             ++acceptances;
             assertEq(firstDigest[slot], 0, "a slot was accepted twice");
             firstDigest[slot] = envelope.digest;
-            _sent.push(envelope);
-            _senders.push(sender);
+            _sent.push(Sent(sender, envelope));
             uint256 count = ++acceptedIn[sender][_key()];
             assertTrue(count <= MAX_RATE, "more than the rate");
             assertTrue(block.timestamp <= jobs.deadlineOf(jobId), "after the deadline");
@@ -186,9 +189,11 @@ contract UplinkHandler is Deployed {
         assertEq(accepted, acceptances, "accepted");
         assertEq(accepted, _sent.length, "one slot per accepted uplink");
         for (uint256 i = 0; i < _sent.length; ++i) {
-            IUplinkLedger.Verdict memory verdict = ledger.verdictOf(_senders[i], _sent[i]);
+            IUplinkLedger.Verdict memory verdict = ledger.verdictOf(_sent[i].sender, _sent[i].envelope);
             assertReason(verdict.reason, IUplinkLedger.Reason.Accepted, "a terminal verdict changed");
-            assertTrue(verdict.known && ledger.isTaken(_slot(_senders[i], _sent[i])), "a slot is free again");
+            assertTrue(
+                verdict.known && ledger.isTaken(_slot(_sent[i].sender, _sent[i].envelope)), "a slot is free again"
+            );
         }
         (uint32 round, uint16 attempt, uint8 acceptedMask,) = ledger.roundOf(jobId);
         for (uint256 i = 0; i < 3; ++i) {

@@ -112,6 +112,10 @@ class TrainingError(FedchainError):
     """Training cannot go on for a reason of this party's own."""
 
 
+class JobBoundError(TrainingError):
+    """What the job needs is more than its own policy allows: the contract would reject it, so it is not sent."""
+
+
 class ModelFormatError(FedchainError):
     """A model shard file is of another format, another version, or damaged."""
 

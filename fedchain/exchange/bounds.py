@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fedchain.chain import Consortium
 from fedchain.chain.overdue import next_block_time
 from fedchain.chain.views import JobView
-from fedchain.errors import DeadlineError, TrainingError, TransactionError
+from fedchain.errors import DeadlineError, JobBoundError, TransactionError
 from fedchain.exchange.records import OutgoingSlot
 from fedchain.exchange.state import NodeState
 from fedchain.types import JobId, PartyId, Phase
@@ -44,17 +44,17 @@ class Counter:
         """Before a new uplink is recorded.
 
         Raises:
-            TrainingError: the contract would reject it; names the bound.
+            JobBoundError: the contract would reject it; names the bound.
         """
         what = f"round {slot.round} step {slot.step}: a {slot.kind.name.lower()}"
         if size > bounds.max_bytes:
-            raise TrainingError(f"{what} of {size} bytes is above the job's max_payload_bytes, {bounds.max_bytes}")
+            raise JobBoundError(f"{what} of {size} bytes is above the job's max_payload_bytes, {bounds.max_bytes}")
         with self._lock:
             number = self._number(slot.job_id, slot.round, slot.attempt)
             before = self._number(slot.job_id, slot.round - 1, slot.attempt) if bounds.overlaps else 0
         if number + before >= bounds.max_uplinks:
             those = f" ({before} of the round before, which may be committed with it)" if before else ""
-            raise TrainingError(
+            raise JobBoundError(
                 f"{what} would be uplink {number + before + 1} of this party{those}, above the job's "
                 f"max_uplinks_per_round, {bounds.max_uplinks}"
             )

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from fedchain.chain import ChainClient, start_dev_chain
+from fedchain.chain import ChainClient, FaultRecorded, UplinkJudged, start_dev_chain
 from fedchain.crypto.merkle import leaf_hashes
 from fedchain.errors import (
     ChainUnreachableError,
@@ -20,6 +20,7 @@ from fedchain.errors import (
     DeadlineError,
     FedchainError,
     JobAbortedError,
+    JobBoundError,
     NotAccreditedError,
     ProtocolViolationError,
     TrainingError,
@@ -272,15 +273,20 @@ def test_a_party_that_serves_other_bytes_than_it_committed_to_is_named(trio: Tri
     assert trio.phase(job_id) == Phase.ABORTED
 
 
-def test_a_payload_above_the_jobs_bound_is_rejected_by_the_contract(trio: Trio) -> None:
+def test_a_payload_above_the_jobs_bound_is_not_sent_and_nobodys_fault(trio: Trio) -> None:
     def sender(rig: Rig) -> Party[None]:
         yield Send(BlindedIds(0, 1, 5, BIG), 0)
 
-    trio.propose(max_payload_bytes=100_000)
+    job_id = trio.propose(max_payload_bytes=100_000)
     futures = trio.run([sender, silent, silent])
-    for future in futures:
-        with pytest.raises(UplinkRejectedError, match="SIZE_OUT_OF_BOUNDS"):
+    with pytest.raises(JobBoundError, match="above the job's max_payload_bytes, 100000"):
+        futures[0].result(20)
+    for future in futures[1:]:
+        with pytest.raises(JobAbortedError, match="JobBoundError"):
             future.result(20)
+    consortium = trio.rigs[0].consortium
+    events = consortium.events(0, consortium.client.head())
+    assert not any(isinstance(one, FaultRecorded | UplinkJudged) and one.job_id == job_id for one in events)
 
 
 def test_a_party_without_accreditation_is_told_so(make_rig: Callable[..., Rig], trio: Trio) -> None:

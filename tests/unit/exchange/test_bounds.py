@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedchain.chain import JobPolicy, JobView
-from fedchain.errors import DeadlineError, TrainingError, TransactionError
+from fedchain.errors import DeadlineError, JobBoundError, TransactionError
 from fedchain.exchange import NodeState
 from fedchain.exchange.bounds import Bounds, Counter, is_over, require_time
 from fedchain.exchange.records import OutgoingSlot
@@ -43,7 +43,7 @@ def test_a_party_sends_no_more_uplinks_than_the_policy_has_also_after_a_restart(
     for step in range(3):
         send(counter, state, bounds, step=step)
     for one in (counter, Counter(state)):
-        with pytest.raises(TrainingError, match=r"would be uplink 4 of this party, above .*max_uplinks_per_round, 3"):
+        with pytest.raises(JobBoundError, match=r"would be uplink 4 of this party, above .*max_uplinks_per_round, 3"):
             one.require(slot(step=3), 5, bounds)
         one.require(slot(attempt=1), 5, bounds)
         one.require(slot(round=2), 5, bounds)
@@ -55,7 +55,7 @@ def test_rounds_that_overlap_share_their_number(state: NodeState) -> None:
     send(counter, state, bounds, round=1)
     send(counter, state, bounds, round=1, step=1)
     send(counter, state, bounds, round=2)
-    with pytest.raises(TrainingError, match=r"uplink 4 of this party \(2 of the round before"):
+    with pytest.raises(JobBoundError, match=r"uplink 4 of this party \(2 of the round before"):
         counter.require(slot(round=2, step=1), 5, bounds)
     send(counter, state, bounds, round=3)
     send(counter, state, bounds, round=3, step=1)
@@ -63,7 +63,7 @@ def test_rounds_that_overlap_share_their_number(state: NodeState) -> None:
 
 def test_a_payload_above_the_bound_is_named(state: NodeState) -> None:
     Counter(state).require(slot(), 5, Bounds(5, 1))
-    with pytest.raises(TrainingError, match=r"histogram of 6 bytes is above the job's max_payload_bytes, 5"):
+    with pytest.raises(JobBoundError, match=r"histogram of 6 bytes is above the job's max_payload_bytes, 5"):
         Counter(state).require(slot(), 6, Bounds(5, 1))
 
 

@@ -134,7 +134,7 @@ def test_certificates_of_both_sides_are_replaced_in_training_and_the_model_is_th
         member.start()
     active, passive, _ = members
     toml = job_toml([one.name for one in members], algorithm="depth = 3", deadline=60.0)
-    toml = toml.replace(b"trees = 2", b"trees = 5").replace(
+    toml = toml.replace(b"trees = 2", b"trees = 25").replace(
         b"deadline_seconds", f'consumption = "{consumption}"\ndeadline_seconds'.encode()
     )
     before = [check_agreement(member, steward) for member in members]
@@ -178,7 +178,7 @@ def test_keys_of_both_sides_are_replaced_in_training_and_the_model_is_the_undist
         member.start()
     active, passive, _ = members
     toml = job_toml([one.name for one in members], algorithm="depth = 3", deadline=60.0)
-    toml = toml.replace(b"trees = 2", b"trees = 5").replace(
+    toml = toml.replace(b"trees = 2", b"trees = 25").replace(
         b"deadline_seconds", f'consumption = "{consumption}"\ndeadline_seconds'.encode()
     )
     with active.client() as client:

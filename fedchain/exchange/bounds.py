@@ -75,7 +75,7 @@ class Counter:
         return self._numbers[key]
 
 
-def require_time(consortium: Consortium, view: JobView, me: str, waited_for: tuple[PartyId, ...]) -> None:
+def require_time(consortium: Consortium, view: JobView, me: str, waited_for: tuple[PartyId, ...]) -> int:
     """Before uplinks of training are sent: say that this party waited, if it is that late, or do not send at all.
 
     Uplinks that come after the deadline are rejected; from a party that attended in time that is no fault, and its
@@ -86,11 +86,14 @@ def require_time(consortium: Consortium, view: JobView, me: str, waited_for: tup
         me: this party's address.
         waited_for: for whom it waited longest in the round, for the error.
 
+    Returns:
+        Seconds that are left; 0 where there is no deadline.
+
     Raises:
         DeadlineError: the round's time is over, by the chain's clock.
     """
     if view.phase is not Phase.TRAINING or not view.deadline:
-        return
+        return 0
     now = next_block_time(consortium)
     if now > view.deadline:
         names = " and ".join(map(str, waited_for))
@@ -105,6 +108,7 @@ def require_time(consortium: Consortium, view: JobView, me: str, waited_for: tup
             consortium.attend(view.job_id)
         except TransactionError as error:
             raise DeadlineError(f"round {view.round}: its time on the chain is over ({error})", waited_for) from error
+    return view.deadline - now
 
 
 def is_over(view: JobView, round: int, attempt: int) -> bool:

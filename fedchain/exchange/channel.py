@@ -94,6 +94,8 @@ class JobChannel(JobActor):
         self._last_uplinks: dict[Kind, bytes] = {}
         self._waited_for: tuple[float, tuple[PartyId, ...]] = (0.0, ())
         """The longest wait in this round: seconds, and for whom."""
+        self._in_time_until = 0.0
+        """By this machine's clock: until then no uplink can be late, for deadlines of rounds only move on."""
         inbox.deadline_seconds = deadline_seconds
         inbox.patience = patience or Patience(deadline_seconds)
 
@@ -151,9 +153,11 @@ class JobChannel(JobActor):
 
     def _require_time(self) -> None:
         """Before uplinks are sent: see `require_time`."""
-        if self.request_id is None and self.inbox.phase is Phase.TRAINING:
-            job = self._read(lambda: self._consortium.job(self.job_id), "looking at the round's deadline")
-            require_time(self._consortium, job, self._address(self.me), self._waited_for[1])
+        if self.request_id is not None or self.inbox.phase is not Phase.TRAINING or time.time() <= self._in_time_until:
+            return
+        job = self._read(lambda: self._consortium.job(self.job_id), "looking at the round's deadline")
+        left = require_time(self._consortium, job, self._address(self.me), self._waited_for[1])
+        self._in_time_until = time.time() + left - job.policy.round_seconds / 2
 
     def _told_apart(self, error: UplinkRejectedError) -> UplinkRejectedError:
         """Of a rejected uplink of this party: whether the active party overtook it."""

@@ -124,6 +124,8 @@ class DeadlineKeeper:
     def _keep(self, inbox: Inbox, is_long: bool) -> None:
         job_id, place = inbox.job_id, inbox.place
         watched = self._watched.get(job_id)
+        if watched is not None and watched.place != place and not is_long and self._is_far(watched.view, inbox):
+            return
         if watched is None or watched.place != place:
             watched = _Watched(place, self._consortium.job(job_id))
             self._watched[job_id] = watched
@@ -151,6 +153,11 @@ class DeadlineKeeper:
         )
         take_step(self._consortium, view, step)
         watched.view = self._consortium.job(job_id)
+
+    def _is_far(self, earlier: JobView, inbox: Inbox) -> bool:
+        """Whether nothing is due: deadlines of rounds only move on, so an earlier one's is a bound for this one's."""
+        both_train = earlier.phase is Phase.TRAINING and inbox.phase is Phase.TRAINING
+        return both_train and self._clock() <= earlier.deadline - (earlier.expires_after - earlier.deadline) / 2
 
     def _attend(self, view: JobView) -> None:
         """Also where its uplinks show that it is there: it may have others to send, and be kept waiting with them."""

@@ -94,7 +94,7 @@ def view(phase: Phase = Phase.TRAINING, round: int = 5, attempt: int = 0, *, pip
 def test_who_sends_late_in_a_round_says_first_that_it_waited(before: int, attends: int) -> None:
     chain: Any = Chain(DEADLINE - before)
     for _ in range(2):
-        require_time(chain, view(), BETA, WAITED)
+        assert require_time(chain, view(), BETA, WAITED) == before
     assert chain.attended == attends
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_sent_after_the_deadline_and_who_was_waited_for_is_named() ->
         require_time(chain, view(), BETA, WAITED)
     assert caught.value.who == WAITED
     assert chain.attended == 0
-    require_time(chain, view(Phase.EVALUATING), BETA, WAITED)
+    assert require_time(chain, view(Phase.EVALUATING), BETA, WAITED) == 0
     chain.now, chain.refuses = DEADLINE, True
     with pytest.raises(DeadlineError, match="DeadlineOver"):
         require_time(chain, view(), BETA, WAITED)

@@ -31,10 +31,12 @@ class Chain:
         self.now = BEGAN
         self.expirable = False
         self.done: list[str] = []
+        self.reads = 0
         self.refuses: Exception | None = None
         self.sender = object()
 
     def job(self, job_id: JobId) -> JobView:
+        self.reads += 1
         deadline = 0 if self.phase.is_over else self.deadline
         return JobView(
             job_id, self.phase, self.round, 0, ALPHA, b"", b"", 0, (ALPHA, BETA), self.policy, deadline, self.closed
@@ -191,3 +193,19 @@ def test_looking_later_does_not_wait_for_the_chain() -> None:
         assert node.chain.done == ["close"]
     node.keeper.close()
     node.keeper.look_later()
+
+
+def test_a_new_round_is_read_only_when_the_one_before_it_could_have_been_half_over() -> None:
+    node = Node(Chain())
+    with node.waiting(seconds=0.0):
+        assert node.look(after=1) == []
+        for round in range(2, 9):
+            node.chain.round, node.chain.deadline = round, BEGAN + SECONDS + round
+            node.inbox = cast(
+                Inbox, SimpleNamespace(job_id=JOB, phase=Phase.TRAINING, place=(Phase.TRAINING, round, 0))
+            )
+            assert node.look(after=round) == []
+        assert node.chain.reads == 1
+        assert node.look(after=SECONDS // 2 + 1) == []
+        assert node.chain.reads == 2
+        assert node.look(after=SECONDS * 3 // 4 + 9) == ["attend"]

@@ -15,6 +15,10 @@ CAPACITY = 1 << 18
 """Points of earlier rounds that are remembered: about 25 MB."""
 
 
+KEPT = 1 << 15
+"""Of these, points that are kept over a restart: a checkpoint is written in each round."""
+
+
 class Freshness:
     """The ciphertexts of one job, as far as they are remembered; not thread-safe.
 
@@ -29,7 +33,8 @@ class Freshness:
         self._capacity = capacity
         self._round: dict[int, PartyId] = {}
         self._earlier: dict[int, PartyId] = {}
-        self._mask = 0
+        self._kept: dict[int, PartyId] = {}
+        self._mask = self._few = 0
 
     @property
     def remembered(self) -> int:
@@ -38,25 +43,23 @@ class Freshness:
 
     def begin_round(self) -> None:
         """The round in force is over."""
-        self._mask, self._earlier = self.after_round()
+        self._few, self._kept = self.after_round()
+        self._mask, self._earlier = _joined(self._earlier, self._mask, self._round, self._capacity, in_place=True)
         self._round.clear()
 
     def after_round(self) -> tuple[int, dict[int, PartyId]]:
-        """What is remembered of earlier rounds once the one in force is over.
+        """What a restart may go on with once the round in force is over; costs no more than the round's own points.
 
         Returns:
-            Bits of which none is set in any of the points, and the points with their senders, at most `capacity`.
+            Bits of which none is set in any of the points, and the points with their senders, at most `KEPT` and
+            `capacity`.
         """
-        mask, earlier = self._mask, dict(self._earlier)
-        earlier.update((word, sender) for word, sender in self._round.items() if not word & mask)
-        while len(earlier) > self._capacity:
-            mask = 2 * mask + 1
-            earlier = {word: sender for word, sender in earlier.items() if not word & mask}
-        return mask, earlier
+        return _joined(self._kept, self._few, self._round, min(KEPT, self._capacity))
 
     def resume(self, mask: int, earlier: Mapping[int, PartyId]) -> None:
-        """Remember what `after_round` gave, and nothing else."""
-        self._mask, self._earlier = mask, dict(earlier)
+        """Remember what `after_round` gave, and nothing else; of later rounds as large a share, not more."""
+        self._mask = self._few = mask
+        self._earlier, self._kept = dict(earlier), dict(earlier)
         self._round.clear()
 
     def require_fresh(self, sender: PartyId, words: Collection[int]) -> None:
@@ -84,3 +87,15 @@ class Freshness:
                 )
             raise StaleCiphertextError(sender, "sent a ciphertext twice in a round")
         self._round.update(dict.fromkeys(words, sender))
+
+
+def _joined(
+    earlier: dict[int, PartyId], mask: int, round: Mapping[int, PartyId], most: int, *, in_place: bool = False
+) -> tuple[int, dict[int, PartyId]]:
+    """Earlier points and a round's, halved by their own bits until they are at most so many, and the bits."""
+    points = earlier if in_place else dict(earlier)
+    points.update((word, sender) for word, sender in round.items() if not word & mask)
+    while len(points) > most:
+        mask = 2 * mask + 1
+        points = {word: sender for word, sender in points.items() if not word & mask}
+    return mask, points

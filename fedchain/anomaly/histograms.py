@@ -50,7 +50,7 @@ class HistogramWatch:
         return {"norm": self._windows, "cuts": self._cuts}
 
     def state(self) -> bytes:
-        """What is remembered once the round in force is over; at most about 2.5 MB."""
+        """What is remembered once the round in force is over; at most about 0.3 MB."""
         return pack(self._kinds, self._freshness)
 
     def resume(self, state: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A watch's memory as bytes, for the checkpoint of training: at most about 2.5 MB, whatever the job's length."""
+"""A watch's memory as bytes, for the checkpoint of training: at most about 0.3 MB, whatever the job's length."""
 
 from __future__ import annotations
 

@@ -70,9 +70,9 @@ class Freshness:
             words: 64 bits of each ciphertext's first component.
 
         Raises:
-            StaleCiphertextError: names the sender; or, where another party sent the same in this round, both, since the
-                order in which this party looks at messages says nothing about who copied. In a strict job the order on
-                the chain does: the earlier uplink is the original. In a pipelined one no party sees the other's.
+            StaleCiphertextError: names the sender; or, where another party sent the same in this round, both, since no
+                order says who copied: not that in which this party looks at messages, nor that on the chain, where
+                whoever runs one of its nodes can come first.
         """
         if len(set(words)) < len(words):
             raise StaleCiphertextError(sender, "sent one ciphertext twice in a message")

@@ -33,8 +33,8 @@ class HistogramWatch:
     3. A root histogram that offers no cut is flagged where those before it offered some (`no_cut_score_e6`): a sign
        that the party spares itself the sums.
 
-    What it remembers after a round goes into the checkpoint of training: a restart, or a round that is tried again,
-    forgets the round in force alone.
+    What it remembers after a round goes into the checkpoint of training, of ciphertexts up to 2^15: within that a
+    restart, or a round that is tried again, forgets the round in force alone.
 
     Args:
         capacity: see `Freshness`.

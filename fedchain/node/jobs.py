@@ -26,7 +26,7 @@ from fedchain.errors import (
     StoppingError,
 )
 from fedchain.exchange import Exchange, Inbox
-from fedchain.exchange.channel import shorten
+from fedchain.exchange.channel import JobChannel, shorten
 from fedchain.exchange.outages import through_outages
 from fedchain.exchange.records import JobRecord
 from fedchain.federation.auditing import REMEMBERED, seed_of
@@ -166,15 +166,7 @@ class Jobs:
         bind_contextvars(job=record.job_id)
         try:
             spec, parties = agreed(self._exchange, record)
-            channel = self._exchange.channel(
-                inbox,
-                parties,
-                deadline_seconds=spec.policy.deadline_seconds,
-                resumed=True,
-                pipelined=spec.policy.pipelined,
-                patience=patience_of(spec),
-            )
-            channel.audit.end(seed)
+            self._channel(inbox, spec, parties, resumed=True).audit.end(seed)
         except StoppingError:
             self._show(record.job_id, _name_in(record.spec), "paused")
             return
@@ -235,10 +227,8 @@ class Jobs:
         else:
             self._settle(record, "completed")
 
-    def _take_part(
-        self, record: JobRecord, inbox: Inbox, spec: JobSpec, parties: Mapping[PartyId, str], resumed: bool
-    ) -> None:
-        channel = self._exchange.channel(
+    def _channel(self, inbox: Inbox, spec: JobSpec, parties: Mapping[PartyId, str], *, resumed: bool) -> JobChannel:
+        return self._exchange.channel(
             inbox,
             parties,
             deadline_seconds=spec.policy.deadline_seconds,
@@ -246,6 +236,11 @@ class Jobs:
             pipelined=spec.policy.pipelined,
             patience=patience_of(spec),
         )
+
+    def _take_part(
+        self, record: JobRecord, inbox: Inbox, spec: JobSpec, parties: Mapping[PartyId, str], resumed: bool
+    ) -> None:
+        channel = self._channel(inbox, spec, parties, resumed=resumed)
         files = JobFiles(self._config.state.folder, record.job_id)
         journal = files.journal
         on_stage = self._on_stage(record.job_id, spec.name)

@@ -28,21 +28,10 @@ contract CallersTest is Deployed {
 
     function _rotateBob() internal {
         uint64 deadline = uint64(block.timestamp) + 60;
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("fedchain"),
-                keccak256("1"),
-                block.chainid,
-                address(registry)
-            )
-        );
-        bytes32 message = keccak256(
-            abi.encode(registry.KEY_ROTATION_TYPEHASH(), bob, NEW_KEY, registry.rotationNonce(bob), deadline)
-        );
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(BOB_KEY, keccak256(abi.encodePacked("\x19\x01", domain, message)));
+        bytes memory signature =
+            _rotationSignature(address(registry), bob, BOB_KEY, NEW_KEY, registry.rotationNonce(bob), deadline);
         vm.prank(NEW_KEY);
-        registry.rotateKey(bob, deadline, abi.encodePacked(r, s, v));
+        registry.rotateKey(bob, deadline, signature);
     }
 
     function test_aRotatedKey_actsForItsParty_everywhere() public {

@@ -229,26 +229,11 @@ contract EarlierKeysTest is Deployed {
     }
 
     function _rotate(uint256 present, uint256 next) private {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("fedchain"),
-                keccak256("1"),
-                block.chainid,
-                address(registry)
-            )
-        );
-        bytes32 rotation = keccak256(
-            abi.encode(
-                registry.KEY_ROTATION_TYPEHASH(),
-                erin,
-                vm.addr(next),
-                registry.rotationNonce(erin),
-                uint64(block.timestamp)
-            )
-        );
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(present, keccak256(abi.encodePacked("\x19\x01", domain, rotation)));
-        vm.prank(vm.addr(next));
-        registry.rotateKey(erin, uint64(block.timestamp), abi.encodePacked(r, s, v));
+        uint64 deadline = uint64(block.timestamp);
+        address signer = vm.addr(next);
+        bytes memory signature =
+            _rotationSignature(address(registry), erin, present, signer, registry.rotationNonce(erin), deadline);
+        vm.prank(signer);
+        registry.rotateKey(erin, deadline, signature);
     }
 }

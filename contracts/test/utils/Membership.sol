@@ -102,32 +102,12 @@ abstract contract Membership is TestBase {
         return _signRotationOf(bob, secret, newSigner, nonce, deadline);
     }
 
-    /// @dev Written out, so that it does not share the contract's code. Source: https://eips.ethereum.org/EIPS/eip-712
     function _signRotationOf(address party, uint256 secret, address newSigner, uint64 nonce, uint64 deadline)
         internal
         view
         returns (bytes memory signature)
     {
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("fedchain"),
-                keccak256("1"),
-                block.chainid,
-                address(registry)
-            )
-        );
-        bytes32 rotation = keccak256(
-            abi.encode(
-                keccak256("KeyRotation(address party,address newSigner,uint64 nonce,uint64 deadline)"),
-                party,
-                newSigner,
-                nonce,
-                deadline
-            )
-        );
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(secret, keccak256(abi.encodePacked("\x19\x01", domain, rotation)));
-        return abi.encodePacked(r, s, v);
+        return _rotationSignature(address(registry), party, secret, newSigner, nonce, deadline);
     }
 
     /// @dev Bob's present secret hands over to the next.

@@ -37,6 +37,37 @@ abstract contract TestBase {
         if (!condition) revert NotTrue(what);
     }
 
+    /// @dev Written out, so that it does not share the contract's code. Source: https://eips.ethereum.org/EIPS/eip-712
+    function _rotationSignature(
+        address registry_,
+        address party,
+        uint256 secret,
+        address newSigner,
+        uint64 nonce,
+        uint64 deadline
+    ) internal view returns (bytes memory signature) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("fedchain"),
+                keccak256("1"),
+                block.chainid,
+                registry_
+            )
+        );
+        bytes32 rotation = keccak256(
+            abi.encode(
+                keccak256("KeyRotation(address party,address newSigner,uint64 nonce,uint64 deadline)"),
+                party,
+                newSigner,
+                nonce,
+                deadline
+            )
+        );
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(secret, keccak256(abi.encodePacked("\x19\x01", domain, rotation)));
+        return abi.encodePacked(r, s, v);
+    }
+
     /// @dev Maps `value` into min..max.
     function bound(uint256 value, uint256 min, uint256 max) internal pure returns (uint256) {
         return min + value % (max - min + 1);
